@@ -1,0 +1,93 @@
+"""How a constraint is written in a request: schema, regex, choice or a raw ``response_format``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from syntagma.clients.options import JsonSchema, Schema
+
+_CONSTRAINTS = ("response_format", "schema", "regex", "choice")
+
+
+def chat_constraint(options: Mapping[str, Any]) -> dict[str, object]:
+    """Return the body fields for the one constraint among ``options``, none without one."""
+    name, value = _the_constraint(options)
+    if name == "response_format":
+        return {"response_format": dict(value)}
+    if name == "schema":
+        return {"response_format": _json_schema_format(json_schema(value))}
+    return completion_constraint(options)
+
+
+def completion_constraint(options: Mapping[str, Any]) -> dict[str, object]:
+    """The same for a plain completion, which has no ``response_format`` in OpenAI's API."""
+    source = _source(options, schema_field="json")
+    return {"structured_outputs": source} if source else {}
+
+
+def check_constraint(options: Mapping[str, Any]) -> dict[str, object]:
+    """The same for a check, whose body is the constraint."""
+    return _source(options, schema_field="json_schema")
+
+
+def json_schema(schema: Schema) -> JsonSchema:
+    """Return the JSON schema itself; a type's is pydantic's, unchanged."""
+    if isinstance(schema, (bool, Mapping)):
+        return schema
+    if isinstance(schema, (str, bytes)):
+        raise TypeError("schema must be a mapping, a bool or a type, not text; use json.loads")
+    return type_adapter(schema).json_schema()
+
+
+def type_adapter(output_type: Any) -> TypeAdapter[Any]:
+    return output_type if isinstance(output_type, TypeAdapter) else TypeAdapter(output_type)
+
+
+def choice_options(options: Sequence[str]) -> list[str]:
+    """Check the strings to choose from; a lone string would be read as its letters."""
+    choices = [] if isinstance(options, str) else list(options)
+    if isinstance(options, str) or not all(isinstance(choice, str) for choice in choices):
+        raise TypeError(f"choice must be a list of strings, got {options!r}")
+    if not choices:
+        raise ValueError("choice must offer at least one string")
+    return choices
+
+
+def _the_constraint(options: Mapping[str, Any]) -> tuple[str | None, Any]:
+    given = {name: options[name] for name in _CONSTRAINTS if options.get(name) is not None}
+    response_format = given.get("response_format")
+    if not isinstance(response_format, (Mapping, type(None))):
+        raise TypeError(
+            f"response_format must be a mapping, got {response_format!r}; for a type use schema"
+        )
+    if len(given) > 1:
+        raise ValueError(f"give one constraint, got {' and '.join(given)}")
+    return next(iter(given.items()), (None, None))
+
+
+def _source(options: Mapping[str, Any], *, schema_field: str) -> dict[str, object]:
+    match _the_constraint(options):
+        case "schema", schema:
+            return {schema_field: json_schema(schema)}
+        case "regex", str(pattern):
+            return {"regex": pattern}
+        case "regex", other:
+            raise TypeError(f"regex must be a string, got {other!r}")
+        case "choice", choices:
+            return {"choice": choice_options(choices)}
+        case _:
+            return {}
+
+
+def _json_schema_format(schema: JsonSchema) -> dict[str, object]:
+    title = schema.get("title") if isinstance(schema, Mapping) else None
+    # OpenAI's rule for names: at most 64 letters, digits, underscores and hyphens.
+    name = re.sub(r"[^a-zA-Z0-9_-]", "_", title)[:64] if isinstance(title, str) else ""
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": name or "schema", "schema": schema, "strict": True},
+    }

@@ -1,0 +1,88 @@
+"""The keyword options of the clients' methods, declared once for both clients.
+
+``None`` always means "not given": the server's default holds. Options that a method does not have
+are a ``TypeError``, whether a type checker looks or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+import httpx
+from pydantic import TypeAdapter
+
+Messages = str | Sequence[Mapping[str, object]]
+"""A chat in OpenAI's form; a string is one user message."""
+
+JsonSchema = Mapping[str, object] | bool
+Schema = JsonSchema | type[Any] | TypeAdapter[Any]
+"""A JSON schema, or a type (pydantic model, ``list[Model]``, ...) that stands for its schema."""
+
+Timeout = float | httpx.Timeout
+
+
+class CallOptions(TypedDict, total=False):
+    """What every generation takes.
+
+    Attributes:
+        model: a name from `models()`; not given: the first one.
+        timeout: seconds of silence to bear, instead of the client's; ``httpx.Timeout(None)``
+            waits for ever.
+        max_tokens: generated tokens at most.
+        temperature, top_p, top_k, min_p: how freely tokens are drawn; temperature 0 is greedy.
+        seed: makes the draw repeatable.
+        presence_penalty, frequency_penalty, repetition_penalty: against repeating tokens.
+        logit_bias: token id -> added to its logit.
+        stop: a string or several that end the output and are not part of it.
+        ignore_eos: do not let the model end an unconstrained output.
+        logprobs: how many alternatives to report per token; 0 or True: only the drawn token.
+        extra_body: further fields of the request's body, for what this SDK does not know.
+    """
+
+    model: str | None
+    timeout: Timeout | None
+    max_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    min_p: float | None
+    seed: int | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    repetition_penalty: float | None
+    logit_bias: Mapping[int, float] | None
+    stop: str | Sequence[str] | None
+    ignore_eos: bool | None
+    logprobs: int | None
+    extra_body: Mapping[str, object] | None
+
+
+class CompletionOptions(CallOptions, total=False):
+    """What `complete` takes: `CallOptions` and at most one constraint.
+
+    Attributes:
+        n: how many independent answers.
+        schema: the output is JSON that fits this schema or type.
+        regex: the whole output matches this pattern.
+        choice: the output is one of these strings.
+    """
+
+    n: int | None
+    schema: Schema | None
+    regex: str | None
+    choice: Sequence[str] | None
+
+
+class ChatOptions(CompletionOptions, total=False):
+    """What `chat` and `stream` take: `CompletionOptions` and OpenAI's own fields.
+
+    Attributes:
+        response_format: OpenAI's form, sent as it is; counts as a constraint.
+        tools: functions the model may call, in OpenAI's form.
+        tool_choice: ``auto``, ``none``, ``required``, a tool's name, or OpenAI's form.
+    """
+
+    response_format: Mapping[str, object] | None
+    tools: Sequence[Mapping[str, object]] | None
+    tool_choice: str | Mapping[str, object] | None

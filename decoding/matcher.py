@@ -1,0 +1,122 @@
+"""The per-request state of a grammar: which tokens may come next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from syntagma.grammar import CompiledGrammar
+from syntagma.grammar.recognizer import DEAD_STATE, INITIAL_STATE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+class Matcher:
+    """Follows one output through a grammar.
+
+    A matcher is a list of state numbers of its grammar, so `fork` copies a list and `rollback` cuts
+    one. It is not safe to use from several threads at once; its grammar is.
+    """
+
+    def __init__(self, grammar: CompiledGrammar) -> None:
+        self.grammar = grammar
+        self._recognizer = grammar.recognizer
+        self._stop_ids = frozenset(grammar.vocabulary.stop_ids)
+        self._states = [INITIAL_STATE]
+        self._is_terminated = False
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens accepted so far, a stop token included."""
+        return len(self._states) - 1
+
+    def fill_bitmask(self, bitmask: NDArray[np.int32], row: int = 0) -> None:
+        """Write the allowed tokens into one row.
+
+        Args:
+            bitmask: int32[rows, num_words]; bit ``t & 31`` of word ``t >> 5`` is token ``t``.
+            row: which row.
+
+        A stop token is allowed exactly if the output may end here; after one, nothing is allowed but
+        stop tokens.
+
+        Raises:
+            ValueError: the bitmask's type or width does not fit the vocabulary.
+        """
+        vocabulary = self.grammar.vocabulary
+        if bitmask.dtype != np.int32 or bitmask.shape[1:] != (vocabulary.num_words,):
+            raise ValueError(
+                f"bitmask must be int32[rows, {vocabulary.num_words}], "
+                f"not {bitmask.dtype}{list(bitmask.shape)}"
+            )
+        target = bitmask[row]
+        if self._is_terminated:
+            target[:] = 0
+        else:
+            target[:] = self._recognizer.row(self._states[-1])
+        if self.is_accepting():
+            for token_id in vocabulary.stop_ids:
+                target[token_id >> 5] |= np.int32(np.uint32(1 << (token_id & 31)).view(np.int32))
+
+    def accept_token(self, token_id: int) -> bool:
+        """Advance by one token; False, and nothing changes, if it is not allowed."""
+        if token_id in self._stop_ids:
+            if not self.is_accepting():
+                return False
+            self._states.append(self._states[-1])
+            self._is_terminated = True
+            return True
+        if self._is_terminated or not 0 <= token_id < self.grammar.vocabulary.size:
+            return False
+        state = self._recognizer.advance(self._states[-1], token_id)
+        if state == DEAD_STATE:
+            return False
+        self._states.append(state)
+        return True
+
+    def accept_tokens(self, token_ids: Sequence[int]) -> bool:
+        """Advance by all tokens; False, and nothing changes, if one of them is not allowed."""
+        for count, token_id in enumerate(token_ids):
+            if not self.accept_token(token_id):
+                self.rollback(count)
+                return False
+        return True
+
+    def validate_tokens(self, token_ids: Sequence[int]) -> int:
+        """How many of the tokens, from the front, could be accepted; nothing changes."""
+        probe = self.fork()
+        for count, token_id in enumerate(token_ids):
+            if not probe.accept_token(token_id):
+                return count
+        return len(token_ids)
+
+    def rollback(self, num_tokens: int) -> None:
+        """Take back the last tokens.
+
+        Raises:
+            ValueError: fewer tokens have been accepted.
+        """
+        if not 0 <= num_tokens <= self.num_tokens:
+            raise ValueError(f"cannot take back {num_tokens!r} of {self.num_tokens} tokens")
+        if num_tokens:
+            del self._states[-num_tokens:]
+            self._is_terminated = False
+
+    def fork(self) -> Matcher:
+        """An independent matcher in the same state."""
+        twin = Matcher(self.grammar)
+        twin._states = self._states.copy()
+        twin._is_terminated = self._is_terminated
+        return twin
+
+    def is_accepting(self) -> bool:
+        """Whether the output may end here."""
+        return self._is_terminated or self._recognizer.is_accepting(self._states[-1])
+
+    def is_terminated(self) -> bool:
+        """Whether a stop token has been accepted."""
+        return self._is_terminated

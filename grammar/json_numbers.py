@@ -1,0 +1,96 @@
+"""JSON numbers as trees over bytes."""
+
+from __future__ import annotations
+
+from syntagma.grammar import regex_ast as ast
+from syntagma.grammar.json_options import JsonOptions
+
+DIGIT = ast.CharSet(((0x30, 0x39),))
+NON_ZERO = ast.CharSet(((0x31, 0x39),))
+MINUS = ast.literal(b"-")
+
+
+def number_tree(options: JsonOptions) -> ast.Node:
+    """Any number (RFC 8259, section 6), its digits bounded."""
+    integer = ast.union(
+        [
+            ast.literal(b"0"),
+            ast.concat(NON_ZERO, ast.Repeat(DIGIT, 0, options.max_integer_digits - 1)),
+        ]
+    )
+    fraction = ast.concat(ast.literal(b"."), ast.Repeat(DIGIT, 1, options.max_fraction_digits))
+    exponent = ast.concat(
+        ast.CharSet(((0x45, 0x45), (0x65, 0x65))),
+        ast.optional(ast.CharSet(((0x2B, 0x2B), (0x2D, 0x2D)))),
+        ast.Repeat(DIGIT, 1, options.max_exponent_digits),
+    )
+    return ast.concat(ast.optional(MINUS), integer, ast.optional(fraction), ast.optional(exponent))
+
+
+def integer_tree(low: int | None, high: int | None, options: JsonOptions) -> ast.Node:
+    """The decimal integers from ``low`` to ``high``, both included; None: no bound but the digits.
+
+    Written without leading zeros, fraction or exponent, and zero without a sign.
+    """
+    largest = 10**options.max_integer_digits - 1
+    low = min(-largest, high if high is not None else 0) if low is None else low
+    high = max(largest, low) if high is None else high
+    parts: list[ast.Node] = []
+    if low < 0:
+        negative = _natural_numbers(max(1, -high), -low)
+        parts += [ast.concat(MINUS, part) for part in negative]
+    parts += _natural_numbers(max(0, low), high)
+    return ast.union(parts)
+
+
+def _natural_numbers(low: int, high: int) -> list[ast.Node]:
+    """``low..high`` as sequences of digit ranges, split by length."""
+    parts = []
+    while low <= high:
+        top = min(high, 10 ** len(str(low)) - 1)
+        parts += [_digit_ranges(ranges) for ranges in _same_length(str(low), str(top))]
+        low = top + 1
+    return parts
+
+
+def _same_length(low: str, high: str) -> list[list[tuple[str, str]]]:
+    """Numbers of equal length as products of digit ranges."""
+    shared = 0
+    while shared < len(low) and low[shared] == high[shared]:
+        shared += 1
+    prefix = [(digit, digit) for digit in low[:shared]]
+    if shared == len(low):
+        return [prefix]
+    rest = len(low) - shared - 1
+    free = [("0", "9")] * rest
+    found = []
+    first, last = low[shared], high[shared]
+    # The lowest and highest leading digits bound what follows, unless what follows is free anyway.
+    if low[shared + 1 :] != "0" * rest:
+        found += [prefix + tail for tail in _tails(low[shared:], upwards=True)]
+        first = _shifted(first, 1)
+    if high[shared + 1 :] != "9" * rest:
+        found += [prefix + tail for tail in _tails(high[shared:], upwards=False)]
+        last = _shifted(last, -1)
+    if first <= last:
+        found.append([*prefix, (first, last), *free])
+    return found
+
+
+def _tails(digits: str, *, upwards: bool) -> list[list[tuple[str, str]]]:
+    """Digit strings that keep the first digit and are at least (at most) ``digits``."""
+    found = [[(digit, digit) for digit in digits]]
+    for i in range(1, len(digits)):
+        low, high = (_shifted(digits[i], 1), "9") if upwards else ("0", _shifted(digits[i], -1))
+        if "0" <= low <= high <= "9":
+            same = [(digit, digit) for digit in digits[:i]]
+            found.append([*same, (low, high), *([("0", "9")] * (len(digits) - i - 1))])
+    return found
+
+
+def _shifted(digit: str, by: int) -> str:
+    return chr(ord(digit) + by)
+
+
+def _digit_ranges(ranges: list[tuple[str, str]]) -> ast.Node:
+    return ast.Concat(tuple(ast.CharSet(((ord(a), ord(b)),)) for a, b in ranges))

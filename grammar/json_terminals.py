@@ -1,0 +1,217 @@
+"""The terminals of JSON texts: punctuation, whitespace, literals, numbers and strings."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from syntagma.grammar import code_points as cp
+from syntagma.grammar import dfa as dfas
+from syntagma.grammar import ir
+from syntagma.grammar import regex_ast as ast
+from syntagma.grammar.dfa import Dfa
+from syntagma.grammar.dfa_builder import dfa_from_bytes, dfa_from_code_points
+from syntagma.grammar.encoders import Encoder
+from syntagma.grammar.json_formats import FORMATS
+from syntagma.grammar.json_numbers import integer_tree, number_tree
+from syntagma.grammar.json_options import JsonOptions
+from syntagma.grammar.limits import Budget
+from syntagma.grammar.regex_parser import parse_regex
+
+QUOTE = ast.Automaton(dfas.literal(b'"'))
+ANY_CHAR = ast.CharSet(cp.ANY)
+BLANKS = ast.CharSet(((9, 9), (0x20, 0x20)))
+
+# Longer strings are counted in blocks by the parser instead of being unrolled in one automaton.
+BLOCK_LENGTH = 512
+
+
+@dataclass(frozen=True)
+class StringBounds:
+    """What a schema asks of a string.
+
+    Attributes:
+        min_length, max_length: code points; None: no upper bound.
+        patterns: regular expressions that must match somewhere.
+        formats: names in `FORMATS`.
+    """
+
+    min_length: int = 0
+    max_length: int | None = None
+    patterns: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+
+
+class JsonTerminals:
+    """Builds the terminals of one compilation under one set of options.
+
+    Terminals that do not depend on the schema are remembered for the process.
+    """
+
+    def __init__(self, options: JsonOptions, budget: Budget) -> None:
+        self.options = options
+        self.budget = budget
+        self.is_compact = options.whitespace == "compact"
+        blank = b"" if self.is_compact else b" "
+        self.comma = ir.Terminal(_optional_prefix(blank, b","))
+        self.colon = ir.Terminal(_optional_prefix(blank, b":"))
+
+    @property
+    def whitespace(self) -> ir.Node:
+        """What may stand before a value, a key or a closing bracket."""
+        if self.is_compact:
+            return ir.EMPTY
+        return ir.optional(ir.Terminal(_whitespace(self.options.max_indent)))
+
+    def punctuation(self, text: str) -> ir.Node:
+        """A bracket or keyword."""
+        return ir.Terminal(_literal(text))
+
+    def words(self, values: Iterable[str | int | float | bool | None]) -> ir.Node:
+        """Any of some scalar values, spelled as `json.dumps` does, with or without escapes."""
+        spelled = set()
+        for value in values:
+            spelled.add(json.dumps(value, ensure_ascii=False).encode())
+            spelled.add(json.dumps(value).encode())
+            if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+                spelled.add(str(int(value)).encode())
+        if not spelled:
+            return ir.NOTHING
+        if len(spelled) == 1:
+            return ir.Terminal(dfas.literal(spelled.pop()))
+        return ir.Terminal(dfas.from_words(spelled))
+
+    def number(self) -> ir.Node:
+        """Any number."""
+        return ir.Terminal(_number(self.options))
+
+    def integer(self, low: int | None, high: int | None) -> ir.Node:
+        """The integers from ``low`` to ``high``."""
+        if low is not None and high is not None and low > high:
+            return ir.NOTHING
+        return ir.Terminal(_integer(low, high, self.options))
+
+    def string(self, bounds: StringBounds) -> ir.Node:
+        """The strings within some bounds."""
+        if bounds.max_length is not None and bounds.max_length < bounds.min_length:
+            return ir.NOTHING
+        if not bounds.patterns and not bounds.formats:
+            return self._string_of_length(bounds.min_length, bounds.max_length)
+        body = functools.reduce(
+            lambda left, right: dfas.intersection(left, right, self.budget),
+            (dfa_from_code_points(tree, Encoder.JSON, self.budget) for tree in self._trees(bounds)),
+        )
+        return ir.Terminal(self._quoted(body))
+
+    def string_other_than(self, names: Iterable[str]) -> ir.Node:
+        """Any string but the given ones, however they are spelled."""
+        tree = ast.Union(tuple(ast.literal(name) for name in names))
+        excluded = dfa_from_code_points(tree, Encoder.JSON, self.budget)
+        body = dfas.difference(_any_body(), excluded, self.budget)
+        return ir.Terminal(self._quoted(body))
+
+    def _trees(self, bounds: StringBounds) -> list[ast.Node]:
+        """One tree over code points for each constraint."""
+        trees = [self._searching(pattern) for pattern in bounds.patterns]
+        trees += [parse_regex(FORMATS[name], self.budget) for name in bounds.formats]
+        if bounds.min_length > 0 or bounds.max_length is not None:
+            trees.append(ast.Repeat(ANY_CHAR, bounds.min_length, bounds.max_length))
+        return trees
+
+    def _searching(self, pattern: str) -> ast.Node:
+        """A pattern may match anywhere, as JSON Schema asks."""
+        anything = ast.Repeat(ANY_CHAR, 0, None)
+        return ast.concat(anything, parse_regex(pattern, self.budget), anything)
+
+    def _string_of_length(self, low: int, high: int | None) -> ir.Node:
+        """``"`` low to high characters ``"``; whole blocks of long strings are counted."""
+        bound = low if high is None else high
+        if bound <= BLOCK_LENGTH:
+            return ir.Terminal(_string(low, high))
+        full, opening = _block(), self.punctuation('"')
+        skipped, rest = divmod(low, BLOCK_LENGTH)
+        start = ir.sequence(opening, ir.Repeat(full, skipped, skipped))
+        if high is None:
+            return ir.sequence(start, _block_end(rest, None))
+        blocks = high // BLOCK_LENGTH - skipped
+        if blocks == 0:
+            return ir.sequence(start, _block_end(rest, high % BLOCK_LENGTH))
+        last = BLOCK_LENGTH - 1
+        return ir.sequence(
+            start,
+            ir.choice(
+                _block_end(rest, last),
+                ir.sequence(
+                    full, ir.Repeat(full, 0, blocks - 1), _block_end(0, high % BLOCK_LENGTH)
+                ),
+                ir.NOTHING
+                if blocks < 2
+                else ir.sequence(full, ir.Repeat(full, 0, blocks - 2), _block_end(0, last)),
+            ),
+        )
+
+    def _quoted(self, body: Dfa) -> Dfa:
+        tree = ast.concat(QUOTE, ast.Automaton(body), QUOTE)
+        return dfa_from_bytes(tree, self.budget)
+
+
+# What follows does not depend on a request: it is built once, under limits of its own.
+
+
+@functools.cache
+def _literal(text: str) -> Dfa:
+    return dfas.literal(text.encode())
+
+
+@functools.cache
+def _optional_prefix(prefix: bytes, text: bytes) -> Dfa:
+    return dfas.from_words({prefix + text, text})
+
+
+@functools.cache
+def _whitespace(max_indent: int) -> Dfa:
+    line_break = ast.concat(ast.optional(ast.literal(b"\r")), ast.literal(b"\n"))
+    tree = ast.union(
+        [ast.Repeat(BLANKS, 1, 2), ast.concat(line_break, ast.Repeat(BLANKS, 0, max_indent))]
+    )
+    return dfa_from_bytes(tree, Budget.unlimited())
+
+
+@functools.cache
+def _number(options: JsonOptions) -> Dfa:
+    return dfa_from_bytes(number_tree(options), Budget.unlimited())
+
+
+@functools.lru_cache(maxsize=4096)
+def _integer(low: int | None, high: int | None, options: JsonOptions) -> Dfa:
+    return dfa_from_bytes(integer_tree(low, high, options), Budget.unlimited())
+
+
+@functools.cache
+def _any_body() -> Dfa:
+    return _body(0, None)
+
+
+@functools.lru_cache(maxsize=1024)
+def _body(low: int, high: int | None) -> Dfa:
+    tree = ast.Repeat(ANY_CHAR, low, high)
+    return dfa_from_code_points(tree, Encoder.JSON, Budget.unlimited())
+
+
+@functools.lru_cache(maxsize=1024)
+def _string(low: int, high: int | None) -> Dfa:
+    tree = ast.concat(QUOTE, ast.Automaton(_body(low, high)), QUOTE)
+    return dfa_from_bytes(tree, Budget.unlimited())
+
+
+@functools.cache
+def _block() -> ir.Node:
+    return ir.Terminal(_body(BLOCK_LENGTH, BLOCK_LENGTH))
+
+
+@functools.lru_cache(maxsize=1024)
+def _block_end(low: int, high: int | None) -> ir.Node:
+    tree = ast.concat(ast.Automaton(_body(low, high)), QUOTE)
+    return ir.Terminal(dfa_from_bytes(tree, Budget.unlimited()))

@@ -1,0 +1,23 @@
+"""Array types of the kernels and the decorator that compiles them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Int32Array = NDArray[np.int32]
+Int64Array = NDArray[np.int64]
+UInt8Array = NDArray[np.uint8]
+BoolArray = NDArray[np.bool_]
+AnyArray = NDArray[Any]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def kernel(function: Function) -> Function:
+    """Compile with numba: cached on disk, without the interpreter's lock."""
+    return cast(Function, njit(cache=True, nogil=True)(function))

@@ -1,0 +1,73 @@
+"""How much work and space one compilation may take."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from syntagma.grammar.errors import GrammarLimitError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileLimits:
+    """Bounds of one compilation; reaching one raises `GrammarLimitError` with its name.
+
+    Attributes:
+        max_seconds: wall time of a compilation.
+        max_source_bytes: size of a schema, regex or choice list as text.
+        max_schema_depth: nesting of a JSON Schema document.
+        max_enum_values: members of one ``enum`` or choice list.
+        max_regex_depth: nesting of groups in a regular expression.
+        max_nfa_states: states of one terminal before determinisation (repetition is unrolled).
+        max_dfa_states: states of one terminal or lexer.
+        max_rules: rules of a grammar.
+        max_positions: positions of all rule automata together.
+        max_branches: alternatives that one schema may multiply out to.
+    """
+
+    max_seconds: float = 5.0
+    max_source_bytes: int = 4 << 20
+    max_schema_depth: int = 128
+    max_enum_values: int = 200_000
+    max_regex_depth: int = 200
+    max_nfa_states: int = 100_000
+    max_dfa_states: int = 30_000
+    max_rules: int = 50_000
+    max_positions: int = 1_000_000
+    max_branches: int = 512
+
+
+class Budget:
+    """The limits of one running compilation, with its deadline."""
+
+    def __init__(self, limits: CompileLimits) -> None:
+        self.limits = limits
+        self._deadline = time.monotonic() + limits.max_seconds
+
+    def check_time(self) -> None:
+        """Raises GrammarLimitError once the compilation has run for ``max_seconds``."""
+        if time.monotonic() > self._deadline:
+            raise GrammarLimitError(
+                f"compilation takes longer than {self.limits.max_seconds:g} s; "
+                "simplify the grammar or raise max_seconds",
+                limit="max_seconds",
+            )
+
+    def check(self, limit: str, given: int, what: str, *, pointer: str | None = None) -> None:
+        """Raises GrammarLimitError if ``given`` exceeds the limit of that name."""
+        allowed = getattr(self.limits, limit)
+        if given > allowed:
+            raise GrammarLimitError(
+                f"{what}: {given} exceeds the limit {limit} = {allowed}",
+                limit=limit,
+                given=given,
+                pointer=pointer,
+            )
+
+    @classmethod
+    def unlimited(cls) -> Budget:
+        """For automata whose size does not depend on a request."""
+        return cls(
+            CompileLimits(max_seconds=math.inf, max_nfa_states=1 << 30, max_dfa_states=1 << 30)
+        )

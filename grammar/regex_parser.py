@@ -1,0 +1,329 @@
+"""Regular expression text -> syntax tree.
+
+The dialect is the common core of ECMA-262 (with the ``u`` flag), Python's ``re`` and Rust's
+``regex``: literals, escapes, classes, groups, alternation, greedy and lazy repetition, ``^`` and
+``$``. Laziness does not change a language. What is not regular (back-references) or not supported
+(look-around, word boundaries) is refused by name. The parser keeps its own stack, so nesting cannot
+exhaust Python's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from syntagma.grammar import code_points as cp
+from syntagma.grammar import regex_ast as ast
+from syntagma.grammar.errors import GrammarSyntaxError, UnsupportedGrammarError
+from syntagma.grammar.limits import Budget
+
+DIGIT = cp.from_ranges([(0x30, 0x39)])
+WORD = cp.from_ranges([(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)])
+SPACE = cp.union(
+    cp.from_ranges([(0x09, 0x0D), (0x2000, 0x200A)]),
+    cp.from_chars(" \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"),
+)
+LINE_ENDS = cp.from_chars("\n\r\u2028\u2029")
+NOT_LINE_END = cp.complement(LINE_ENDS)
+
+CLASS_ESCAPES = {
+    "d": DIGIT,
+    "D": cp.complement(DIGIT),
+    "w": WORD,
+    "W": cp.complement(WORD),
+    "s": SPACE,
+    "S": cp.complement(SPACE),
+}
+CONTROL_ESCAPES = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
+MAX_COUNT = 10**9
+
+
+@dataclass
+class _Group:
+    """An open group: finished alternatives and the one being read."""
+
+    start: int
+    branches: list[ast.Node] = field(default_factory=list)
+    parts: list[ast.Node] = field(default_factory=list)
+
+    def close(self) -> ast.Node:
+        self.branches.append(ast.concat(*self.parts))
+        return ast.union(self.branches)
+
+
+class RegexParser:
+    """Parses one pattern; use `parse_regex`."""
+
+    def __init__(self, pattern: str, budget: Budget) -> None:
+        self.pattern = pattern
+        self.position = 0
+        self.budget = budget
+
+    def parse(self) -> ast.Node:
+        """The whole pattern as one tree."""
+        groups = [_Group(0)]
+        while self.position < len(self.pattern):
+            char = self.pattern[self.position]
+            if char == "(":
+                groups.append(self._open_group())
+                self.budget.check("max_regex_depth", len(groups) - 1, "nesting of groups")
+            elif char == ")":
+                if len(groups) == 1:
+                    raise self._error("')' closes no group")
+                self.position += 1
+                node = groups.pop().close()
+                groups[-1].parts.append(self._quantified(node))
+            elif char == "|":
+                self.position += 1
+                groups[-1].branches.append(ast.concat(*groups[-1].parts))
+                groups[-1].parts = []
+            else:
+                groups[-1].parts.append(self._quantified(self._atom(char)))
+        if len(groups) > 1:
+            self.position = groups[-1].start
+            raise self._error("'(' is never closed")
+        return groups[0].close()
+
+    def _open_group(self) -> _Group:
+        start = self.position
+        self.position += 1
+        if not self._take("?"):
+            return _Group(start)
+        if self._take(":"):
+            return _Group(start)
+        for mark, name in (
+            ("=", "lookahead"), ("!", "negative lookahead"),
+            ("<=", "lookbehind"), ("<!", "negative lookbehind"), (">", "atomic group"),
+        ):  # fmt: skip
+            if self._take(mark):
+                self.position = start
+                raise self._unsupported(f"(?{mark}", f"{name} is not supported")
+        if self._take("P<") or self._take("<"):
+            end = self.pattern.find(">", self.position)
+            if end < 0 or not self.pattern[self.position : end].isidentifier():
+                raise self._error("a group name must be an identifier followed by '>'")
+            self.position = end + 1
+            return _Group(start)
+        self.position = start
+        raise self._unsupported("(?", "inline flags and other '(?' extensions are not supported")
+
+    def _atom(self, char: str) -> ast.Node:
+        if char in "*+?":
+            raise self._error(f"'{char}' repeats nothing")
+        if char == "{" and self._bounds() is not None:
+            raise self._error("'{' repeats nothing")
+        self.position += 1
+        if char == "^":
+            return ast.Begin()
+        if char == "$":
+            return ast.End()
+        if char == ".":
+            return ast.CharSet(NOT_LINE_END)
+        if char == "[":
+            return ast.CharSet(self._char_class())
+        if char == "\\":
+            return self._escape_atom()
+        if 0xD800 <= ord(char) <= 0xDFFF:
+            raise self._error("a lone surrogate matches no text")
+        return ast.CharSet(((ord(char), ord(char)),))
+
+    def _escape_atom(self) -> ast.Node:
+        char = self._peek()
+        if char in ("b", "B"):
+            raise self._unsupported(f"\\{char}", "word boundaries are not supported")
+        if char in ("A", "z", "Z"):
+            self.position += 1
+            return ast.Begin() if char == "A" else ast.End()
+        if (char.isdigit() and char != "0") or char == "k":
+            raise self._unsupported(f"\\{char}", "back-references are not regular")
+        found = self._escape()
+        return ast.CharSet(found if isinstance(found, tuple) else cp.from_ranges([(found, found)]))
+
+    def _escape(self) -> cp.CodePointSet | int:
+        """Read what follows a backslash: a set, or one code point."""
+        char = self._peek()
+        self.position += 1
+        if char in CLASS_ESCAPES:
+            return CLASS_ESCAPES[char]
+        if char in CONTROL_ESCAPES:
+            return CONTROL_ESCAPES[char]
+        if char in ("p", "P"):
+            return self._property(negated=char == "P")
+        if char == "x":
+            return self._hex(2)
+        if char == "u":
+            return self._unicode_escape()
+        if char == "c" and self._peek().isascii() and self._peek().isalpha():
+            self.position += 1
+            return ord(self.pattern[self.position - 1]) % 32
+        if char == "0" and not self._peek(missing="").isdigit():
+            return 0
+        if char.isascii() and char.isalnum():
+            self.position -= 1
+            raise self._unsupported(f"\\{char}", "unknown escape")
+        return ord(char)
+
+    def _unicode_escape(self) -> int:
+        if self._take("{"):
+            end = self.pattern.find("}", self.position)
+            digits = self.pattern[self.position : end]
+            if end < 0 or not _is_hex(digits) or int(digits, 16) > cp.MAX_CODE_POINT:
+                raise self._error(r"\u{...} needs a hexadecimal code point")
+            self.position = end + 1
+            return int(digits, 16)
+        first = self._hex(4)
+        if 0xD800 <= first <= 0xDBFF and self.pattern.startswith("\\u", self.position):
+            mark = self.position
+            self.position += 2
+            second = self._hex(4)
+            if 0xDC00 <= second <= 0xDFFF:
+                return 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)
+            self.position = mark
+        return first
+
+    def _hex(self, count: int) -> int:
+        digits = self.pattern[self.position : self.position + count]
+        if len(digits) < count or not _is_hex(digits):
+            raise self._error(f"expected {count} hexadecimal digits")
+        self.position += count
+        return int(digits, 16)
+
+    def _property(self, *, negated: bool) -> cp.CodePointSet:
+        start = self.position
+        end = self.pattern.find("}", start)
+        if not self._take("{") or end < 0:
+            raise self._error(r"\p needs a property in braces, as in \p{L}")
+        name = self.pattern[start + 1 : end]
+        self.position = end + 1
+        short = name.split("=", 1)[1] if name.startswith(("gc=", "General_Category=")) else name
+        try:
+            points = cp.general_category(_LONG_CATEGORIES.get(short, short))
+        except KeyError:
+            self.position = start
+            raise self._unsupported(
+                f"\\p{{{name}}}", "only Unicode general categories are supported"
+            ) from None
+        return cp.complement(points) if negated else points
+
+    def _char_class(self) -> cp.CodePointSet:
+        start = self.position - 1
+        negated = self._take("^")
+        ranges: list[cp.Range] = []
+        while not self._take("]"):  # ECMA-262: [] is the empty set and [^] any character
+            if self.position >= len(self.pattern):
+                self.position = start
+                raise self._error("'[' is never closed")
+            low = self._class_member()
+            if self._peek(missing="") == "-" and self._peek(1, missing="]") != "]":
+                self.position += 1
+                high = self._class_member()
+                if isinstance(low, tuple) or isinstance(high, tuple):
+                    raise self._error("a range needs single characters at both ends")
+                if low > high:
+                    raise self._error("the range runs backwards")
+                ranges.append((low, high))
+            else:
+                ranges += low if isinstance(low, tuple) else [(low, low)]
+        points = cp.from_ranges(ranges)
+        return cp.complement(points) if negated else points
+
+    def _class_member(self) -> cp.CodePointSet | int:
+        char = self.pattern[self.position]
+        self.position += 1
+        if char != "\\":
+            return ord(char)
+        if self._take("b"):
+            return 8
+        if self._take("-"):
+            return ord("-")
+        return self._escape()
+
+    def _quantified(self, node: ast.Node) -> ast.Node:
+        """Apply the repetition that follows an atom, if one does."""
+        char = self._peek(missing="")
+        if char in ("*", "+", "?"):
+            self.position += 1
+            low, high = {"*": (0, None), "+": (1, None), "?": (0, 1)}[char]
+        elif char == "{" and (bounds := self._bounds()) is not None:
+            low, high, self.position = bounds
+        else:
+            return node
+        if isinstance(node, ast.Begin | ast.End):
+            raise self._error("an anchor cannot be repeated")
+        if self._take("+"):
+            self.position -= 1
+            raise self._unsupported("possessive", "possessive repetition is not supported")
+        self._take("?")
+        if self._peek(missing="") in ("*", "+", "?") or self._bounds() is not None:
+            raise self._error("a repetition cannot be repeated; use a group")
+        return ast.Repeat(node, low, high)
+
+    def _bounds(self) -> tuple[int, int | None, int] | None:
+        """Read ``{n}``, ``{n,}`` or ``{n,m}`` ahead: bounds and the position behind them."""
+        if self._peek(missing="") != "{":
+            return None
+        end = self.pattern.find("}", self.position)
+        low, comma, high = self.pattern[self.position + 1 : max(end, 0)].partition(",")
+        if not _is_decimal(low) or (high and not _is_decimal(high)):
+            return None
+        if max(len(low), len(high)) > 9:
+            raise self._error(f"a repetition count must be below {MAX_COUNT}")
+        min_count = int(low)
+        max_count = int(high) if high else (None if comma else min_count)
+        if max_count is not None and max_count < min_count:
+            raise self._error("the repetition's bounds run backwards")
+        return min_count, max_count, end + 1
+
+    def _take(self, text: str) -> bool:
+        if self.pattern.startswith(text, self.position):
+            self.position += len(text)
+            return True
+        return False
+
+    def _peek(self, ahead: int = 0, *, missing: str | None = None) -> str:
+        index = self.position + ahead
+        if index < len(self.pattern):
+            return self.pattern[index]
+        if missing is None:
+            raise self._error("the pattern ends in the middle of an escape")
+        return missing
+
+    def _error(self, message: str) -> GrammarSyntaxError:
+        line, column = self._where()
+        return GrammarSyntaxError(f"regular expression: {message}", line=line, column=column)
+
+    def _unsupported(self, construct: str, message: str) -> UnsupportedGrammarError:
+        line, column = self._where()
+        return UnsupportedGrammarError(
+            f"regular expression: {message}: {construct!r} at line {line}, column {column}",
+            keyword=construct,
+        )
+
+    def _where(self) -> tuple[int, int]:
+        before = self.pattern[: self.position]
+        return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+_LONG_CATEGORIES = {
+    "Letter": "L", "Uppercase_Letter": "Lu", "Lowercase_Letter": "Ll", "Mark": "M",
+    "Number": "N", "Decimal_Number": "Nd", "Punctuation": "P", "Symbol": "S", "Separator": "Z",
+    "Other": "C",
+}  # fmt: skip
+
+
+def _is_hex(text: str) -> bool:
+    return bool(text) and all(c in "0123456789abcdefABCDEF" for c in text)
+
+
+def _is_decimal(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def parse_regex(pattern: str, budget: Budget) -> ast.Node:
+    """Parse a pattern into a tree over code points; anchors stay as `Begin` and `End`.
+
+    Raises:
+        GrammarSyntaxError: malformed, with line and column.
+        UnsupportedGrammarError: look-around, back-reference, word boundary, flag.
+        GrammarLimitError: groups nested deeper than ``max_regex_depth``.
+    """
+    return RegexParser(pattern, budget).parse()

@@ -1,0 +1,63 @@
+"""The prefix tree of all tokens' bytes, the thing every mask is computed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from syntagma.grammar import trie_kernels as kernels
+from syntagma.grammar.kernel_types import Int32Array, UInt8Array
+from syntagma.grammar.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class TokenTrie:
+    """A trie in preorder (layout: `trie_kernels`).
+
+    Attributes:
+        byte: uint8[num_nodes], the byte that enters a node; the root's is unused.
+        depth: int32[num_nodes], bytes from the root.
+        subtree_end: int32[num_nodes], the node behind the subtree.
+        token_start: int32[num_nodes + 1], CSR into ``token_ids``.
+        token_ids: int32[num_tokens], tokens by the node they end at.
+    """
+
+    byte: UInt8Array
+    depth: Int32Array
+    subtree_end: Int32Array
+    token_start: Int32Array
+    token_ids: Int32Array
+
+    @classmethod
+    def from_vocabulary(cls, vocabulary: Vocabulary) -> TokenTrie:
+        """The trie of all tokens that have text."""
+        tokens = vocabulary.tokens
+        order = sorted((i for i, t in enumerate(tokens) if t), key=tokens.__getitem__)
+        ends = np.cumsum(np.fromiter((len(tokens[i]) for i in order), np.int64, len(order)))
+        text = np.frombuffer(b"".join(tokens[i] for i in order), np.uint8)
+        return cls(*kernels.build_trie(text, ends, np.array(order, np.int32)))
+
+    def below(self, nodes: Int32Array) -> TokenTrie:
+        """The trie of what may follow the given nodes, all their subtrees merged."""
+        return TokenTrie(
+            *kernels.merge_subtrees(
+                self.byte, self.subtree_end, self.token_start, self.token_ids, nodes
+            )
+        )
+
+    @property
+    def num_nodes(self) -> int:
+        """Nodes, the root included."""
+        return self.byte.size
+
+    @property
+    def max_depth(self) -> int:
+        """Bytes of the longest token."""
+        return int(self.depth.max())
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the arrays."""
+        arrays = (self.byte, self.depth, self.subtree_end, self.token_start, self.token_ids)
+        return sum(a.nbytes for a in arrays)

@@ -1,0 +1,125 @@
+"""Token ids and the bytes they stand for."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from syntagma.grammar.kernel_types import BoolArray
+
+
+class Vocabulary:
+    """An immutable list of tokens as raw bytes.
+
+    Args:
+        tokens: the bytes of each id; an empty entry matches no text (special or unused).
+        stop_ids: tokens that may end the output; they match no text either.
+        special_ids: further control tokens that match no text, whatever their bytes.
+        vocab_size: width of the model's logits; ids beyond the tokens match no text.
+
+    Raises:
+        ValueError: an id out of range, ``vocab_size`` below the number of tokens, no stop id, or no
+            token with text.
+    """
+
+    def __init__(
+        self,
+        tokens: Sequence[bytes],
+        *,
+        stop_ids: Iterable[int],
+        special_ids: Iterable[int] = (),
+        vocab_size: int | None = None,
+    ) -> None:
+        size = len(tokens) if vocab_size is None else vocab_size
+        if size < len(tokens):
+            raise ValueError(f"vocab_size={size!r} is less than the number of tokens {len(tokens)}")
+        self.stop_ids = tuple(sorted(set(stop_ids)))
+        self.special_ids = frozenset(special_ids) | frozenset(self.stop_ids)
+        for token_id in self.special_ids:
+            if not 0 <= token_id < size:
+                raise ValueError(f"token id {token_id!r} is not in a vocabulary of {size}")
+        if not self.stop_ids:
+            raise ValueError("stop_ids is empty: an output could never end")
+        texts = [b"" if i in self.special_ids else bytes(t) for i, t in enumerate(tokens)]
+        texts += [b""] * (size - len(texts))
+        if not any(texts):
+            raise ValueError("no token of the vocabulary has any text")
+        self._tokens = tuple(texts)
+
+    @classmethod
+    def from_tokenizer(
+        cls,
+        tokenizer: Any,
+        *,
+        vocab_size: int | None = None,
+        stop_ids: Iterable[int] | None = None,
+    ) -> Vocabulary:
+        """Read a fast Hugging Face tokenizer, a `tokenizers.Tokenizer` or a `tiktoken.Encoding`.
+
+        Args:
+            tokenizer: byte-level BPE, sentencepiece with byte fallback, or tiktoken/tekken.
+            vocab_size: width of the model's logits, if larger than the tokenizer.
+            stop_ids: tokens that end an output; default: the tokenizer's end-of-sequence token.
+
+        Raises:
+            ValueError: the tokenizer's tokens cannot be read as bytes, or no stop id is known.
+        """
+        from syntagma.grammar.tokenizer_bytes import read_tokenizer
+
+        found = read_tokenizer(tokenizer)
+        chosen = tuple(stop_ids) if stop_ids is not None else found.stop_ids
+        return cls(
+            found.tokens, stop_ids=chosen, special_ids=found.special_ids, vocab_size=vocab_size
+        )
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    @property
+    def size(self) -> int:
+        """Number of ids, padding included."""
+        return len(self._tokens)
+
+    @property
+    def num_words(self) -> int:
+        """int32 words of one bitmask row."""
+        return (len(self._tokens) + 31) // 32
+
+    @property
+    def tokens(self) -> tuple[bytes, ...]:
+        """The bytes of every id; empty for tokens that match no text."""
+        return self._tokens
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The text of one token; empty for special tokens."""
+        return self._tokens[token_id]
+
+    @functools.cached_property
+    def spellable(self) -> BoolArray:
+        """bool[256]: bytes that have a token of their own.
+
+        Only texts over these bytes are certain to be reachable from any of their prefixes.
+        """
+        spellable = np.zeros(256, np.bool_)
+        spellable[[token[0] for token in self._tokens if len(token) == 1]] = True
+        return spellable
+
+    @functools.cached_property
+    def max_token_bytes(self) -> int:
+        """Length of the longest token."""
+        return max(map(len, self._tokens))
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """Hex digest of the whole content: equal hash, interchangeable vocabularies."""
+        digest = hashlib.blake2b(digest_size=16)
+        lengths = np.fromiter(map(len, self._tokens), np.int32, len(self._tokens))
+        digest.update(np.int64(len(self._tokens)).tobytes())
+        digest.update(lengths.tobytes())
+        digest.update(b"".join(self._tokens))
+        digest.update(np.array(self.stop_ids, np.int32).tobytes())
+        return digest.hexdigest()
