@@ -12,9 +12,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from syntagma.grammar import ir
+from syntagma.grammar.errors import GrammarError
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.json_terminals import JsonTerminals, StringBounds
 from syntagma.grammar.limits import Budget
+from syntagma.grammar.regex_parser import parse_regex
 from syntagma.grammar.schema_conjunction import Branch, Goal, branches_of, normal_goal
 from syntagma.grammar.schema_document import Located, SchemaDocument
 from syntagma.grammar.schema_forms import (
@@ -22,6 +24,7 @@ from syntagma.grammar.schema_forms import (
     ObjectForm,
     allowed_types,
     array_form,
+    asked,
     integer_bounds,
     listed_values,
     object_form,
@@ -81,6 +84,8 @@ class _Lowering:
         """The values of one branch, type by type."""
         values = listed_values(branch, self.document)
         if values is not None:
+            what, where = "values of an enum", branch[0].pointer
+            self.budget.check("max_enum_values", len(values), what, pointer=where)
             return self.listed(values)
         types = allowed_types(branch)
         refuse_number_bounds(branch, types)
@@ -94,12 +99,22 @@ class _Lowering:
         elif "integer" in types:
             parts.append(self.terminals.integer(*integer_bounds(branch)))
         if "string" in types:
-            parts.append(self.terminals.string(string_bounds(branch)))
+            parts.append(self.string(branch))
         if "array" in types:
             parts.append(self.array(array_form(branch)))
         if "object" in types:
             parts.append(self.object(object_form(branch)))
         return ir.choice(*parts)
+
+    def string(self, branch: Branch) -> ir.Node:
+        """A string; what is wrong with a pattern is reported where the pattern stands."""
+        for at, pattern in asked(branch, "pattern"):
+            try:
+                parse_regex(pattern, self.budget)
+            except GrammarError as error:
+                error.pointer = f"{at.pointer}/pattern"
+                raise
+        return self.terminals.string(string_bounds(branch))
 
     def listed(self, values: list[Any]) -> ir.Node:
         """Any of some given values."""
@@ -131,12 +146,14 @@ class _Lowering:
     def array(self, form: ArrayForm) -> ir.Node:
         """``[`` items ``]``: the prefix one by one, the rest counted."""
         space = self.terminals.whitespace
-        body = self.items(form)
-        filled = ir.sequence(space, body, space)
-        inner = filled if form.min_items > 0 else ir.choice(filled, space)
-        if form.max_items == 0:
-            inner = space if form.min_items == 0 else ir.NOTHING
-        return ir.sequence(self.terminals.punctuation("["), inner, self.terminals.punctuation("]"))
+        parts: list[ir.Node] = []
+        if form.min_items == 0:
+            parts.append(space)
+        if form.max_items is None or form.max_items >= max(1, form.min_items):
+            parts.append(ir.sequence(space, self.items(form), space))
+        return ir.sequence(
+            self.terminals.punctuation("["), ir.choice(*parts), self.terminals.punctuation("]")
+        )
 
     def items(self, form: ArrayForm) -> ir.Node:
         """One or more items, separated by commas."""

@@ -76,9 +76,7 @@ class SchemaDocument:
         self.source = source
         resource = DRAFT202012.create_resource(parsed)
         try:
-            self._registry: Any = (
-                referencing.Registry().with_resource(DOCUMENT_URI, resource).crawl()
-            )
+            self._registry: Any = referencing.Registry().with_resource(DOCUMENT_URI, resource)
             resolver = self._registry.resolver_with_root(resource)
         except MALFORMED as error:
             raise GrammarSyntaxError(f"$id or $anchor is malformed: {error}", pointer="") from None

@@ -44,8 +44,8 @@ class ObjectForm:
     declared: tuple[str, ...]
 
 
-def _asked(branch: Branch, keyword: str) -> Iterator[tuple[Located, Any]]:
-    """Each use of a keyword in a branch."""
+def asked(branch: Branch, keyword: str) -> Iterator[tuple[Located, Any]]:
+    """Each use of a keyword in a branch: where, and its value."""
     for at in branch:
         if isinstance(at.schema, dict) and keyword in at.schema:
             yield at, at.schema[keyword]
@@ -54,7 +54,7 @@ def _asked(branch: Branch, keyword: str) -> Iterator[tuple[Located, Any]]:
 def allowed_types(branch: Branch) -> set[str]:
     """The types that all ``type`` keywords leave; ``number`` includes ``integer``."""
     allowed = set(TYPES)
-    for _, value in _asked(branch, "type"):
+    for _, value in asked(branch, "type"):
         names = set(value if isinstance(value, list) else [value])
         allowed &= names | ({"integer"} if "number" in names else set())
     return allowed
@@ -62,14 +62,14 @@ def allowed_types(branch: Branch) -> set[str]:
 
 def listed_values(branch: Branch, document: SchemaDocument) -> list[Any] | None:
     """The values that ``enum`` and ``const`` leave, valid against the whole branch; None: no list."""
-    lists = [values for _, values in _asked(branch, "enum")]
-    lists += [[value] for _, value in _asked(branch, "const")]
+    lists = [values for _, values in asked(branch, "enum")]
+    lists += [[value] for _, value in asked(branch, "const")]
     if not lists:
         return None
     types = allowed_types(branch)
     values = [v for v in lists[0] if _type_of(v) in types]
-    asked = {k for at in branch if isinstance(at.schema, dict) for k in at.schema} - ANNOTATIONS
-    if len(lists) == 1 and asked <= {"type", "enum", "const", "$ref", "anyOf", "allOf"}:
+    keywords = {k for at in branch if isinstance(at.schema, dict) for k in at.schema} - ANNOTATIONS
+    if len(lists) == 1 and keywords <= {"type", "enum", "const", "$ref", "anyOf", "allOf"}:
         return values
     validators = [document.validator(at) for at in branch]
     try:
@@ -109,7 +109,7 @@ def refuse_number_bounds(branch: Branch, types: Collection[str]) -> None:
     if "number" not in types:
         return
     for keyword in NUMBER_BOUNDS:
-        for at, _ in _asked(branch, keyword):
+        for at, _ in asked(branch, keyword):
             raise UnsupportedGrammarError(
                 f'{keyword} is enforced for integers only; add "type": "integer"',
                 keyword=keyword,
@@ -119,10 +119,10 @@ def refuse_number_bounds(branch: Branch, types: Collection[str]) -> None:
 
 def integer_bounds(branch: Branch) -> tuple[int | None, int | None]:
     """The smallest and largest integer that all bounds leave; None: unbounded."""
-    lows = [math.ceil(v) for _, v in _asked(branch, "minimum")]
-    lows += [math.floor(v) + 1 for _, v in _asked(branch, "exclusiveMinimum")]
-    highs = [math.floor(v) for _, v in _asked(branch, "maximum")]
-    highs += [math.ceil(v) - 1 for _, v in _asked(branch, "exclusiveMaximum")]
+    lows = [math.ceil(v) for _, v in asked(branch, "minimum")]
+    lows += [math.floor(v) + 1 for _, v in asked(branch, "exclusiveMinimum")]
+    highs = [math.floor(v) for _, v in asked(branch, "maximum")]
+    highs += [math.ceil(v) - 1 for _, v in asked(branch, "exclusiveMaximum")]
     return max(lows, default=None), min(highs, default=None)
 
 
@@ -131,15 +131,15 @@ def string_bounds(branch: Branch) -> StringBounds:
     return StringBounds(
         min_length=_largest(branch, "minLength"),
         max_length=_smallest(branch, "maxLength"),
-        patterns=tuple(dict.fromkeys(v for _, v in _asked(branch, "pattern"))),
-        formats=tuple(dict.fromkeys(v for _, v in _asked(branch, "format"))),
+        patterns=tuple(dict.fromkeys(v for _, v in asked(branch, "pattern"))),
+        formats=tuple(dict.fromkeys(v for _, v in asked(branch, "format"))),
     )
 
 
 def array_form(branch: Branch) -> ArrayForm:
     """All constraints on an array; item ``i`` must satisfy what each schema says of it."""
-    prefixes = [len(value) for _, value in _asked(branch, "prefixItems")]
-    rest = tuple(at.child("items") for at, _ in _asked(branch, "items"))
+    prefixes = [len(value) for _, value in asked(branch, "prefixItems")]
+    rest = tuple(at.child("items") for at, _ in asked(branch, "items"))
     return ArrayForm(
         prefix=tuple(
             tuple(s for at in branch if (s := _item_schema(at, index)) is not None)
@@ -161,14 +161,14 @@ def _item_schema(at: Located, index: int) -> Located | None:
 
 def object_form(branch: Branch) -> ObjectForm:
     """All constraints on an object; names that are only required come last."""
-    required = dict.fromkeys(name for _, names in _asked(branch, "required") for name in names)
-    declared = (name for _, properties in _asked(branch, "properties") for name in properties)
+    required = dict.fromkeys(name for _, names in asked(branch, "required") for name in names)
+    declared = (name for _, properties in asked(branch, "properties") for name in properties)
     names = tuple(dict.fromkeys([*declared, *required]))
     schemas = tuple(
         tuple(s for at in branch if (s := _property_schema(at, name)) is not None) for name in names
     )
     additional = tuple(at.child("additionalProperties")
-                       for at, _ in _asked(branch, "additionalProperties"))  # fmt: skip
+                       for at, _ in asked(branch, "additionalProperties"))  # fmt: skip
     # A property that can never be valid can only be left out.
     is_possible = [all(s.schema is not False for s in goal) for goal in schemas]
     keep = [i for i in range(len(names)) if is_possible[i] or names[i] in required]
@@ -191,8 +191,8 @@ def _property_schema(at: Located, name: str) -> Located | None:
 
 
 def _largest(branch: Branch, keyword: str) -> int:
-    return max((int(v) for _, v in _asked(branch, keyword)), default=0)
+    return max((int(v) for _, v in asked(branch, keyword)), default=0)
 
 
 def _smallest(branch: Branch, keyword: str) -> int | None:
-    return min((int(v) for _, v in _asked(branch, keyword)), default=None)
+    return min((int(v) for _, v in asked(branch, keyword)), default=None)

@@ -1,0 +1,232 @@
+"""Masks against brute force: every token tried on an independent recogniser, along random walks."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from naive_grammar import NaiveGrammar, matches, viable
+from toy import allowed_ids, byte_vocabulary
+
+from syntagma.decoding.matcher import Matcher
+from syntagma.grammar import (
+    CompileLimits,
+    GrammarCompiler,
+    UnsatisfiableGrammarError,
+    UnsupportedGrammarError,
+    Vocabulary,
+    ir,
+)
+from syntagma.grammar import dfa as dfas
+from syntagma.grammar.limits import Budget
+
+ALPHABET = b"abc,"
+SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@st.composite
+def vocabularies(draw: st.DrawFn, alphabet: bytes = ALPHABET, max_size: int = 60) -> Vocabulary:
+    """All single bytes and many longer tokens, which cross terminal boundaries everywhere."""
+    letters = st.sampled_from([bytes([b]) for b in alphabet])
+    word = st.lists(letters, min_size=2, max_size=6).map(b"".join)
+    return byte_vocabulary(draw(st.lists(word, max_size=max_size)), alphabet=alphabet)
+
+
+@st.composite
+def ir_grammars(draw: st.DrawFn) -> ir.Grammar:
+    """Random rules; calls stand behind a terminal, so that nothing is left-recursive."""
+    num_rules = draw(st.integers(1, 3))
+    words = st.lists(
+        st.lists(st.sampled_from([b"a", b"b", b"c", b","]), min_size=1, max_size=3).map(b"".join),
+        min_size=0,
+        max_size=3,
+    )
+    terminal = words.map(lambda found: ir.Terminal(dfas.from_words(found)))
+    call = st.integers(0, num_rules - 1).map(ir.Call)
+    guarded = st.tuples(terminal, call).map(lambda pair: ir.Sequence(pair))
+    leaf = st.one_of(terminal, terminal, guarded, st.just(ir.EMPTY))
+
+    def extend(children: st.SearchStrategy[ir.Node]) -> st.SearchStrategy[ir.Node]:
+        parts = st.lists(children, min_size=1, max_size=3).map(tuple)
+        counts = st.tuples(st.integers(0, 3), st.integers(0, 3) | st.none())
+        return st.one_of(
+            parts.map(ir.Sequence),
+            parts.map(ir.Choice),
+            st.tuples(children, counts).map(_repeat),
+        )
+
+    grammar = ir.Grammar()
+    for index in range(num_rules):
+        grammar.add(f"rule {index}", draw(st.recursive(leaf, extend, max_leaves=6)))
+    return grammar
+
+
+def _repeat(pair: tuple[ir.Node, tuple[int, int | None]]) -> ir.Node:
+    part, (low, extra) = pair
+    return ir.Repeat(part, low, None if extra is None else low + extra)
+
+
+def compile_ir(vocabulary: Vocabulary, grammar: ir.Grammar) -> Matcher:
+    """Run the compiler's back end on hand-made rules."""
+    compiler = GrammarCompiler(vocabulary)
+    compiled = compiler._finish("regex", grammar, "", Budget(CompileLimits()), 0.0)
+    return Matcher(compiled)
+
+
+@SETTINGS
+@given(ir_grammars(), vocabularies(), st.randoms(use_true_random=False))
+def test_masks_equal_brute_force_on_random_rules(
+    grammar: ir.Grammar, vocabulary: Vocabulary, rng: random.Random
+) -> None:
+    naive = NaiveGrammar(grammar)
+    rests = naive.start()
+    if not rests:
+        with pytest.raises(UnsatisfiableGrammarError):
+            compile_ir(vocabulary, grammar)
+        return
+    try:
+        matcher = compile_ir(vocabulary, grammar)
+    except UnsupportedGrammarError as error:
+        assert error.keyword == "left recursion"
+        return
+    for _ in range(8):
+        expected = naive.mask(rests, vocabulary)
+        assert expected
+        assert allowed_ids(matcher) == expected
+        token_id = rng.choice(sorted(expected))
+        assert matcher.accept_token(token_id)
+        if matcher.is_terminated():
+            break
+        rests = naive.read(rests, vocabulary.tokens[token_id])
+
+
+@SETTINGS
+@given(
+    st.from_regex(r"\A(?:[abc,](?:[*+?]|\{[0-2],?[3-5]?\})?|\((?:a|b|c|ab|c,)\|[abc]\)\*?){1,7}\Z"),
+    vocabularies(),
+    st.randoms(use_true_random=False),
+)
+def test_masks_equal_brute_force_on_regexes(
+    pattern: str, vocabulary: Vocabulary, rng: random.Random
+) -> None:
+    matcher = Matcher(GrammarCompiler(vocabulary).compile_regex(pattern))
+    text = ""
+    for _ in range(10):
+        expected = {
+            i for i, t in enumerate(vocabulary.tokens) if t and viable(pattern, text + t.decode())
+        }
+        if matches(pattern, text):
+            expected |= set(vocabulary.stop_ids)
+        assert allowed_ids(matcher) == expected
+        token_id = rng.choice(sorted(expected))
+        assert matcher.accept_token(token_id)
+        if matcher.is_terminated():
+            break
+        text += vocabulary.tokens[token_id].decode()
+
+
+@SETTINGS
+@given(ir_grammars(), vocabularies(), st.randoms(use_true_random=False))
+def test_every_token_is_accepted_exactly_if_its_bit_is_set(
+    grammar: ir.Grammar, vocabulary: Vocabulary, rng: random.Random
+) -> None:
+    try:
+        matcher = compile_ir(vocabulary, grammar)
+    except (UnsatisfiableGrammarError, UnsupportedGrammarError):
+        return
+    for _ in range(4):
+        allowed = allowed_ids(matcher)
+        for token_id in range(vocabulary.size):
+            twin = matcher.fork()
+            assert twin.accept_token(token_id) == (token_id in allowed)
+        assert allowed_ids(matcher) == allowed
+        matcher.accept_token(rng.choice(sorted(allowed)))
+        if matcher.is_terminated():
+            break
+
+
+def test_branches_that_cannot_be_completed_are_not_entered() -> None:
+    """``root ::= "a" | "b" dead; dead ::= "c" dead`` must not offer b."""
+    grammar = ir.Grammar()
+    grammar.declare("root")
+    dead = grammar.declare("dead")
+    letter = {c: ir.Terminal(dfas.literal(c)) for c in (b"a", b"b", b"c")}
+    grammar.define(0, ir.choice(letter[b"a"], ir.sequence(letter[b"b"], ir.Call(dead))))
+    grammar.define(dead, ir.sequence(letter[b"c"], ir.Call(dead)))
+    vocabulary = byte_vocabulary([b"bc", b"bcc"], alphabet=ALPHABET)
+    matcher = compile_ir(vocabulary, grammar)
+    assert allowed_ids(matcher) == {vocabulary.tokens.index(b"a")}
+
+
+def test_a_token_may_cross_many_terminals() -> None:
+    grammar = ir.Grammar()
+    letters = [ir.Terminal(dfas.literal(bytes([b]))) for b in b"abc,abc"]
+    grammar.add("root", ir.sequence(*letters))
+    vocabulary = byte_vocabulary([b"abc,abc", b"abc,ab", b"bc,abc", b"abc,aba"], alphabet=ALPHABET)
+    matcher = compile_ir(vocabulary, grammar)
+    tokens = {vocabulary.tokens[i] for i in allowed_ids(matcher)}
+    assert tokens == {b"a", b"abc,abc", b"abc,ab"}
+    assert matcher.accept_token(vocabulary.tokens.index(b"abc,abc"))
+    assert allowed_ids(matcher) == set(vocabulary.stop_ids)
+
+
+def test_huge_counts_cost_nothing() -> None:
+    grammar = ir.Grammar()
+    grammar.add("root", ir.Repeat(ir.Terminal(dfas.literal(b"ab")), 10**9, 10**12))
+    matcher = compile_ir(byte_vocabulary(alphabet=ALPHABET), grammar)
+    for byte in b"ababab":
+        assert matcher.accept_token(ALPHABET.index(byte))
+    assert not matcher.is_accepting()
+    assert matcher.grammar.shortest_bytes == 2 * 10**9
+
+
+def test_rounds_that_read_nothing_do_not_loop() -> None:
+    """``((a?){3})*`` and ``(a?){1000000000}``: empty rounds need not be counted."""
+    letter = ir.optional(ir.Terminal(dfas.literal(b"a")))
+    for body in (
+        ir.Repeat(ir.Repeat(letter, 3, 3), 0, None),
+        ir.Repeat(letter, 10**9, 10**9),
+        ir.Repeat(ir.Repeat(letter, 0, None), 2, None),
+    ):
+        grammar = ir.Grammar()
+        grammar.add("root", body)
+        matcher = compile_ir(byte_vocabulary(alphabet=ALPHABET), grammar)
+        for _ in range(5):
+            assert matcher.is_accepting()
+            assert matcher.accept_token(ALPHABET.index(b"a"))
+
+
+def test_a_rule_that_is_only_itself_has_no_words() -> None:
+    grammar = ir.Grammar()
+    grammar.add("root", ir.Call(0))
+    with pytest.raises(UnsatisfiableGrammarError):
+        compile_ir(byte_vocabulary(alphabet=ALPHABET), grammar)
+
+
+def test_a_rule_may_be_itself_or_something_else() -> None:
+    """Tail calls to itself add nothing and must not loop."""
+    grammar = ir.Grammar()
+    grammar.add("root", ir.choice(ir.Call(0), ir.Terminal(dfas.literal(b"a"))))
+    matcher = compile_ir(byte_vocabulary(alphabet=ALPHABET), grammar)
+    assert allowed_ids(matcher) == {0}
+
+
+def test_left_recursion_is_refused_by_name() -> None:
+    grammar = ir.Grammar()
+    letter = ir.Terminal(dfas.literal(b"a"))
+    grammar.add("list", ir.choice(ir.sequence(ir.Call(0), letter), letter))
+    with pytest.raises(UnsupportedGrammarError, match="'list'") as caught:
+        compile_ir(byte_vocabulary(alphabet=ALPHABET), grammar)
+    assert caught.value.keyword == "left recursion"
+
+
+def test_bytes_without_a_token_of_their_own_are_not_used() -> None:
+    """With no token for c alone, words with c could be begun and never finished."""
+    tokens = [b"a", b"b", b"bc", b"ac", b""]
+    vocabulary = Vocabulary(tokens, stop_ids=[4])
+    matcher = Matcher(GrammarCompiler(vocabulary).compile_choice(["ab", "acb", "bcc"]))
+    assert {tokens[i] for i in allowed_ids(matcher)} == {b"a"}
+    with pytest.raises(UnsatisfiableGrammarError):
+        GrammarCompiler(vocabulary).compile_choice(["c", "cc"])
