@@ -1,0 +1,169 @@
+"""The matcher's bookkeeping: accept, fork, rollback, validate, stop tokens."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toy import JSON_TOKENS, allowed_ids, byte_vocabulary, sample
+
+from syntagma.decoding.matcher import Matcher
+from syntagma.grammar import CompiledGrammar, GrammarCompiler, Vocabulary
+
+VOCABULARY = byte_vocabulary(JSON_TOKENS)
+STOP = VOCABULARY.stop_ids[0]
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "a": {"type": "array", "items": {"type": "integer"}},
+        "b": {"$ref": "#"},
+        "c": {"type": "string", "maxLength": 5},
+    },
+    "required": ["a"],
+}
+
+
+def compiled() -> CompiledGrammar:
+    return GrammarCompiler(VOCABULARY).compile_json_schema(SCHEMA)
+
+
+def token(text: bytes) -> int:
+    return VOCABULARY.tokens.index(text)
+
+
+@given(st.randoms(use_true_random=False), st.lists(st.integers(1, 6), max_size=8))
+def test_rollback_restores_every_mask(rng: random.Random, cuts: list[int]) -> None:
+    matcher = Matcher(compiled())
+    history = [allowed_ids(matcher)]
+    for cut in cuts:
+        for _ in range(cut):
+            assert matcher.accept_token(rng.choice(sorted(history[-1])))
+            history.append(allowed_ids(matcher))
+        back = rng.randrange(cut + 1)
+        matcher.rollback(back)
+        history = history[: len(history) - back]
+        assert allowed_ids(matcher) == history[-1]
+        assert matcher.num_tokens == len(history) - 1
+
+
+def test_forks_are_independent() -> None:
+    matcher = Matcher(compiled())
+    assert matcher.accept_token(token(b'{"'))
+    before = allowed_ids(matcher)
+    twin = matcher.fork()
+    assert twin.accept_token(token(b"a"))
+    assert allowed_ids(matcher) == before
+    assert matcher.num_tokens == 1
+    assert twin.num_tokens == 2
+
+
+def test_refused_tokens_change_nothing() -> None:
+    matcher = Matcher(compiled())
+    before = allowed_ids(matcher)
+    for token_id in (token(b"}"), STOP, -1, VOCABULARY.size, 10**9):
+        assert not matcher.accept_token(token_id)
+    assert allowed_ids(matcher) == before
+    good = [token(b'{"'), token(b"a"), token(b'":')]
+    assert not matcher.accept_tokens([*good, token(b"}")])
+    assert matcher.num_tokens == 0
+    assert matcher.validate_tokens([*good, token(b"}")]) == 3
+    assert matcher.num_tokens == 0
+    assert matcher.accept_tokens(good)
+
+
+def test_stop_tokens_end_the_output_and_only_then() -> None:
+    matcher = Matcher(GrammarCompiler(VOCABULARY).compile_regex("a{1,2}"))
+    assert not matcher.is_accepting()
+    assert matcher.accept_token(token(b"a"))
+    assert matcher.is_accepting()
+    assert not matcher.is_terminated()
+    assert STOP in allowed_ids(matcher)
+    assert matcher.accept_token(STOP)
+    assert matcher.is_terminated()
+    assert allowed_ids(matcher) == {STOP}
+    assert not matcher.accept_token(token(b"a"))
+    assert matcher.accept_token(STOP)
+    matcher.rollback(2)
+    assert not matcher.is_terminated()
+    assert matcher.accept_token(token(b"a"))
+    assert allowed_ids(matcher) == {STOP}
+
+
+def test_the_empty_output_may_be_the_only_one() -> None:
+    matcher = Matcher(GrammarCompiler(VOCABULARY).compile_regex(""))
+    assert matcher.is_accepting()
+    assert allowed_ids(matcher) == {STOP}
+
+
+def test_several_stop_tokens_and_special_tokens_with_text() -> None:
+    vocabulary = Vocabulary([b"a", b"<s>", b"b", b""], stop_ids=[1, 3], special_ids=[2])
+    matcher = Matcher(GrammarCompiler(vocabulary).compile_regex("[a<s>b]*"))
+    assert allowed_ids(matcher) == {0, 1, 3}
+
+
+def test_only_one_row_is_written() -> None:
+    matcher = Matcher(compiled())
+    bitmask = np.full((3, VOCABULARY.num_words), 7, np.int32)
+    matcher.fill_bitmask(bitmask, 1)
+    assert (bitmask[[0, 2]] == 7).all()
+    assert not (bitmask[1] == 7).all()
+
+
+@pytest.mark.parametrize(
+    "bitmask",
+    [
+        np.zeros((1, VOCABULARY.num_words), np.int64),
+        np.zeros((1, VOCABULARY.num_words + 1), np.int32),
+        np.zeros(VOCABULARY.num_words, np.int32),
+    ],
+)
+def test_bitmasks_of_the_wrong_shape_are_refused(bitmask: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="bitmask must be int32"):
+        Matcher(compiled()).fill_bitmask(bitmask, 0)
+
+
+@pytest.mark.parametrize("count", [-1, 1])
+def test_rollback_beyond_the_beginning_is_refused(count: int) -> None:
+    with pytest.raises(ValueError, match="cannot take back"):
+        Matcher(compiled()).rollback(count)
+
+
+def test_many_threads_may_share_a_grammar() -> None:
+    """Walks that race through the same fresh grammar agree with a walk alone."""
+    expected = [sample(compiled(), random.Random(seed)) for seed in range(8)]
+    grammar = compiled()
+    found: list[bytes | None] = [None] * 8
+
+    def walk(seed: int) -> None:
+        found[seed] = sample(grammar, random.Random(seed))
+
+    threads = [threading.Thread(target=walk, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == expected
+
+
+def test_caches_do_not_change_answers() -> None:
+    """The same walk with every cache as small as it can be."""
+    grammar, uncached = compiled(), compiled()
+    recognizer = uncached.recognizer
+    recognizer._rows.max_bytes = 0
+    recognizer._store._entries.max_bytes = 0
+    for seed in range(5):
+        matcher, twin = Matcher(grammar), Matcher(uncached)
+        rng = random.Random(seed)
+        for _ in range(25):
+            recognizer._moves.clear()
+            allowed = allowed_ids(matcher)
+            assert allowed_ids(twin) == allowed
+            token_id = rng.choice(sorted(allowed))
+            assert matcher.accept_token(token_id)
+            assert twin.accept_token(token_id)
+            if matcher.is_terminated():
+                break
