@@ -93,7 +93,7 @@ def general_category(name: str) -> CodePointSet:
     """
     ranges = _ranges_by_category()
     chosen = [r for category, found in ranges.items() if category.startswith(name) for r in found]
-    if not chosen or len(name) > 2:
+    if not chosen or len(name) not in (1, 2):
         raise KeyError(name)
     return from_ranges(chosen)
 

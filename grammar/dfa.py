@@ -207,6 +207,22 @@ def restrict(dfa: Dfa, spellable: BoolArray) -> Dfa:
     )
 
 
+def surrounded(body: Dfa, byte: int) -> Dfa:
+    """``byte`` body ``byte``, for a body in which that byte never continues a whole word."""
+    num_states, num_classes = body.transitions.shape
+    byte_classes = body.byte_classes.copy()
+    byte_classes[byte] = num_classes
+    start, end = num_states, num_states + 1
+    table = np.zeros((num_states + 2, num_classes + 1), np.int32)
+    table[:num_states, :num_classes] = body.transitions
+    inside = body.transitions[:, body.byte_classes[byte]]
+    table[:num_states, num_classes] = np.where(body.accepting, end, inside)
+    table[start, num_classes] = START
+    labels = np.zeros(num_states + 2, np.int32)
+    labels[end] = 1
+    return from_table(table, byte_classes, start, labels)
+
+
 def without_empty_word(dfa: Dfa) -> Dfa:
     """The language less the empty word."""
     if not dfa.accepts_empty_word:

@@ -17,7 +17,7 @@ from syntagma.grammar.encoders import Encoder
 from syntagma.grammar.json_formats import FORMATS
 from syntagma.grammar.json_numbers import integer_tree, number_tree
 from syntagma.grammar.json_options import JsonOptions
-from syntagma.grammar.limits import Budget
+from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.regex_parser import parse_regex
 
 QUOTE = ast.Automaton(dfas.literal(b'"'))
@@ -99,31 +99,16 @@ class JsonTerminals:
             return ir.NOTHING
         if not bounds.patterns and not bounds.formats:
             return self._string_of_length(bounds.min_length, bounds.max_length)
-        body = functools.reduce(
-            lambda left, right: dfas.intersection(left, right, self.budget),
-            (dfa_from_code_points(tree, Encoder.JSON, self.budget) for tree in self._trees(bounds)),
-        )
-        return ir.Terminal(self._quoted(body))
+        terminal = ir.Terminal(_bounded_string(bounds, self.budget.limits))
+        self.budget.check_time()
+        return terminal
 
     def string_other_than(self, names: Iterable[str]) -> ir.Node:
         """Any string but the given ones, however they are spelled."""
         tree = ast.Union(tuple(ast.literal(name) for name in names))
         excluded = dfa_from_code_points(tree, Encoder.JSON, self.budget)
         body = dfas.difference(_any_body(), excluded, self.budget)
-        return ir.Terminal(self._quoted(body))
-
-    def _trees(self, bounds: StringBounds) -> list[ast.Node]:
-        """One tree over code points for each constraint."""
-        trees = [self._searching(pattern) for pattern in bounds.patterns]
-        trees += [parse_regex(FORMATS[name], self.budget) for name in bounds.formats]
-        if bounds.min_length > 0 or bounds.max_length is not None:
-            trees.append(ast.Repeat(ANY_CHAR, bounds.min_length, bounds.max_length))
-        return trees
-
-    def _searching(self, pattern: str) -> ast.Node:
-        """A pattern may match anywhere, as JSON Schema asks."""
-        anything = ast.Repeat(ANY_CHAR, 0, None)
-        return ast.concat(anything, parse_regex(pattern, self.budget), anything)
+        return ir.Terminal(_quoted(body))
 
     def _string_of_length(self, low: int, high: int | None) -> ir.Node:
         """``"`` low to high characters ``"``; whole blocks of long strings are counted."""
@@ -152,12 +137,9 @@ class JsonTerminals:
             ),
         )
 
-    def _quoted(self, body: Dfa) -> Dfa:
-        tree = ast.concat(QUOTE, ast.Automaton(body), QUOTE)
-        return dfa_from_bytes(tree, self.budget)
 
-
-# What follows does not depend on a request: it is built once, under limits of its own.
+# What follows is built once for the process. Where no limits are passed, the size does not depend on
+# a request.
 
 
 @functools.cache
@@ -201,9 +183,30 @@ def _body(low: int, high: int | None) -> Dfa:
 
 
 @functools.lru_cache(maxsize=1024)
+def _bounded_string(bounds: StringBounds, limits: CompileLimits) -> Dfa:
+    """The strings that fit all patterns, formats and lengths."""
+    budget = Budget(limits)
+    trees = [_searching(pattern, budget) for pattern in bounds.patterns]
+    trees += [parse_regex(FORMATS[name], budget) for name in bounds.formats]
+    if bounds.min_length > 0 or bounds.max_length is not None:
+        trees.append(ast.Repeat(ANY_CHAR, bounds.min_length, bounds.max_length))
+    bodies = (dfa_from_code_points(tree, Encoder.JSON, budget) for tree in trees)
+    return _quoted(functools.reduce(lambda a, b: dfas.intersection(a, b, budget), bodies))
+
+
+def _searching(pattern: str, budget: Budget) -> ast.Node:
+    """A pattern may match anywhere, as JSON Schema asks."""
+    anything = ast.Repeat(ANY_CHAR, 0, None)
+    return ast.concat(anything, parse_regex(pattern, budget), anything)
+
+
+def _quoted(body: Dfa) -> Dfa:
+    return dfas.surrounded(body, ord('"'))
+
+
+@functools.lru_cache(maxsize=1024)
 def _string(low: int, high: int | None) -> Dfa:
-    tree = ast.concat(QUOTE, ast.Automaton(_body(low, high)), QUOTE)
-    return dfa_from_bytes(tree, Budget.unlimited())
+    return _quoted(_body(low, high))
 
 
 @functools.cache

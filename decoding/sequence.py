@@ -1,0 +1,181 @@
+"""One running choice: everything that moves while it is decoded, and nothing that is shared.
+
+Prefill and decode are one thing here: a sequence has tokens, the first ``num_cached`` of them are
+in its KV cache, and a forward pass over the rest gives the logits of the next one.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syntagma.decoding.detokenizer import Detokenizer
+from syntagma.decoding.engine import EngineError, FinishReason, GenerationRequest
+from syntagma.decoding.matcher import Matcher
+from syntagma.grammar import Vocabulary
+
+
+@dataclass(frozen=True)
+class SharedPrompt:
+    """A prompt already run through the model, for choices that have not started.
+
+    Attributes:
+        cache: the model's KV cache after the prompt; to be copied, never extended.
+        logits: float32[vocab_size], of the first output token.
+    """
+
+    cache: object
+    logits: NDArray[np.float32]
+
+
+@dataclass(eq=False, kw_only=True)
+class Sequence:
+    """The one mutable record of a choice.
+
+    Attributes:
+        request, index: which choice of what.
+        vocabulary: of the model; all token ids below are its.
+        max_output_tokens: by the request and by the model's context, at least 1.
+        matcher: the grammar's state, or None without a grammar.
+        bitmask: int32[1, num_words], the tokens allowed next; shared and constant without a grammar.
+        detokenizer: turns the output's bytes into text.
+        generator: the choice's own random numbers.
+        num_allowed: how many tokens the bitmask allows; 0 without a grammar, where nobody asks.
+        output_token_ids: what was drawn so far, a final stop token included.
+        cache: the model's KV cache, as the model returned it; None before the first forward pass.
+        num_cached: how many tokens it holds.
+        prompt: set while the choice waits to start from another choice's prefill.
+        finish_reason: None as long as the choice runs.
+    """
+
+    request: GenerationRequest
+    index: int
+    vocabulary: Vocabulary
+    max_output_tokens: int
+    matcher: Matcher | None
+    bitmask: NDArray[np.int32]
+    detokenizer: Detokenizer
+    generator: np.random.Generator
+    num_allowed: int = 0
+    output_token_ids: list[int] = field(default_factory=list)
+    cache: object = None
+    num_cached: int = 0
+    prompt: SharedPrompt | None = None
+    finish_reason: FinishReason | None = None
+
+    @classmethod
+    def from_request(
+        cls,
+        request: GenerationRequest,
+        index: int,
+        *,
+        vocabulary: Vocabulary,
+        max_model_len: int,
+        matcher: Matcher | None,
+        text_bitmask: NDArray[np.int32],
+    ) -> Sequence:
+        """A choice that has not begun; ``text_bitmask`` is what outputs without a grammar obey."""
+        sampling = request.sampling
+        room = max_model_len - len(request.prompt_token_ids)
+        # numpy takes no negative seeds; seeds are integers modulo 2**64.
+        seed = None if sampling.seed is None else (sampling.seed + index) % 2**64
+        return cls(
+            request=request,
+            index=index,
+            vocabulary=vocabulary,
+            max_output_tokens=room
+            if sampling.max_tokens is None
+            else min(sampling.max_tokens, room),
+            matcher=matcher,
+            bitmask=text_bitmask if matcher is None else np.zeros_like(text_bitmask),
+            detokenizer=Detokenizer(sampling.stop),
+            generator=np.random.default_rng(seed),
+        )
+
+    @property
+    def num_tokens(self) -> int:
+        """Prompt and output tokens."""
+        return len(self.request.prompt_token_ids) + len(self.output_token_ids)
+
+    @property
+    def num_uncached(self) -> int:
+        """Tokens the next forward passes must still read; 1 while decoding."""
+        return self.num_tokens - self.num_cached
+
+    @property
+    def is_finished(self) -> bool:
+        return self.finish_reason is not None
+
+    @property
+    def is_forced(self) -> bool:
+        """The grammar leaves no choice about the next token."""
+        return self.num_allowed == 1
+
+    @property
+    def is_complete(self) -> bool:
+        """The grammar allows nothing more than to stop."""
+        if self.matcher is None:
+            return False
+        words = self.bitmask[0]
+        num_stops = sum(int(words[t >> 5]) >> (t & 31) & 1 for t in self.vocabulary.stop_ids)
+        return self.num_allowed == num_stops
+
+    def uncached_token_ids(self, limit: int) -> list[int]:
+        """The next tokens to run through the model, ``limit`` at most."""
+        prompt = self.request.prompt_token_ids
+        if self.num_cached >= len(prompt):
+            start = self.num_cached - len(prompt)
+            return self.output_token_ids[start : start + limit]
+        return list(prompt[self.num_cached : self.num_cached + limit])
+
+    def start_from_shared_prompt(self) -> NDArray[np.float32]:
+        """Copy the prefill of another choice; return the logits of the first output token."""
+        assert self.prompt is not None, "the prompt has not been read yet"
+        logits = self.prompt.logits
+        self.cache = copy.deepcopy(self.prompt.cache)
+        self.num_cached = len(self.request.prompt_token_ids)
+        self.prompt = None
+        return logits
+
+    def fill_bitmask(self) -> None:
+        """Write the tokens allowed next; nothing to do without a grammar.
+
+        Raises:
+            EngineError: no token is allowed, which an exact matcher never says.
+        """
+        if self.matcher is None:
+            return
+        self.matcher.fill_bitmask(self.bitmask, 0)
+        self.num_allowed = int(np.bitwise_count(self.bitmask.view(np.uint32)).sum())
+        if self.num_allowed == 0:
+            raise EngineError("the grammar's mask is empty before the output is complete")
+
+    def accept(self, token_id: int) -> str:
+        """Append a drawn token and return the text now certain.
+
+        A stop token or a complete stop string ends the choice.
+
+        Raises:
+            EngineError: the matcher refuses the token although its bitmask allows it.
+        """
+        if self.matcher is not None and not self.matcher.accept_token(token_id):
+            raise EngineError(f"the matcher refuses token {token_id}, which its bitmask allows")
+        self.output_token_ids.append(token_id)
+        may_stop = self.matcher is not None or not self.request.sampling.ignore_eos
+        if may_stop and token_id in self.vocabulary.stop_ids:
+            return self.finish("stop")
+        text = self.detokenizer.add(self.vocabulary.token_bytes(token_id))
+        if self.detokenizer.stop_reason is not None:
+            self.finish("stop")
+        return text
+
+    def finish(self, reason: FinishReason) -> str:
+        """End the choice, free what it held, and return the text held back so far."""
+        text = self.detokenizer.finish()
+        self.finish_reason = reason if self.detokenizer.stop_reason is None else "stop"
+        self.cache = None
+        self.prompt = None
+        return text
