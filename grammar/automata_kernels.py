@@ -457,6 +457,30 @@ def minimise(table: Int32Array, labels: Int32Array) -> Int32Array:
 
 
 @kernel
+def equal_columns(table: Int32Array) -> Int32Array:
+    """int32[C]: for each column, the first one that equals it."""
+    num_states, num_classes = table.shape
+    hashes = np.full(num_classes, np.uint64(1469598103934665603), np.uint64)
+    for s in range(num_states):
+        for c in range(num_classes):
+            hashes[c] = (hashes[c] ^ np.uint64(table[s, c])) * np.uint64(1099511628211)
+    first = np.arange(num_classes).astype(np.int32)
+    for c in range(num_classes):
+        for other in range(c):
+            if first[other] != other or hashes[other] != hashes[c]:
+                continue
+            same = True
+            for s in range(num_states):
+                if table[s, other] != table[s, c]:
+                    same = False
+                    break
+            if same:
+                first[c] = other
+                break
+    return first
+
+
+@kernel
 def shortest_distances(table: Int32Array, accepting: BoolArray) -> Int64Array:
     """Symbols on a shortest way from each state to an accepting one; -1 where there is none."""
     num_states = table.shape[0]

@@ -25,6 +25,8 @@ from syntagma.grammar.schema_document import JsonSchema, SchemaDocument
 from syntagma.grammar.vocabulary import Vocabulary
 from syntagma.grammar.warm_up import warm_kernels
 
+MAX_POOL_BYTES = 256 << 20
+
 
 class GrammarCompiler:
     """Compiles grammars for one vocabulary; they share one mask store.
@@ -41,7 +43,18 @@ class GrammarCompiler:
         warm_kernels()
         self.vocabulary = vocabulary
         self.limits = limits if limits is not None else CompileLimits()
-        self.store = MaskStore(vocabulary)
+        self._store = MaskStore(vocabulary)
+
+    @property
+    def store(self) -> MaskStore:
+        """The store that new grammars share.
+
+        The states in a store only ever grow. When they take too much space a new store is begun; the
+        old one goes when the last grammar that uses it does.
+        """
+        if self._store.pool.num_bytes > MAX_POOL_BYTES:
+            self._store = MaskStore(self.vocabulary, trie=self._store.trie)
+        return self._store
 
     def compile_json_schema(
         self, schema: JsonSchema | str, *, whitespace: Whitespace = "flexible"
@@ -101,7 +114,8 @@ class GrammarCompiler:
     ) -> CompiledGrammar:
         """Rules -> terminals in the pool -> rule automata -> parser -> recognizer."""
         budget.check("max_rules", len(grammar.rules), "rules of the grammar")
-        terminal_ids, lengths = self._register_terminals(grammar)
+        store = self.store
+        terminal_ids, lengths = register_terminals(grammar, store)
         automata = build_rule_automata(grammar, terminal_ids, lengths, budget)
         shortest_bytes = automata.shortest[automata.starts[0]]
         if shortest_bytes == UNPRODUCTIVE:
@@ -117,7 +131,7 @@ class GrammarCompiler:
             kind=kind,
             hash=digest.hexdigest(),
             vocabulary=self.vocabulary,
-            recognizer=Recognizer(Parser(automata, self.store.pool), self.store),
+            recognizer=Recognizer(Parser(automata, store.pool), store),
             num_rules=len(grammar.rules),
             num_positions=len(automata.is_end),
             num_terminals=len(terminal_ids),
@@ -125,17 +139,25 @@ class GrammarCompiler:
             compile_seconds=time.perf_counter() - started,
         )
 
-    def _register_terminals(self, grammar: ir.Grammar) -> tuple[dict[bytes, int], dict[int, int]]:
-        """Give every terminal an id in the pool, cut down to what the vocabulary can spell."""
-        terminal_ids: dict[bytes, int] = {}
-        lengths: dict[int, int] = {}
-        for dfa in _terminals(grammar):
-            spelled = dfas.restrict(dfa, self.vocabulary.spellable)
-            if not spelled.is_empty:
-                terminal = self.store.pool.terminal_id(spelled)
-                terminal_ids[dfa.key] = terminal
-                lengths[terminal] = spelled.shortest_length
-        return terminal_ids, lengths
+
+def register_terminals(
+    grammar: ir.Grammar, store: MaskStore
+) -> tuple[dict[bytes, int], dict[int, int]]:
+    """Give every terminal an id in the store's pool, cut down to what the vocabulary can spell.
+
+    Returns:
+        (ids by the key of the language, lengths of a shortest word by id); a terminal of which
+        nothing can be spelled has none.
+    """
+    terminal_ids: dict[bytes, int] = {}
+    lengths: dict[int, int] = {}
+    for dfa in _terminals(grammar):
+        spelled = dfas.restrict(dfa, store.vocabulary.spellable)
+        if not spelled.is_empty:
+            terminal = store.pool.terminal_id(spelled)
+            terminal_ids[dfa.key] = terminal
+            lengths[terminal] = spelled.shortest_length
+    return terminal_ids, lengths
 
 
 def _terminals(grammar: ir.Grammar) -> list[Dfa]:

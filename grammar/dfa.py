@@ -107,18 +107,17 @@ def canonical(
     labels[[0, dead]] = labels[[dead, 0]]
     start = int(swap[number[block[1]]])
 
-    columns, inverse = np.unique(quotient, axis=1, return_inverse=True)
-    per_byte = inverse.reshape(-1)[byte_classes]
     # Classes are numbered by their first byte, states breadth-first over those classes.
-    first_seen, renumber = np.unique(per_byte, return_index=True)
-    order = first_seen[np.argsort(renumber)]
-    rank = np.empty(columns.shape[1], np.uint8)
+    per_byte = kernels.equal_columns(quotient)[byte_classes]
+    first_seen, inverse = np.unique(per_byte, return_index=True, return_inverse=True)[1:]
+    order = np.argsort(first_seen)
+    rank = np.empty(order.size, np.uint8)
     rank[order] = np.arange(order.size, dtype=np.uint8)
-    reordered = np.ascontiguousarray(columns[:, order])
+    reordered = np.ascontiguousarray(quotient[:, per_byte[first_seen[order]]])
     if start == 0:
         return np.zeros((2, 1), np.int32), np.zeros(256, np.uint8), np.zeros(2, np.int32)
     numbered, labels = kernels.trim(reordered, start, labels)
-    return numbered, rank[per_byte], labels
+    return numbered, rank[inverse.reshape(-1)], labels
 
 
 def literal(word: bytes) -> Dfa:
@@ -141,8 +140,12 @@ def literal(word: bytes) -> Dfa:
     return Dfa(transitions, byte_classes, accepting)
 
 
-def from_words(words: Iterable[bytes]) -> Dfa:
-    """The automaton of a finite language, built as a trie."""
+def from_words(words: Iterable[bytes], budget: Budget | None = None) -> Dfa:
+    """The automaton of a finite language.
+
+    Raises:
+        GrammarLimitError: it is larger than the budget, if there is one, allows.
+    """
     ordered = sorted(set(words))
     text = np.frombuffer(b"".join(ordered), np.uint8)
     ends = np.cumsum(np.array([len(w) for w in ordered], np.int64))
@@ -154,6 +157,8 @@ def from_words(words: Iterable[bytes]) -> Dfa:
     table, labels = kernels.trie_of_sorted(
         byte_classes[text], ends, max(1, used.size + offset), text.size + 2
     )
+    if budget is not None:
+        budget.check_table(table.size, "states of a list of words")
     return from_table(table, byte_classes, START, labels)
 
 
@@ -196,7 +201,7 @@ def restrict(dfa: Dfa, spellable: BoolArray) -> Dfa:
         return dfa
     # A class may hold bytes of both kinds: give the forbidden ones a dead column of their own.
     num_classes = dfa.transitions.shape[1]
-    byte_classes = np.where(spellable, dfa.byte_classes, num_classes)
+    byte_classes = np.where(spellable, dfa.byte_classes.astype(np.int64), num_classes)
     table = np.hstack([dfa.transitions, np.zeros((dfa.num_states, 1), np.int32)])
     used, byte_classes = np.unique(byte_classes, return_inverse=True)
     return from_table(

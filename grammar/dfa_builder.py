@@ -32,8 +32,7 @@ def dfa_from_code_points(tree: ast.Node, encoder: Encoder, budget: Budget) -> Df
     table, accepting = _determinise(nfa, partition, budget)
     table, labels = _minimal_outer(table, accepting)
     spelled, leaf_class, byte_classes = encoder.automaton(tuple(partition))
-    num_expanded = table.shape[0] * spelled.shape[0]
-    budget.check("max_dfa_states", num_expanded // 8, "states of one pattern")
+    budget.check_table(table.shape[0] * spelled.size, "states of one pattern")
     expanded = kernels.expand(table, spelled, leaf_class, spelled.shape[1])
     expanded_labels = np.zeros((table.shape[0], spelled.shape[0]), np.int32)
     expanded_labels[:, dfas.START] = labels

@@ -105,13 +105,13 @@ def _automaton(encoder: Encoder, partition: Partition) -> tuple[Int32Array, Int3
 
 def _byte_classes(byte_sets: set[ByteSet]) -> tuple[UInt8Array, dict[ByteSet, list[int]]]:
     """Classes of bytes that no set tells apart, and the classes of each set."""
-    signature = np.zeros(256, np.int64)
-    for byte_set in sorted(byte_sets):
-        column = np.zeros(256, np.int64)
+    signature = [0] * 256
+    for index, byte_set in enumerate(sorted(byte_sets)):
         for low, high in byte_set:
-            column[low : high + 1] = 1
-        signature = np.unique(2 * signature + column, return_inverse=True)[1].reshape(-1)
-    byte_classes = signature.astype(np.uint8)
+            for byte in range(low, high + 1):
+                signature[byte] |= 1 << index
+    numbers: dict[int, int] = {}
+    byte_classes = np.array([numbers.setdefault(s, len(numbers)) for s in signature], np.uint8)
     classes_of = {
         byte_set: sorted(
             {int(byte_classes[b]) for low, high in byte_set for b in range(low, high + 1)}

@@ -33,6 +33,6 @@ def choice_to_grammar(choices: Sequence[str], budget: Budget) -> ir.Grammar:
     parts: list[ir.Node] = [ir.EMPTY] if b"" in words else []
     words.discard(b"")
     if words:
-        parts.append(ir.Terminal(dfas.from_words(words)))
+        parts.append(ir.Terminal(dfas.from_words(words, budget)))
     grammar.add("choice", ir.choice(*parts))
     return grammar

@@ -73,15 +73,17 @@ class JsonTerminals:
         """Any of some scalar values, spelled as `json.dumps` does, with or without escapes."""
         spelled = set()
         for value in values:
-            spelled.add(json.dumps(value, ensure_ascii=False).encode())
-            spelled.add(json.dumps(value).encode())
+            text = json.dumps(value, ensure_ascii=False)
+            spelled.add(text.encode())
+            if not text.isascii():
+                spelled.add(json.dumps(value).encode())
             if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
                 spelled.add(str(int(value)).encode())
         if not spelled:
             return ir.NOTHING
         if len(spelled) == 1:
             return ir.Terminal(dfas.literal(spelled.pop()))
-        return ir.Terminal(dfas.from_words(spelled))
+        return ir.Terminal(dfas.from_words(spelled, self.budget))
 
     def number(self) -> ir.Node:
         """Any number."""

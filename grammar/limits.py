@@ -54,6 +54,10 @@ class Budget:
                 limit="max_seconds",
             )
 
+    def check_table(self, num_cells: int, what: str) -> None:
+        """Raises GrammarLimitError if a table is larger than ``max_dfa_states`` rows of 128."""
+        self.check("max_dfa_states", num_cells // 128, what)
+
     def check(self, limit: str, given: int, what: str, *, pointer: str | None = None) -> None:
         """Raises GrammarLimitError if ``given`` exceeds the limit of that name."""
         allowed = getattr(self.limits, limit)

@@ -46,12 +46,19 @@ class MaskStore:
 
     Args:
         vocabulary: the tokens.
+        trie: its token trie, if there is one already.
         max_bytes: entries beyond this size are dropped, least recently used first.
     """
 
-    def __init__(self, vocabulary: Vocabulary, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        *,
+        trie: TokenTrie | None = None,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+    ) -> None:
         self.vocabulary = vocabulary
-        self.trie = TokenTrie.from_vocabulary(vocabulary)
+        self.trie = trie if trie is not None else TokenTrie.from_vocabulary(vocabulary)
         self.pool = LexerPool()
         self._max_depth = self.trie.max_depth
         self._entries: ByteLru[int, StoreEntry] = ByteLru(max_bytes)

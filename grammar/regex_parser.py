@@ -9,6 +9,7 @@ exhaust Python's.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from syntagma.grammar import code_points as cp
@@ -35,6 +36,7 @@ CLASS_ESCAPES = {
 }
 CONTROL_ESCAPES = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
 MAX_COUNT = 10**9
+_BOUNDS = re.compile(r"\{([0-9]++)(,?+)([0-9]*+)\}")
 
 
 @dataclass
@@ -71,7 +73,7 @@ class RegexParser:
                     raise self._error("')' closes no group")
                 self.position += 1
                 node = groups.pop().close()
-                groups[-1].parts.append(self._quantified(node))
+                groups[-1].parts.append(self._quantified(node, is_group=True))
             elif char == "|":
                 self.position += 1
                 groups[-1].branches.append(ast.concat(*groups[-1].parts))
@@ -237,7 +239,7 @@ class RegexParser:
             return ord("-")
         return self._escape()
 
-    def _quantified(self, node: ast.Node) -> ast.Node:
+    def _quantified(self, node: ast.Node, *, is_group: bool = False) -> ast.Node:
         """Apply the repetition that follows an atom, if one does."""
         char = self._peek(missing="")
         if char in ("*", "+", "?"):
@@ -247,7 +249,7 @@ class RegexParser:
             low, high, self.position = bounds
         else:
             return node
-        if isinstance(node, ast.Begin | ast.End):
+        if isinstance(node, ast.Begin | ast.End) and not is_group:
             raise self._error("an anchor cannot be repeated")
         if self._take("+"):
             self.position -= 1
@@ -259,19 +261,17 @@ class RegexParser:
 
     def _bounds(self) -> tuple[int, int | None, int] | None:
         """Read ``{n}``, ``{n,}`` or ``{n,m}`` ahead: bounds and the position behind them."""
-        if self._peek(missing="") != "{":
+        found = _BOUNDS.match(self.pattern, self.position)
+        if found is None:
             return None
-        end = self.pattern.find("}", self.position)
-        low, comma, high = self.pattern[self.position + 1 : max(end, 0)].partition(",")
-        if not _is_decimal(low) or (high and not _is_decimal(high)):
-            return None
+        low, comma, high = found.groups()
         if max(len(low), len(high)) > 9:
             raise self._error(f"a repetition count must be below {MAX_COUNT}")
         min_count = int(low)
         max_count = int(high) if high else (None if comma else min_count)
         if max_count is not None and max_count < min_count:
             raise self._error("the repetition's bounds run backwards")
-        return min_count, max_count, end + 1
+        return min_count, max_count, found.end()
 
     def _take(self, text: str) -> bool:
         if self.pattern.startswith(text, self.position):
@@ -312,10 +312,6 @@ _LONG_CATEGORIES = {
 
 def _is_hex(text: str) -> bool:
     return bool(text) and all(c in "0123456789abcdefABCDEF" for c in text)
-
-
-def _is_decimal(text: str) -> bool:
-    return text.isascii() and text.isdigit()
 
 
 def parse_regex(pattern: str, budget: Budget) -> ast.Node:
