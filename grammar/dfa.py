@@ -126,6 +126,8 @@ def literal(word: bytes) -> Dfa:
     is_used = np.zeros(256, np.bool_)
     is_used[symbols] = True
     used = np.flatnonzero(is_used)
+    if used.size == 256:
+        return from_words([word])
     first_unused = int(np.argmin(is_used))
     byte_classes = np.empty(256, np.uint8)
     # The class of the unused bytes takes its place by its first byte, as in `canonical`.

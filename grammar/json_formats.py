@@ -18,14 +18,19 @@ _TIME = (
     r"(?:[Zz]|[+\-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9\-]{0,30}[A-Za-z0-9])?"
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]{1,30}"
+_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]"
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 
-FORMATS: dict[str, str] = {
-    "date": _DATE,
-    "time": _TIME,
-    "date-time": rf"{_DATE}[Tt]{_TIME}",
-    "uuid": r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
-    "email": rf"{_ATOM}(?:\.{_ATOM}){{0,2}}@{_LABEL}(?:\.{_LABEL}){{0,3}}",
-    "ipv4": rf"{_OCTET}(?:\.{_OCTET}){{3}}",
+# A text must match all patterns of its format. The second one of an e-mail address bounds the local
+# part to 64 characters (RFC 5321, section 4.5.3.1.1).
+FORMATS: dict[str, tuple[str, ...]] = {
+    "date": (_DATE,),
+    "time": (_TIME,),
+    "date-time": (rf"{_DATE}[Tt]{_TIME}",),
+    "uuid": (r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",),
+    "email": (
+        rf"{_ATEXT}+(?:\.{_ATEXT}+)*@{_LABEL}(?:\.{_LABEL}){{0,6}}",
+        r"[^@]{1,64}@[^@]*",
+    ),
+    "ipv4": (rf"{_OCTET}(?:\.{_OCTET}){{3}}",),
 }

@@ -189,7 +189,7 @@ def _bounded_string(bounds: StringBounds, limits: CompileLimits) -> Dfa:
     """The strings that fit all patterns, formats and lengths."""
     budget = Budget(limits)
     trees = [_searching(pattern, budget) for pattern in bounds.patterns]
-    trees += [parse_regex(FORMATS[name], budget) for name in bounds.formats]
+    trees += [parse_regex(p, budget) for name in bounds.formats for p in FORMATS[name]]
     if bounds.min_length > 0 or bounds.max_length is not None:
         trees.append(ast.Repeat(ANY_CHAR, bounds.min_length, bounds.max_length))
     bodies = (dfa_from_code_points(tree, Encoder.JSON, budget) for tree in trees)

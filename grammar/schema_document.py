@@ -174,14 +174,14 @@ class SchemaDocument:
 @functools.cache
 def _format_checker() -> jsonschema.FormatChecker:
     checker = jsonschema.FormatChecker(formats=())
-    for name, pattern in FORMATS.items():
-        compiled = re.compile(pattern)
+    for name, patterns in FORMATS.items():
+        compiled = tuple(map(re.compile, patterns))
         checker.checks(name)(functools.partial(_matches, compiled))
     return checker
 
 
-def _matches(pattern: re.Pattern[str], value: object) -> bool:
-    return not isinstance(value, str) or pattern.fullmatch(value) is not None
+def _matches(patterns: tuple[re.Pattern[str], ...], value: object) -> bool:
+    return not isinstance(value, str) or all(p.fullmatch(value) for p in patterns)
 
 
 def check_text_depth(text: str, budget: Budget) -> None:

@@ -39,9 +39,9 @@ def validator(schema: Any) -> jsonschema.Draft202012Validator:
     elsewhere, so here they are checked by pattern."""
     checker = jsonschema.FormatChecker(formats=())
     for name in FORMATS:
-        pattern = re.compile(FORMAT_PATTERNS[name])
+        patterns = FORMAT_PATTERNS[name]
         checker.checks(name)(
-            lambda v, pattern=pattern: not isinstance(v, str) or bool(pattern.fullmatch(v))
+            lambda v, ps=patterns: not isinstance(v, str) or all(re.fullmatch(p, v) for p in ps)
         )
     return jsonschema.Draft202012Validator(schema, format_checker=checker)
 

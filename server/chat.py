@@ -1,0 +1,104 @@
+"""``POST /v1/chat/completions``: text, constrained text, or a forced tool call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from syntagma.server.answers import Answer, Choice
+from syntagma.server.chat_choices import ChatChoice, TextMessage, ToolCallMessage
+from syntagma.server.constraints import Constraint, only_one
+from syntagma.server.context import ServerContext
+from syntagma.server.errors import bad_request
+from syntagma.server.preparation import Plan, start
+from syntagma.server.protocol import ChatBody
+from syntagma.server.sampling import check_num_choices
+from syntagma.server.tools import ForcedCall, forced_call, shown_tools
+from syntagma.server.validation import parse_body
+
+
+async def answer_chat(context: ServerContext, payload: dict[str, Any]) -> Response:
+    """Answer a chat request.
+
+    Raises:
+        ApiError: the request is refused.
+        EngineError: the engine is overloaded or failed.
+    """
+    body = parse_body(ChatBody, payload)
+    context.check_model(body.model)
+    check_num_choices(1, body.num_choices, context.settings.max_n)
+    call = forced_call(body, context.settings.whitespace)
+    plan = Plan(
+        body=body,
+        constraint=chat_constraint(context, body, call),
+        max_tokens=max_tokens(body),
+        logprobs=num_logprobs(body),
+        prompt_param="messages",
+    )
+    prompt = await context.prompts.chat(body.messages, shown_tools(body))
+    generation = await start(context, plan, [prompt])
+    answer = chat_answer(context.engine.model_name, body, call)
+    return await answer.respond(generation, stream=bool(body.stream))
+
+
+def chat_constraint(
+    context: ServerContext, body: ChatBody, call: ForcedCall | None
+) -> Constraint | None:
+    """The one constraint of a chat request, if any."""
+    reader = context.constraints
+    return only_one(
+        (
+            reader.response_format(body.response_format),
+            reader.structured_outputs(body.structured_outputs),
+            call.constraint if call else None,
+        )
+    )
+
+
+def max_tokens(body: ChatBody) -> int | None:
+    """The output's length limit under either of its names.
+
+    Raises:
+        ApiError: 400 if the two differ.
+    """
+    new, old = body.max_completion_tokens, body.max_tokens
+    if new is not None and old is not None and new != old:
+        raise bad_request(
+            "max_tokens is the old name of max_completion_tokens; give one of the two.",
+            param="max_tokens",
+        )
+    return old if new is None else new
+
+
+def num_logprobs(body: ChatBody) -> int | None:
+    """How many alternatives a token is reported with; None: no log-probabilities at all.
+
+    Raises:
+        ApiError: 400 for ``top_logprobs`` without ``logprobs``.
+    """
+    if body.logprobs:
+        return body.top_logprobs or 0
+    if body.top_logprobs:
+        raise bad_request('top_logprobs needs "logprobs": true.', param="top_logprobs")
+    return None
+
+
+def chat_answer(model: str, body: ChatBody, call: ForcedCall | None) -> Answer:
+    """An empty answer of the shape that the request asks for."""
+    choices: list[Choice] = [
+        ChatChoice(
+            index,
+            ToolCallMessage(call) if call else TextMessage(),
+            has_logprobs=bool(body.logprobs),
+        )
+        for index in range(body.num_choices)
+    ]
+    return Answer(
+        prefix="chatcmpl",
+        kind="chat.completion",
+        chunk_kind="chat.completion.chunk",
+        model=model,
+        choices=choices,
+        includes_usage=body.includes_usage,
+    )

@@ -1,0 +1,172 @@
+"""Compiling off the event loop, each grammar once however many requests ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from syntagma.decoding.engine import EngineOverloadedError
+from syntagma.grammar import CompiledGrammar, GrammarError
+from syntagma.server.constraint_kinds import Whitespace
+from syntagma.server.constraints import Constraint
+from syntagma.server.errors import MAX_POINTER_CHARS, ApiError, grammar_details, shorten
+from syntagma.server.grammar_cache import FailureCache, GrammarCache
+from syntagma.server.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+MAX_FAILURES = 1024
+
+
+class Compiler(Protocol):
+    """What the service needs of `GrammarCompiler`; it bounds each compilation's time itself."""
+
+    def compile_json_schema(
+        self, schema: dict[str, Any] | bool | str, *, whitespace: Whitespace = ...
+    ) -> CompiledGrammar: ...
+
+    def compile_json_object(self, *, whitespace: Whitespace = ...) -> CompiledGrammar: ...
+
+    def compile_regex(self, pattern: str) -> CompiledGrammar: ...
+
+    def compile_choice(self, choices: list[str]) -> CompiledGrammar: ...
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """A compiled grammar and whether it was ready before it was asked for."""
+
+    grammar: CompiledGrammar
+    was_cached: bool
+
+
+class CompileService:
+    """Constraint -> grammar, with caches for both outcomes.
+
+    Args:
+        compiler: its own limits bound every compilation.
+        num_threads: compilations that run at once.
+        max_pending: compilations running or queued; more are refused as overload.
+        max_cache_entries, max_cache_bytes: of the grammar cache.
+        failure_ttl_s: how long a refusal is remembered.
+        metrics: where to count.
+        clock: for tests.
+    """
+
+    def __init__(
+        self,
+        compiler: Compiler,
+        *,
+        num_threads: int,
+        max_pending: int,
+        max_cache_entries: int,
+        max_cache_bytes: int,
+        failure_ttl_s: float,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._compiler = compiler
+        self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="compile")
+        self._max_pending = max_pending
+        self._metrics = metrics
+        self._pending: dict[bytes, asyncio.Task[CompiledGrammar]] = {}
+        self.cache = GrammarCache(max_entries=max_cache_entries, max_bytes=max_cache_bytes)
+        self.failures = FailureCache(max_entries=MAX_FAILURES, ttl_s=failure_ttl_s, clock=clock)
+        metrics.watch("grammar_queue_depth", "Compilations pending", lambda: len(self._pending))
+        metrics.watch("grammar_cache_bytes", "Cached grammars", lambda: self.cache.num_bytes)
+
+    async def compile(self, constraint: Constraint) -> Compilation:
+        """The grammar of a constraint, from the cache, a running compilation or a new one.
+
+        Raises:
+            ApiError: 400, the constraint is refused; 500, the compiler itself failed.
+            EngineOverloadedError: too many compilations wait already.
+        """
+        key = constraint.cache_key
+        if (grammar := self.cache.get(key)) is not None:
+            self._metrics.cache_hits.add()
+            return Compilation(grammar, was_cached=True)
+        self._metrics.cache_misses.add()
+        try:
+            if (error := self.failures.get(key)) is not None:
+                raise error
+            # Shielded: the one who asked first may leave without failing the others.
+            task = self._pending.get(key) or self._start(key, constraint)
+            return Compilation(await asyncio.shield(task), was_cached=False)
+        except GrammarError as error:
+            # A traceback would keep the whole compilation alive in the cache of failures.
+            raise grammar_error(error.with_traceback(None), constraint) from None
+
+    def shutdown(self) -> None:
+        """Drop what waits; what runs ends within its time budget."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self, key: bytes, constraint: Constraint) -> asyncio.Task[CompiledGrammar]:
+        if len(self._pending) >= self._max_pending:
+            raise EngineOverloadedError("too many grammars wait to be compiled")
+        task = asyncio.create_task(self._compile_once(key, constraint))
+        self._pending[key] = task
+        task.add_done_callback(lambda done: self._forget(key, done))
+        return task
+
+    def _forget(self, key: bytes, task: asyncio.Task[CompiledGrammar]) -> None:
+        del self._pending[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            error.with_traceback(None)  # all waiters may have left
+
+    async def _compile_once(self, key: bytes, constraint: Constraint) -> CompiledGrammar:
+        loop = asyncio.get_running_loop()
+        started = time.perf_counter()
+        outcome = "failed"
+        try:
+            grammar = await loop.run_in_executor(self._pool, constraint.compile, self._compiler)
+            outcome = "ok"
+        except GrammarError as error:
+            outcome = "rejected"
+            self._metrics.grammar_rejected.add(1, error.code)
+            self.failures.put(key, error)
+            raise
+        except Exception as error:
+            logger.error("compiling a %s failed", constraint.kind, exc_info=error)
+            raise internal_compile_error() from error
+        finally:
+            seconds = time.perf_counter() - started
+            self._metrics.compile_seconds.observe(seconds, constraint.kind, outcome)
+        self._metrics.cache_evictions.add(self.cache.put(key, grammar))
+        return grammar
+
+
+def internal_compile_error() -> ApiError:
+    """A bug in the compiler, not a fault of the request; trying again would not help."""
+    return ApiError(
+        500,
+        "The server failed to compile this grammar; it is not known to be wrong.",
+        code="grammar_compile_failed",
+        kind="server_error",
+        headers={"x-should-retry": "false"},
+    )
+
+
+def grammar_error(error: GrammarError, constraint: Constraint) -> ApiError:
+    """A refused grammar as a 400 that names the field, the place and the reason."""
+    details = grammar_details(error)
+    param = constraint.param
+    where = ""
+    if error.pointer is not None:
+        param, pointer = constraint.locate(error.pointer)
+        details["pointer"] = shorten(pointer, MAX_POINTER_CHARS)
+        where = f" (at {details['pointer'] or 'the root'})"
+    elif details.get("line") is not None:
+        where = f" (line {details['line']}, column {details['column']})"
+    return ApiError(
+        400,
+        f"{param}: {error.message}{where}",
+        code=constraint.error_code,
+        param=param,
+        details=details,
+    )

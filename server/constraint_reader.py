@@ -1,0 +1,203 @@
+"""Request fields -> `Constraint`.
+
+A field that looks like a constraint is either understood completely or refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast, get_args
+
+from syntagma.server.constraint_kinds import Whitespace
+from syntagma.server.constraints import Constraint
+from syntagma.server.errors import ApiError, bad_request, shorten
+from syntagma.server.json_body import parse_json
+
+CONTEXT_FREE_ADVICE = "context-free grammars are not served; use a JSON Schema, a regex or choices"
+ADVICE = {
+    "grammar": CONTEXT_FREE_ADVICE,
+    "ebnf": CONTEXT_FREE_ADVICE,
+    "lark": CONTEXT_FREE_ADVICE,
+    "structural_tag": "structural tags are not served; use tools or a JSON Schema",
+    "whitespace_pattern": 'use "whitespace": "flexible" or "compact"',
+    "disable_any_whitespace": 'use "whitespace": "compact"',
+    "disable_additional_properties": 'write "additionalProperties": false into the schema',
+    "disable_fallback": "there is one backend and no fallback; leave it out",
+}
+MISPLACED_FORMAT_TYPES = {
+    "json": '"json_object" or "json_schema"',
+    "regex": 'the field "structured_outputs": {"regex": ...}',
+    "choice": 'the field "structured_outputs": {"choice": [...]}',
+    "grammar": "a JSON Schema, a regex or choices; context-free grammars are not served",
+}
+
+JSON_TYPE_NAMES: dict[type, str] = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
+
+
+@dataclass(frozen=True)
+class ConstraintReader:
+    """Reads constraint fields under the server's defaults.
+
+    Attributes:
+        whitespace: where a request does not say.
+        max_depth: nesting of a schema sent as text.
+    """
+
+    whitespace: Whitespace
+    max_depth: int
+
+    def response_format(self, value: Mapping[str, Any] | None) -> Constraint | None:
+        """OpenAI's ``response_format``."""
+        if value is None:
+            return None
+        kind = value.get("type")
+        if kind == "json_schema":
+            return self._json_schema_format(value)
+        if kind not in ("text", "json_object"):
+            raise _unknown_format_type(kind)
+        _refuse_unknown(value, {"type"}, "response_format")
+        if kind == "text":
+            return None
+        return Constraint("json_object", None, "response_format", self.whitespace)
+
+    def _json_schema_format(self, value: Mapping[str, Any]) -> Constraint:
+        _refuse_unknown(value, {"type", "json_schema"}, "response_format")
+        param = "response_format.json_schema"
+        inner = value.get("json_schema")
+        if not isinstance(inner, dict):
+            raise bad_request(f'{param} must be an object with "name" and "schema".', param=param)
+        _refuse_unknown(inner, {"name", "schema", "strict", "description"}, param)
+        if not isinstance(inner.get("name"), str) or not inner["name"]:
+            raise bad_request(f"{param}.name must be a non-empty string.", param=f"{param}.name")
+        _check_flag(inner.get("strict"), f"{param}.strict")
+        param = f"{param}.schema"
+        schema = self._schema_source(inner.get("schema"), param)
+        return Constraint("json_schema", schema, param, self.whitespace)
+
+    def structured_outputs(self, value: Mapping[str, Any] | None) -> Constraint | None:
+        """vLLM's ``structured_outputs``: exactly one kind of constraint."""
+        if value is None:
+            return None
+        return self._one_kind(value, "structured_outputs", schema_field="json")
+
+    def grammar_check(self, body: Mapping[str, Any]) -> Constraint:
+        """The body of ``/v1/grammars/check``."""
+        return self._one_kind(body, "", schema_field="json_schema")
+
+    def _one_kind(self, value: Mapping[str, Any], param: str, *, schema_field: str) -> Constraint:
+        fields = (schema_field, "regex", "choice", "json_object")
+        _refuse_unknown(value, {*fields, "whitespace"}, param)
+        _check_flag(value.get("json_object"), _join(param, "json_object"))
+        given = [field for field in fields if _is_given(field, value.get(field))]
+        if len(given) != 1:
+            told = f"{' and '.join(given)} are given" if given else "none is given"
+            subject = param or "The body"
+            raise bad_request(
+                f"{subject} needs exactly one of {', '.join(fields)}; {told}.", param=param or None
+            )
+        field = given[0]
+        source, at = value[field], _join(param, field)
+        if field == "regex":
+            self._refuse_whitespace(value, param, field)
+            return Constraint("regex", _regex_source(source, at), at)
+        if field == "choice":
+            self._refuse_whitespace(value, param, field)
+            return Constraint("choice", _choice_source(source, at), at)
+        whitespace = self._whitespace(value.get("whitespace"), _join(param, "whitespace"))
+        if field == "json_object":
+            return Constraint("json_object", None, at, whitespace)
+        return Constraint("json_schema", self._schema_source(source, at), at, whitespace)
+
+    def _schema_source(self, value: Any, param: str) -> dict[str, Any] | bool:
+        if isinstance(value, str):
+            text = value.encode("utf-8")
+            what = f"The text in {param}"
+            value = parse_json(text, max_depth=self.max_depth, what=what, param=param)
+        if not isinstance(value, dict | bool):
+            raise bad_request(
+                f"{param} must be a JSON Schema (an object), not {_type_name(value)}.",
+                param=param,
+                code="invalid_json_schema",
+            )
+        return value
+
+    def _whitespace(self, value: Any, param: str) -> Whitespace:
+        if value is None:
+            return self.whitespace
+        if value not in get_args(Whitespace):
+            raise bad_request(f'{param} must be "flexible" or "compact".', param=param)
+        return cast(Whitespace, value)
+
+    def _refuse_whitespace(self, value: Mapping[str, Any], param: str, field: str) -> None:
+        if value.get("whitespace") is not None:
+            raise bad_request(
+                f"whitespace is for JSON; a {field} says itself where whitespace may be.",
+                param=_join(param, "whitespace"),
+            )
+
+
+def _is_given(field: str, value: Any) -> bool:
+    # `true` and `false` are schemas, but "json_object": false only says "not this one".
+    return value is not None and not (field == "json_object" and value is False)
+
+
+def _regex_source(value: Any, param: str) -> str:
+    if not isinstance(value, str):
+        raise bad_request(
+            f"{param} must be a string, not {_type_name(value)}.", param=param, code="invalid_regex"
+        )
+    return value
+
+
+def _choice_source(value: Any, param: str) -> list[str]:
+    if not isinstance(value, list) or not value:
+        raise bad_request(
+            f"{param} must be a non-empty list of strings.", param=param, code="invalid_choice"
+        )
+    for index, item in enumerate(value):
+        if not isinstance(item, str):
+            raise bad_request(
+                f"{param}[{index}] must be a string, not {_type_name(item)}.",
+                param=f"{param}[{index}]",
+                code="invalid_choice",
+            )
+    return value
+
+
+def _check_flag(value: Any, param: str) -> None:
+    if not isinstance(value, bool | None):
+        raise bad_request(f"{param} must be true or false, not {_type_name(value)}.", param=param)
+
+
+def _refuse_unknown(value: Mapping[str, Any], known: set[str], param: str) -> None:
+    for field, content in value.items():
+        if field not in known and not (field in ADVICE and content in (None, False)):
+            at = _join(param, shorten(field, 80))
+            advice = ADVICE.get(field, f"the fields here are {', '.join(sorted(known))}")
+            raise bad_request(f"{at} is not supported: {advice}.", param=at, code="unknown_field")
+
+
+def _unknown_format_type(kind: Any) -> ApiError:
+    told = MISPLACED_FORMAT_TYPES.get(kind) if isinstance(kind, str) else None
+    advice = f"use {told}" if told else 'use "text", "json_object" or "json_schema"'
+    shown = f" {shorten(kind, 80)!r}" if isinstance(kind, str) else ""
+    return bad_request(
+        f"response_format.type{shown} is not supported: {advice}.", param="response_format.type"
+    )
+
+
+def _join(param: str, field: str) -> str:
+    return f"{param}.{field}" if param else field
+
+
+def _type_name(value: Any) -> str:
+    return JSON_TYPE_NAMES.get(type(value), "this")

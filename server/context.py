@@ -1,0 +1,87 @@
+"""What all handlers share: one record per app."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+from starlette.requests import Request
+
+from syntagma.decoding.engine import Engine
+from syntagma.server.compile_service import Compiler, CompileService
+from syntagma.server.constraint_reader import ConstraintReader
+from syntagma.server.errors import ApiError, shorten
+from syntagma.server.metrics import Metrics
+from syntagma.server.prompts import PromptEncoder
+from syntagma.server.settings import Settings
+
+VERSION = version("syntagma")
+SYSTEM_FINGERPRINT = f"syntagma-{VERSION}"
+
+
+@dataclass
+class ServerContext:
+    """The parts of a running server.
+
+    Attributes:
+        is_ready: the engine runs and its kernels are warm.
+        created: when the server started, for ``/v1/models``.
+    """
+
+    settings: Settings
+    engine: Engine
+    compiling: CompileService
+    prompts: PromptEncoder
+    metrics: Metrics
+    is_ready: bool = False
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @classmethod
+    def build(
+        cls, settings: Settings, engine: Engine, compiler: Compiler, metrics: Metrics
+    ) -> ServerContext:
+        """Put the parts together; nothing is started yet."""
+        metrics.watch_engine(engine)
+        compiling = CompileService(
+            compiler,
+            num_threads=settings.compile_threads,
+            max_pending=settings.compile_queue,
+            max_cache_entries=settings.grammar_cache_entries,
+            max_cache_bytes=settings.grammar_cache_bytes,
+            failure_ttl_s=settings.grammar_failure_ttl,
+            metrics=metrics,
+        )
+        return cls(settings, engine, compiling, PromptEncoder(engine), metrics)
+
+    @property
+    def constraints(self) -> ConstraintReader:
+        """Reads constraint fields under this server's defaults."""
+        return ConstraintReader(self.settings.whitespace, self.settings.max_json_depth)
+
+    def check_model(self, name: str | None) -> None:
+        """Refuse a request for a model that is not served here.
+
+        Raises:
+            ApiError: 404 ``model_not_found``.
+        """
+        if name is not None and name != self.engine.model_name:
+            raise ApiError(
+                404,
+                f"The model {shorten(repr(name), 100)} is not served here; "
+                f"this server has {self.engine.model_name!r}.",
+                code="model_not_found",
+                param="model",
+            )
+
+    def shutdown(self) -> None:
+        """Stop the threads."""
+        self.is_ready = False
+        self.compiling.shutdown()
+        self.prompts.shutdown()
+
+
+def context_of(request: Request) -> ServerContext:
+    """The context of the app that a request came to."""
+    context: ServerContext = request.app.state.context
+    return context

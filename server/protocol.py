@@ -1,0 +1,189 @@
+"""The request bodies of ``/v1/chat/completions`` and ``/v1/completions``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MAX_STOP_STRINGS = 16
+MAX_STOP_CHARS = 1024
+MAX_TOP_LOGPROBS = 20
+MAX_TOOLS = 128
+MAX_FIELDS = 100
+INT64_MAX = 2**63 - 1
+
+StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
+FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+
+
+Item = TypeVar("Item")
+# One complaint is enough: a body can hold millions of faults, and each would become an object.
+Items = Annotated[list[Item], Field(fail_fast=True)]
+
+
+class Strict(BaseModel):
+    """No conversions between types, no fields that are not declared."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bound_fields(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > MAX_FIELDS:
+            raise ValueError(f"an object here may have at most {MAX_FIELDS} fields")
+        return value
+
+
+class StreamOptions(Strict):
+    """``stream_options``; obfuscation is padding, and none is sent either way."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class GenerationBody(Strict):
+    """The fields both endpoints share; None means the default."""
+
+    model: str | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1)
+    min_p: float | None = Field(None, ge=0, le=1)
+    seed: int | None = Field(None, ge=-INT64_MAX - 1, le=INT64_MAX)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    repetition_penalty: float | None = Field(None, gt=0, le=10)
+    logit_bias: dict[str, Any] | None = None
+    stop: StopString | Annotated[Items[StopString], Field(max_length=MAX_STOP_STRINGS)] | None = (
+        None
+    )
+    n: int | None = Field(None, ge=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    ignore_eos: bool | None = None
+    structured_outputs: dict[str, Any] | None = None
+
+    @property
+    def num_choices(self) -> int:
+        """Outputs per prompt."""
+        return 1 if self.n is None else self.n
+
+    @property
+    def includes_usage(self) -> bool:
+        """Whether a stream ends with a usage chunk."""
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+
+class TextPart(Strict):
+    """One piece of a message's content; only text is served."""
+
+    type: Literal["text"]
+    text: str
+
+
+Content = str | Items[TextPart]
+
+
+class SystemMessage(Strict):
+    """Instructions; ``developer`` is the same under a newer name."""
+
+    role: Literal["system", "developer"]
+    content: Content
+    name: str | None = None
+
+
+class UserMessage(Strict):
+    """What the user wrote."""
+
+    role: Literal["user"]
+    content: Content
+    name: str | None = None
+
+
+class CalledFunction(Strict):
+    """A past call; ``parsed_arguments`` is the SDK's own copy of ``arguments``."""
+
+    name: str
+    arguments: str
+    parsed_arguments: Any = None
+
+
+class PastToolCall(Strict):
+    """A call the assistant made."""
+
+    id: str
+    type: Literal["function"]
+    function: CalledFunction
+    index: int | None = None
+
+
+class AssistantMessage(Strict):
+    """What the model answered; takes an answer of this server back as it was sent.
+
+    Attributes:
+        refusal, annotations, audio, function_call, parsed: fields of the SDK's message objects;
+            they are not shown to the model.
+    """
+
+    role: Literal["assistant"]
+    content: Content | None = None
+    tool_calls: Items[PastToolCall] | None = None
+    name: str | None = None
+    refusal: str | None = None
+    annotations: list[Any] | None = None
+    audio: None = None
+    function_call: None = None
+    parsed: Any = None
+
+
+class ToolMessage(Strict):
+    """The result of a call."""
+
+    role: Literal["tool"]
+    content: Content
+    tool_call_id: str
+    name: str | None = None
+
+
+Message = Annotated[
+    SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
+]
+
+
+class FunctionDefinition(Strict):
+    """A function the model may call; ``parameters`` is a JSON Schema and always enforced."""
+
+    name: FunctionName
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(Strict):
+    """A tool definition; only functions are served."""
+
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class ChatBody(GenerationBody):
+    """``POST /v1/chat/completions``."""
+
+    messages: Items[Message] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
+    response_format: dict[str, Any] | None = None
+    tools: Items[Tool] | None = Field(None, max_length=MAX_TOOLS)
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+
+
+class CompletionBody(GenerationBody):
+    """``POST /v1/completions``; a list in ``prompt`` holds texts, token ids or lists of these."""
+
+    prompt: str | list[Any]
+    logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
+    response_format: dict[str, Any] | None = None

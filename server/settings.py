@@ -1,0 +1,226 @@
+"""All settings: each is a flag, a ``SYNTAGMA_*`` variable and a key of one YAML file.
+
+A flag wins over the environment, the environment over the file, the file over the default.
+Names that are not settings are refused wherever they come from.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from syntagma.server.constraint_kinds import Whitespace
+
+ENV_PREFIX = "SYNTAGMA_"
+CONFIG_VARIABLE = "SYNTAGMA_CONFIG"
+# The client's side of the same convention; a shell may hold both.
+CLIENT_VARIABLES = frozenset({"SYNTAGMA_BASE_URL"})
+DEMO_MODEL_NAME = "syntagma-demo"
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class SettingsError(ValueError):
+    """A setting that does not exist or has an impossible value; the message says which."""
+
+
+def setting(default: Any, group: str, text: str, **constraints: Any) -> Any:
+    """A settings field: its group in ``--help`` and the line that explains it."""
+    return Field(default, description=text, json_schema_extra={"group": group}, **constraints)
+
+
+class Settings(BaseSettings):
+    """The resolved settings of one server."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    model: str | None = setting(
+        None, "model", "Hugging Face folder or name; without it the demo model that ships along"
+    )
+    served_model_name: str | None = setting(
+        None, "model", "name that requests use; default: the model as given"
+    )
+    device: str = setting("auto", "model", "auto, cpu, cuda or cuda:N")
+    dtype: str = setting("auto", "model", "auto, float32, bfloat16 or float16")
+    max_model_len: int | None = setting(
+        None, "model", "prompt and output tokens together; default: the model's own", ge=1
+    )
+    max_active: int = setting(16, "model", "sequences decoded together", ge=1)
+    max_waiting: int = setting(256, "model", "requests that may wait; further ones get a 429", ge=0)
+
+    host: str = setting("127.0.0.1", "network", "address to listen on")
+    port: int = setting(8000, "network", "port to listen on; 0 picks a free one", ge=0, le=65535)
+    api_key: SecretStr | None = setting(
+        None, "network", "key that requests below /v1 must send as a bearer token", min_length=1
+    )
+    ssl_keyfile: Path | None = setting(None, "network", "private key of the TLS certificate")
+    ssl_certfile: Path | None = setting(None, "network", "TLS certificate; with it: https")
+    allow_origin: Annotated[tuple[str, ...], NoDecode] = setting(
+        (), "network", "origin that browsers may call from (repeatable); default: none"
+    )
+    shutdown_timeout: int = setting(
+        5, "network", "seconds that running requests get at shutdown", ge=0
+    )
+    log_level: LogLevel = setting("info", "network", "debug, info, warning or error")
+
+    whitespace: Whitespace = setting(
+        "flexible", "grammar", "JSON whitespace where a request does not say: flexible or compact"
+    )
+    compile_timeout: float = setting(
+        2.0, "grammar", "seconds that compiling one grammar may take", gt=0
+    )
+    compile_threads: int = setting(2, "grammar", "grammars compiled at once", ge=1, le=64)
+    compile_queue: int = setting(
+        128, "grammar", "grammars being compiled or waiting; further ones get a 429", ge=1
+    )
+    grammar_cache_entries: int = setting(1024, "grammar", "compiled grammars kept", ge=1)
+    grammar_cache_bytes: int = setting(
+        256 << 20, "grammar", "memory that compiled grammars may hold together", ge=1
+    )
+    grammar_failure_ttl: float = setting(
+        30.0, "grammar", "seconds that a refused grammar is remembered", ge=0
+    )
+
+    max_body_bytes: int = setting(8 << 20, "limits", "size of a request", ge=1)
+    max_json_depth: int = setting(
+        128, "limits", "nesting of a request's JSON, schemas included", ge=8, le=400
+    )
+    max_n: int = setting(
+        16, "limits", "outputs of one request (n times the number of prompts)", ge=1
+    )
+
+    @field_validator("allow_origin", mode="before")
+    @classmethod
+    def _split_origins(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Settings:
+        if (self.ssl_keyfile is None) != (self.ssl_certfile is None):
+            raise ValueError("ssl_keyfile and ssl_certfile belong together: give both or neither")
+        return self
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``."""
+        return "https" if self.ssl_certfile else "http"
+
+    @property
+    def public_model_name(self) -> str:
+        """What requests put into ``model``."""
+        return self.served_model_name or self.model or DEMO_MODEL_NAME
+
+
+def load_settings(flags: Mapping[str, Any], *, config: str | None = None) -> Settings:
+    """Resolve the settings from all layers.
+
+    Args:
+        flags: what the command line gave, by setting name.
+        config: path of the YAML file; default: ``SYNTAGMA_CONFIG``, else none.
+
+    Raises:
+        SettingsError: an unknown name or an impossible value in any layer.
+    """
+    refuse_unknown_variables(os.environ)
+    file = read_config(config or os.environ.get(CONFIG_VARIABLE))
+    in_environment = {name.upper() for name in os.environ}
+    below = {key: v for key, v in file.items() if variable_name(key) not in in_environment}
+    try:
+        return Settings(**below | dict(flags))
+    except ValidationError as error:
+        raise SettingsError("; ".join(map(_explain, error.errors()))) from None
+
+
+def read_config(path: str | None) -> dict[str, Any]:
+    """The settings of a YAML file; keys may be written with dashes, as the flags are.
+
+    Raises:
+        SettingsError: no such file, not YAML, not a mapping, or an unknown key.
+    """
+    if path is None:
+        return {}
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not YAML: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path} must map settings to values")
+    values = {str(key).replace("-", "_"): value for key, value in content.items()}
+    for key in values:
+        if key not in Settings.model_fields:
+            raise SettingsError(unknown_name(f"the key {key!r} in {path}", key, setting_names()))
+    return values
+
+
+def refuse_unknown_variables(environment: Iterable[str]) -> None:
+    """A ``SYNTAGMA_*`` variable that nothing reads is a typing error, not a comment.
+
+    Raises:
+        SettingsError: with the nearest name there is.
+    """
+    known = {variable_name(key) for key in setting_names()} | {CONFIG_VARIABLE}
+    for name in environment:
+        upper = name.upper()
+        if upper.startswith(ENV_PREFIX) and upper not in known | CLIENT_VARIABLES:
+            raise SettingsError(unknown_name(f"the variable {name}", upper, known))
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
+    """`what` "is not a setting", with the nearest known name."""
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{what} is not a setting{hint}"
+
+
+def setting_names() -> tuple[str, ...]:
+    """The names of all settings, as in the YAML file."""
+    return tuple(Settings.model_fields)
+
+
+def variable_name(key: str) -> str:
+    """The environment twin of a setting."""
+    return ENV_PREFIX + key.upper()
+
+
+def flag_name(key: str) -> str:
+    """The command-line twin of a setting."""
+    return "--" + key.replace("_", "-")
+
+
+def describe(settings: Settings) -> str:
+    """The resolved settings as YAML lines, fit to be used as a config file; the key hidden."""
+    lines = []
+    for key in setting_names():
+        value = getattr(settings, key)
+        if isinstance(value, SecretStr):
+            value = "(hidden)"
+        elif isinstance(value, tuple):
+            value = list(value)
+        elif isinstance(value, Path):
+            value = str(value)
+        lines.append(f"{key}: {_as_yaml(value)}")
+    return "\n".join(lines)
+
+
+def _as_yaml(value: Any) -> str:
+    return str(yaml.safe_dump(value, default_flow_style=True, width=10**6)).splitlines()[0]
+
+
+def _explain(error: Any) -> str:
+    key = str(error["loc"][0]) if error["loc"] else ""
+    message = error["msg"].removeprefix("Value error, ")
+    if not key:
+        return str(message)
+    return f"{key}: {message} (set by {flag_name(key)}, {variable_name(key)} or the config file)"

@@ -1,0 +1,75 @@
+"""Reading ``{"name": ..., "arguments": ...}`` while it is being written."""
+
+from __future__ import annotations
+
+import json
+import re
+
+_STRING = r'"(?:[^"\\]|\\.)*"'
+# The grammar fixes both keys and their order; how they are spelt and spaced does not matter here.
+_HEADER = re.compile(rf"\s*\{{\s*{_STRING}\s*:\s*({_STRING})\s*,\s*{_STRING}\s*:\s*(?=\S)")
+_JSON_SPACE = " \t\r\n"
+
+
+class CallReader:
+    """Splits the text of a call into the function's name and the text of its arguments.
+
+    Attributes:
+        name: known as soon as the arguments begin.
+    """
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+        self._header = ""
+        self._depth = 0
+        self._in_string = False
+        self._is_escaped = False
+        self._space = ""
+        self._is_closed = False
+
+    def feed(self, text: str) -> str:
+        """Take more of the output; returns the part that belongs to the arguments."""
+        if self.name is None:
+            self._header += text
+            match = _HEADER.match(self._header)
+            if match is None:
+                return ""
+            self.name = json.loads(match.group(1))
+            text = self._header[match.end() :]
+        return self._arguments(text)
+
+    def _arguments(self, text: str) -> str:
+        """Everything up to the brace that closes the call, without the space before it."""
+        taken: list[str] = []
+        for character in text:
+            if self._is_closed:
+                break
+            if self._in_string:
+                self._step_in_string(character)
+            elif self._depth == 0 and character in _JSON_SPACE:
+                self._space += character
+                continue
+            elif self._depth == 0 and character == "}":
+                self._is_closed = True
+                break
+            else:
+                self._step_outside(character)
+            taken.append(self._space + character)
+            self._space = ""
+        return "".join(taken)
+
+    def _step_in_string(self, character: str) -> None:
+        if self._is_escaped:
+            self._is_escaped = False
+        elif character == "\\":
+            self._is_escaped = True
+        elif character == '"':
+            self._in_string = False
+
+    def _step_outside(self, character: str) -> None:
+        if character == '"':
+            self._in_string = True
+        elif character in "[{":
+            self._depth += 1
+        elif character in "]}":
+            self._depth -= 1

@@ -1,0 +1,165 @@
+"""``tools`` and ``tool_choice``: which call is forced, its grammar, and reading it from the text.
+
+Forced calls are constrained to the function's ``parameters``. With ``auto`` the model's free text
+comes back as content, whatever it looks like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from syntagma.server.constraint_kinds import Whitespace
+from syntagma.server.constraints import Constraint
+from syntagma.server.errors import ApiError, bad_request
+from syntagma.server.protocol import ChatBody, FunctionDefinition, Tool
+from syntagma.server.schema_refs import move_local_references
+
+COMBINATORS = frozenset({"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "enum", "const"})
+ARGUMENTS_POINTER = "/properties/arguments"
+
+
+@dataclass(frozen=True)
+class ForcedCall:
+    """The output must be a call.
+
+    Attributes:
+        function_name: the only function possible, or None if the text says which.
+        finish_reason: of a finished call: OpenAI says ``stop`` for a named function.
+        constraint: the language of the text that is generated.
+    """
+
+    function_name: str | None
+    finish_reason: str
+    constraint: Constraint
+
+
+def forced_call(body: ChatBody, whitespace: Whitespace) -> ForcedCall | None:
+    """The call that ``tool_choice`` forces, or None if the answer may be text.
+
+    Raises:
+        ApiError: 400 for a choice that the tools cannot fulfil.
+    """
+    tools = body.tools or []
+    _check_unique_names(tools)
+    choice = body.tool_choice
+    if choice in (None, "none"):
+        return None
+    if not tools:
+        raise bad_request("tool_choice needs tools.", param="tool_choice")
+    if choice == "auto":
+        return None
+    if isinstance(choice, dict):
+        index = _named_index(choice, tools)
+        return ForcedCall(tools[index].function.name, "stop", _single(tools, index, whitespace))
+    if choice != "required":
+        raise bad_request(
+            'tool_choice must be "none", "auto", "required" or an object that names a function.',
+            param="tool_choice",
+        )
+    if len(tools) == 1:
+        return ForcedCall(tools[0].function.name, "tool_calls", _single(tools, 0, whitespace))
+    return ForcedCall(None, "tool_calls", _any_of(tools, whitespace))
+
+
+def shown_tools(body: ChatBody) -> list[dict[str, Any]] | None:
+    """The definitions for the chat template; none if no call is wanted."""
+    if not body.tools or body.tool_choice == "none":
+        return None
+    return [_shown_tool(tool, index) for index, tool in enumerate(body.tools)]
+
+
+def _shown_tool(tool: Tool, index: int) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.function.name}
+    if tool.function.description is not None:
+        function["description"] = tool.function.description
+    function["parameters"] = parameters_schema(tool.function, _parameters_param(index))
+    return {"type": "function", "function": function}
+
+
+def parameters_schema(function: FunctionDefinition, param: str) -> dict[str, Any]:
+    """The schema of a function's arguments: always that of an object.
+
+    Raises:
+        ApiError: 400 for a schema of anything else.
+    """
+    schema = function.parameters
+    if schema is None:
+        return {"type": "object", "properties": {}, "additionalProperties": False}
+    if "type" not in schema:
+        return schema if COMBINATORS & schema.keys() else {"type": "object", **schema}
+    if schema["type"] != "object":
+        raise bad_request(
+            f'{param}.type must be "object": a function is called with named arguments.',
+            param=param,
+            code="invalid_json_schema",
+        )
+    return schema
+
+
+def _single(tools: Sequence[Tool], index: int, whitespace: Whitespace) -> Constraint:
+    param = _parameters_param(index)
+    schema = parameters_schema(tools[index].function, param)
+    return Constraint("json_schema", schema, param, whitespace)
+
+
+def _any_of(tools: Sequence[Tool], whitespace: Whitespace) -> Constraint:
+    """One schema for ``{"name": ..., "arguments": {...}}`` over all functions."""
+    branches: list[dict[str, Any]] = []
+    origins: list[tuple[str, str]] = []
+    for index, tool in enumerate(tools):
+        param = _parameters_param(index)
+        pointer = f"/anyOf/{index}{ARGUMENTS_POINTER}"
+        parameters = parameters_schema(tool.function, param)
+        origins.append((pointer, param))
+        branches.append(
+            {
+                "type": "object",
+                "properties": {
+                    "name": {"const": tool.function.name},
+                    "arguments": move_local_references(parameters, pointer),
+                },
+                "required": ["name", "arguments"],
+                "additionalProperties": False,
+            }
+        )
+    return Constraint(
+        "json_schema", {"anyOf": branches}, "tools", whitespace, origins=tuple(origins)
+    )
+
+
+def _parameters_param(index: int) -> str:
+    return f"tools[{index}].function.parameters"
+
+
+def _check_unique_names(tools: Sequence[Tool]) -> None:
+    seen: set[str] = set()
+    for index, tool in enumerate(tools):
+        if tool.function.name in seen:
+            raise bad_request(
+                f"tools[{index}].function.name: two tools are called {tool.function.name}.",
+                param=f"tools[{index}].function.name",
+            )
+        seen.add(tool.function.name)
+
+
+def _named_index(choice: dict[str, Any], tools: Sequence[Tool]) -> int:
+    function = choice.get("function")
+    name = function.get("name") if isinstance(function, dict) else None
+    if choice.get("type") != "function" or not isinstance(name, str):
+        raise _unknown_choice()
+    for index, tool in enumerate(tools):
+        if tool.function.name == name:
+            return index
+    raise bad_request(
+        "tool_choice names a function that is not among the tools.", param="tool_choice"
+    )
+
+
+def _unknown_choice() -> ApiError:
+    return bad_request(
+        'tool_choice as an object must be {"type": "function", "function": {"name": ...}}; '
+        "allowed_tools and custom tools are not served.",
+        param="tool_choice",
+    )

@@ -1,0 +1,529 @@
+"""Chat completions: sampling fields, constraints, answers whole and streamed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from server_fakes import MODEL, Server, error_of, says, serving, sse_events
+
+from syntagma.server.errors import ApiError
+from syntagma.server.protocol import ChatBody
+from syntagma.server.validation import parse_body
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
+
+
+def json_schema_format(schema: Any = SCHEMA, **fields: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "n", "schema": schema} | fields}
+
+
+def test_whole_answer() -> None:
+    async def scenario() -> None:
+        async with serving(says("Hel", "lo")) as server:
+            response = await server.chat(model=MODEL)
+            assert response.status_code == 200
+            body = response.json()
+            assert body["object"] == "chat.completion"
+            assert body["model"] == MODEL
+            assert body["id"].startswith("chatcmpl-")
+            assert body["choices"] == [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": "Hello", "refusal": None},
+                    "logprobs": None,
+                    "finish_reason": "stop",
+                    "stop_reason": None,
+                }
+            ]
+            prompt = "<|user|>Hi<|end|><|assistant|>"
+            assert server.engine.prompts == [prompt]
+            assert body["usage"] == {
+                "prompt_tokens": 5,
+                "completion_tokens": 2,
+                "total_tokens": 7,
+            }
+
+    asyncio.run(scenario())
+
+
+def test_sampling_fields_reach_the_engine() -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            await server.chat(
+                temperature=0.5,
+                top_p=0.9,
+                top_k=-1,
+                min_p=0.1,
+                seed=-3,
+                presence_penalty=1,
+                frequency_penalty=-1,
+                repetition_penalty=1.2,
+                logit_bias={"65": -100},
+                stop="x",
+                max_completion_tokens=7,
+                n=2,
+                ignore_eos=True,
+                logprobs=True,
+                top_logprobs=3,
+            )
+            sampling = server.engine.requests[0].sampling
+            assert sampling.temperature == 0.5
+            assert (sampling.top_p, sampling.top_k, sampling.min_p) == (0.9, 0, 0.1)
+            assert sampling.seed == -3
+            assert (sampling.presence_penalty, sampling.frequency_penalty) == (1, -1)
+            assert sampling.repetition_penalty == 1.2
+            assert sampling.logit_bias == {65: -100}
+            assert sampling.stop == ("x",)
+            assert (sampling.max_tokens, sampling.n) == (7, 2)
+            assert sampling.ignore_eos
+            assert sampling.logprobs == 3
+            assert server.engine.requests[0].grammar is None
+
+    asyncio.run(scenario())
+
+
+def test_defaults_are_the_models_own_law() -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            await server.chat(temperature=None, stop=[], n=None, user="u", metadata={"a": "b"})
+            sampling = server.engine.requests[0].sampling
+            assert (sampling.temperature, sampling.top_p, sampling.n) == (1, 1, 1)
+            assert sampling.max_tokens is None
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"temperature": -0.1}, "temperature"),
+        ({"temperature": "1"}, "temperature"),
+        ({"temperature": 2.5}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"top_k": -2}, "top_k"),
+        ({"min_p": 1.5}, "min_p"),
+        ({"n": 0}, "n"),
+        ({"n": 17}, "n"),
+        ({"n": 10**9}, "n"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": -1}, "max_tokens"),
+        ({"max_tokens": True}, "max_tokens"),
+        ({"max_tokens": 10**9}, "max_tokens"),
+        ({"max_tokens": 1, "max_completion_tokens": 2}, "max_tokens"),
+        ({"seed": 2**63}, "seed"),
+        ({"presence_penalty": 2.1}, "presence_penalty"),
+        ({"repetition_penalty": 0}, "repetition_penalty"),
+        ({"logit_bias": {"a": 1}}, "logit_bias"),
+        ({"logit_bias": {"259": 1}}, "logit_bias"),
+        ({"logit_bias": {"²": 1}}, "logit_bias"),
+        ({"logit_bias": {"1": 101}}, "logit_bias"),
+        ({"logit_bias": [1]}, "logit_bias"),
+        ({"logit_bias": {"1": "2"}}, "logit_bias"),
+        ({"logit_bias": {"1": True}}, "logit_bias"),
+        ({"logit_bias": {str(i): 0 for i in range(1025)}}, "logit_bias"),
+        ({"stop": ["a"] * 17}, "stop"),
+        ({"stop": [""]}, "stop[0]"),
+        ({"stop": 5}, "stop"),
+        ({"top_logprobs": 3}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"logprobs": 5}, "logprobs"),
+        ({"stream_options": {"include_usge": True}}, "stream_options.include_usge"),
+        ({"messages": []}, "messages"),
+        ({"messages": "Hi"}, "messages"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content"),
+        ({"messages": [{"role": "king", "content": "a"}]}, "messages[0]"),
+        ({"messages": [{"role": "function", "content": "a"}]}, "messages[0]"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "text": "a"}]}]},
+            "messages[0].content[0].type",
+        ),
+        ({"messages": [{"role": "user", "content": "a", "contnt": "b"}]}, "messages[0].contnt"),
+        ({"parallel_tool_calls": "yes"}, "parallel_tool_calls"),
+    ],
+)
+def test_values_that_cannot_be_meant(fields: dict[str, Any], param: str) -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            response = await server.chat(**fields)
+            assert response.status_code == 400
+            error = error_of(response)
+            assert error["param"] == param
+            assert param.split("[")[0].split(".")[0] in error["message"]
+            assert not server.engine.requests
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        1,
+        {"role": "user", "content": [1] * 300_000},
+        {"role": "user", "content": "a"} | {f"k{i}": 1 for i in range(50_000)},
+    ],
+)
+def test_one_fault_is_enough(message: Any) -> None:
+    """Collecting every fault of such a body would take gigabytes."""
+    messages = [message] * (300_000 if message == 1 else 1)
+    with pytest.raises(ApiError) as caught:
+        parse_body(ChatBody, {"messages": messages})
+    assert caught.value.param in ("messages[0]", "messages[0].content[0]")
+
+
+def test_missing_messages() -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            response = await server.client.post("/v1/chat/completions", json={})
+            assert error_of(response)["code"] == "missing_field"
+            assert error_of(response)["param"] == "messages"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("guided_json", {}, "structured_outputs"),
+        ("guided_regex", "a", "structured_outputs"),
+        ("guided_choice", ["a"], "structured_outputs"),
+        ("guided_grammar", "a", "context-free"),
+        ("grammar", "root ::= a", "context-free"),
+        ("ebnf", "root ::= a", "context-free"),
+        ("regex", "a", "structured_outputs"),
+        ("json_schema", {}, "response_format"),
+        ("format", {}, "response_format"),
+        ("structural_tag", {}, "tools"),
+        ("structured_output", {"regex": "a"}, "structured_outputs"),
+        ("functions", [{}], "tools"),
+        ("echo", True, "prompt"),
+        ("temprature", 1, "temperature"),
+        ("whatever_this_is", 1, "leave it out"),
+        ("whatever_this_is", None, "leave it out"),
+        ("reasoning_effort", "high", "leave it out"),
+    ],
+)
+def test_fields_that_would_be_ignored(field: str, value: Any, told: str) -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            response = await server.chat(**{field: value})
+            assert response.status_code == 400
+            error = error_of(response)
+            assert error["param"] == field
+            assert error["code"] == "unknown_field"
+            assert field in error["message"] and told in error["message"]
+
+    asyncio.run(scenario())
+
+
+def test_fields_that_ask_for_nothing() -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            response = await server.chat(
+                guided_json=None, functions=[], modalities=["text"], best_of=1, store=True
+            )
+            assert response.status_code == 200
+            assert (await server.chat(best_of=True)).status_code == 400
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("fields", "call"),
+    [
+        ({"response_format": json_schema_format()}, ("json_schema", SCHEMA, "flexible")),
+        ({"response_format": json_schema_format(True)}, ("json_schema", True, "flexible")),
+        ({"response_format": {"type": "json_object"}}, ("json_object", None, "flexible")),
+        ({"structured_outputs": {"json": SCHEMA}}, ("json_schema", SCHEMA, "flexible")),
+        ({"structured_outputs": {"json": '{"a": 1}'}}, ("json_schema", {"a": 1}, "flexible")),
+        ({"structured_outputs": {"json": False}}, ("json_schema", False, "flexible")),
+        (
+            {"structured_outputs": {"json": SCHEMA, "whitespace": "compact"}},
+            ("json_schema", SCHEMA, "compact"),
+        ),
+        ({"structured_outputs": {"json_object": True}}, ("json_object", None, "flexible")),
+        ({"structured_outputs": {"regex": "a+"}}, ("regex", "a+", None)),
+        (
+            {
+                "structured_outputs": {
+                    "regex": "a",
+                    "json": None,
+                    "grammar": None,
+                    "disable_any_whitespace": False,
+                }
+            },
+            ("regex", "a", None),
+        ),
+        ({"structured_outputs": {"choice": ["a", "b"]}}, ("choice", ["a", "b"], None)),
+    ],
+)
+def test_constraints_are_compiled(fields: dict[str, Any], call: tuple[Any, ...]) -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            response = await server.chat(**fields)
+            assert response.status_code == 200
+            assert server.compiler.calls == [call]
+            assert server.engine.requests[0].grammar is not None
+
+    asyncio.run(scenario())
+
+
+def test_whitespace_default_is_a_setting() -> None:
+    async def scenario() -> None:
+        async with serving(whitespace="compact") as server:
+            await server.chat(response_format={"type": "json_object"})
+            assert server.compiler.calls == [("json_object", None, "compact")]
+
+    asyncio.run(scenario())
+
+
+def test_text_format_is_no_constraint() -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            response = await server.chat(response_format={"type": "text"})
+            assert response.status_code == 200
+            assert not server.compiler.calls
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"response_format": "json"}, "response_format"),
+        ({"response_format": {}}, "response_format.type"),
+        ({"response_format": {"type": ["json_object"]}}, "response_format.type"),
+        ({"response_format": {"type": "regex", "regex": "a"}}, "response_format.type"),
+        ({"response_format": {"type": "json_object", "schema": {}}}, "response_format.schema"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}},
+            "response_format.json_schema.schema",
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}},
+            "response_format.json_schema.name",
+        ),
+        (
+            {"response_format": json_schema_format(strict="yes")},
+            "response_format.json_schema.strict",
+        ),
+        ({"response_format": json_schema_format([])}, "response_format.json_schema.schema"),
+        ({"structured_outputs": {}}, "structured_outputs"),
+        ({"structured_outputs": {"json_object": False}}, "structured_outputs"),
+        ({"structured_outputs": {"json_object": 1}}, "structured_outputs.json_object"),
+        ({"structured_outputs": {"json": ""}}, "structured_outputs.json"),
+        ({"structured_outputs": {"json": "[" * 1000}}, "structured_outputs.json"),
+        ({"structured_outputs": {"json": 5}}, "structured_outputs.json"),
+        ({"structured_outputs": {"regex": 5}}, "structured_outputs.regex"),
+        ({"structured_outputs": {"choice": []}}, "structured_outputs.choice"),
+        ({"structured_outputs": {"choice": "ab"}}, "structured_outputs.choice"),
+        ({"structured_outputs": {"choice": ["a", 1]}}, "structured_outputs.choice[1]"),
+        ({"structured_outputs": {"regex": "a", "json": {}}}, "structured_outputs"),
+        ({"structured_outputs": {"grammar": "a"}}, "structured_outputs.grammar"),
+        ({"structured_outputs": {"regx": "a"}}, "structured_outputs.regx"),
+        (
+            {"structured_outputs": {"regex": "a", "whitespace": "compact"}},
+            "structured_outputs.whitespace",
+        ),
+        (
+            {"structured_outputs": {"json": {}, "whitespace": "pretty"}},
+            "structured_outputs.whitespace",
+        ),
+        (
+            {"structured_outputs": {"regex": "a"}, "response_format": {"type": "json_object"}},
+            "structured_outputs.regex",
+        ),
+        ({"structured_outputs": {"regex": "a"}, "stop": ["b"]}, "stop"),
+        ({"structured_outputs": {"regex": "a"}, "ignore_eos": True}, "ignore_eos"),
+    ],
+)
+def test_constraints_that_are_refused(fields: dict[str, Any], param: str) -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            response = await server.chat(**fields)
+            assert response.status_code == 400
+            assert error_of(response)["param"] == param
+            assert not server.engine.requests
+
+    asyncio.run(scenario())
+
+
+def test_refused_grammar_says_where() -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            response = await server.chat(structured_outputs={"regex": "("})
+            assert response.status_code == 400
+            error = error_of(response)
+            assert error["code"] == "invalid_regex"
+            assert error["grammar_code"] == "grammar_syntax"
+            assert error["param"] == "structured_outputs.regex"
+            assert (error["line"], error["column"]) == (1, 1)
+            assert "line 1, column 1" in error["message"]
+
+    asyncio.run(scenario())
+
+
+def test_cut_output_says_length() -> None:
+    async def scenario() -> None:
+        async with serving(says('{"a', finish_reason="length")) as server:
+            response = await server.chat(response_format={"type": "json_object"})
+            assert response.json()["choices"][0]["finish_reason"] == "length"
+
+    asyncio.run(scenario())
+
+
+def test_stream() -> None:
+    async def scenario() -> None:
+        async with serving(says("Grüße", "", " 😀")) as server:
+            response = await server.chat(stream=True, stream_options={"include_usage": True})
+            assert response.headers["content-type"].startswith("text/event-stream")
+            events = sse_events(response)
+            assert {event["object"] for event in events} == {"chat.completion.chunk"}
+            assert len({event["id"] for event in events}) == 1
+            deltas = [event["choices"][0]["delta"] for event in events[:-1]]
+            assert deltas == [
+                {"role": "assistant", "content": ""},
+                {"content": "Grüße"},
+                {"content": " 😀"},
+                {},
+            ]
+            assert [event["choices"][0]["finish_reason"] for event in events[:-1]] == [
+                None,
+                None,
+                None,
+                "stop",
+            ]
+            assert all(event["usage"] is None for event in events[:-1])
+            assert events[-1]["choices"] == []
+            assert events[-1]["usage"]["completion_tokens"] == 3
+
+    asyncio.run(scenario())
+
+
+def test_stream_announces_choices_in_order() -> None:
+    async def scenario() -> None:
+        async with serving(says("a", "b")) as server:
+            events = sse_events(await server.chat(stream=True, n=3))
+            first = [event["choices"][0] for event in events[:3]]
+            assert [choice["index"] for choice in first] == [0, 1, 2]
+            assert all(choice["delta"]["role"] == "assistant" for choice in first)
+            assert "usage" not in events[0]
+            ends = [e["choices"][0] for e in events if e["choices"][0]["finish_reason"]]
+            assert sorted(choice["index"] for choice in ends) == [0, 1, 2]
+
+    asyncio.run(scenario())
+
+
+def test_logprobs_are_finite_and_marked() -> None:
+    async def check(server: Server, stream: bool) -> dict[str, Any]:
+        response = await server.chat(logprobs=True, top_logprobs=2, stream=stream)
+        if not stream:
+            return dict(response.json()["choices"][0]["logprobs"])
+        choices = [event["choices"][0] for event in sse_events(response)]
+        content = [entry for c in choices if c["logprobs"] for entry in c["logprobs"]["content"]]
+        return {"content": content, "refusal": None}
+
+    async def scenario() -> None:
+        async with serving(says("é", "b", logprobs=True)) as server:
+            for stream in (False, True):
+                logprobs = await check(server, stream)
+                entry = logprobs["content"][0]
+                assert len(logprobs["content"]) == 2
+                assert entry["token"] == "é"
+                assert entry["bytes"] == [0xC3, 0xA9]
+                assert entry["forced"] is True
+                impossible = entry["top_logprobs"][1]
+                assert (impossible["token"], impossible["logprob"]) == ("\ufffd", -9999.0)
+                assert impossible["bytes"] == [255]
+
+    asyncio.run(scenario())
+
+
+def test_message_forms() -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+            call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+            response = await server.chat(
+                messages=[
+                    {"role": "developer", "content": "D"},
+                    {"role": "user", "content": parts},
+                    {
+                        "role": "assistant",
+                        "content": None,
+                        "refusal": None,
+                        "annotations": [],
+                        "audio": None,
+                        "function_call": None,
+                        "tool_calls": [call],
+                    },
+                    {"role": "tool", "content": "T", "tool_call_id": "1"},
+                ]
+            )
+            assert response.status_code == 200
+            (prompt,) = server.engine.prompts
+            assert prompt.startswith("<|system|>D<|end|><|user|>a\nb<|end|><|assistant|><|end|>")
+            assert prompt.endswith("<|tool|>T<|end|><|assistant|>")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("arguments", ["", "[]", "{", '{"a":' * 1000])
+def test_past_calls_must_hold_json(arguments: str) -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            call = {"id": "1", "type": "function", "function": {"name": "f"}}
+            call["function"] = {"name": "f", "arguments": arguments}
+            message = {"role": "assistant", "tool_calls": [call]}
+            response = await server.chat(messages=[message])
+            assert response.status_code == 400
+            param = "messages[0].tool_calls[0].function.arguments"
+            assert error_of(response)["param"] == param
+
+    asyncio.run(scenario())
+
+
+def test_model_without_chat_template() -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            server.engine.tokenizer.chat_template = None
+            response = await server.chat()
+            assert response.status_code == 400
+            assert error_of(response)["code"] == "chat_template_missing"
+
+    asyncio.run(scenario())
+
+
+def test_template_that_refuses_the_messages() -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            response = await server.chat(messages=[{"role": "user", "content": "refuse me"}])
+            assert response.status_code == 400
+            assert "roles must alternate" in error_of(response)["message"]
+
+    asyncio.run(scenario())
+
+
+def test_prompt_that_does_not_fit() -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            for length in (990, 5000):
+                message = {"role": "user", "content": "x" * length}
+                response = await server.chat(messages=[message])
+                assert response.status_code == 400
+                assert error_of(response)["code"] == "context_length_exceeded"
+                assert error_of(response)["param"] == "messages"
+
+    asyncio.run(scenario())
+
+
+def test_other_model() -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            response = await server.chat(model="gpt-9")
+            assert response.status_code == 404
+            assert error_of(response)["code"] == "model_not_found"
+
+    asyncio.run(scenario())
