@@ -34,7 +34,7 @@ def _same_items(items: Int32Array, first: int, second: int, length: int) -> bool
 
 
 @kernel
-def _grown(array: Int32Array, needed: int) -> Int32Array:
+def grown(array: Int32Array, needed: int) -> Int32Array:
     if needed <= array.size:
         return array
     bigger = np.zeros(max(needed, 2 * array.size), np.int32)
@@ -117,7 +117,7 @@ def determinise(
             count += 1
     count = _close(scratch, count, stamp, mark, epsilon_start, epsilon_target)
     mark += 1
-    members = _grown(members, num_used + count)
+    members = grown(members, num_used + count)
     kept = 0
     for i in range(count):
         if is_important[scratch[i]]:
@@ -135,8 +135,8 @@ def determinise(
         for m in range(offsets[current], offsets[current + 1]):
             state = members[m]
             degree = edge_start[state + 1] - edge_start[state]
-            link_next = _grown(link_next, num_links + degree)
-            link_target = _grown(link_target, num_links + degree)
+            link_next = grown(link_next, num_links + degree)
+            link_target = grown(link_target, num_links + degree)
             for e in range(edge_start[state], edge_start[state + 1]):
                 link_target[num_links] = edge_target[e]
                 link_next[num_links] = head[edge_class[e]]
@@ -156,7 +156,7 @@ def determinise(
                 link = link_next[link]
             count = _close(scratch, count, stamp, mark, epsilon_start, epsilon_target)
             mark += 1
-            members = _grown(members, num_used + count)
+            members = grown(members, num_used + count)
             kept = 0
             for i in range(count):
                 if is_important[scratch[i]]:
@@ -182,9 +182,9 @@ def determinise(
                 found = num_states
                 num_states += 1
                 num_used += kept
-                offsets = _grown(offsets, num_states + 1)
+                offsets = grown(offsets, num_states + 1)
                 offsets[num_states] = num_used
-                table = _grown(table, num_states * num_classes)
+                table = grown(table, num_states * num_classes)
                 buckets[slot] = found
                 if 2 * num_states > buckets.size:
                     buckets = np.full(4 * buckets.size, -1, np.int32)
@@ -267,9 +267,9 @@ def intersect(
                     return LIMIT_REACHED, table, pairs
                 index[pair] = num_states
                 num_states += 1
-                pairs = _grown(pairs, num_states)
+                pairs = grown(pairs, num_states)
                 pairs[num_states - 1] = pair
-                table = _grown(table, num_states * num_classes)
+                table = grown(table, num_states * num_classes)
             table[current * num_classes + symbol] = index[pair]
         current += 1
     return num_states, table[: num_states * num_classes], pairs[:num_states]
@@ -406,8 +406,8 @@ def minimise(table: Int32Array, labels: Int32Array) -> Int32Array:
         for i in range(first[splitter], first[splitter] + size[splitter]):
             target = order[i]
             degree = reverse_start[target + 1] - reverse_start[target]
-            link_source = _grown(link_source, num_links + degree)
-            link_next = _grown(link_next, num_links + degree)
+            link_source = grown(link_source, num_links + degree)
+            link_next = grown(link_next, num_links + degree)
             for e in range(reverse_start[target], reverse_start[target + 1]):
                 link_source[num_links] = source[e]
                 link_next[num_links] = by_symbol[symbol[e]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from syntagma.grammar.automata_kernels import LIMIT_REACHED, _grown, _hash_items, _same_items
+from syntagma.grammar.automata_kernels import LIMIT_REACHED, _hash_items, _same_items, grown
 from syntagma.grammar.kernel_types import Int32Array, UInt8Array, kernel
 
 
@@ -45,10 +45,10 @@ def union_of_terminals(
     num_used = starts.size
     current = 0
     while current < num_states:
-        transitions = _grown(transitions, (current + 1) * num_classes)
+        transitions = grown(transitions, (current + 1) * num_classes)
         for c in range(num_classes):
             length = offsets[current + 1] - offsets[current]
-            members = _grown(members, num_used + length)
+            members = grown(members, num_used + length)
             kept = 0
             for m in range(offsets[current], offsets[current + 1]):
                 state = members[m]
@@ -78,7 +78,7 @@ def union_of_terminals(
                 found = num_states
                 num_states += 1
                 num_used += kept
-                offsets = _grown(offsets, num_states + 1)
+                offsets = grown(offsets, num_states + 1)
                 offsets[num_states] = num_used
                 buckets[slot] = found
                 if 2 * num_states > buckets.size:
@@ -90,5 +90,5 @@ def union_of_terminals(
                         buckets[slot] = s
             transitions[current * num_classes + c] = first_state + found
         current += 1
-    transitions = _grown(transitions, num_states * num_classes)
+    transitions = grown(transitions, num_states * num_classes)
     return num_states, transitions[: num_states * num_classes], offsets[: num_states + 1], members

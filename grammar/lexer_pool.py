@@ -21,6 +21,10 @@ from syntagma.grammar.kernel_types import Int32Array, UInt8Array
 from syntagma.grammar.lexer_kernels import union_of_terminals
 
 MAX_LEXER_STATES = 20_000
+MAX_BASE_STATES = 64
+
+# Bytes that continue free text and hardly ever begin anything in particular.
+PROBES = (0x7E, 0x51, 0x7A)
 
 
 class LexerArrays(NamedTuple):
@@ -120,6 +124,67 @@ class LexerPool:
                 self._lexers[terminals] = starts
             return starts
 
+    def base_of(self, state: int) -> int | None:
+        """A state that this one becomes on unremarkable text and that then stays the same.
+
+        Inside a key it is the state "any other key", inside text the text itself (the state is its own
+        base). None: there is no such state, or a terminal may be complete in it.
+        """
+        arrays = self.arrays
+        for byte in PROBES:
+            base = _step(arrays, state, byte)
+            if base and _step(arrays, base, byte) == base:
+                is_inside = arrays.accept_start[base] == arrays.accept_start[base + 1]
+                return base if is_inside else None
+        return None
+
+    def language_key(self, state: int) -> bytes | None:
+        """A key of what may follow a state, equal for equal futures whatever the terminal is called.
+
+        None: more than one terminal lies ahead, or too many states.
+        """
+        states = self._reachable(state)
+        if states is None or len(self.terminals_ahead(state)) != 1:
+            return None
+        arrays = self.arrays
+        number = {0: 0} | {s: i for i, s in enumerate(states, start=1)}
+        byte_classes, representatives = self._joint_classes(np.array(states, np.int32))
+        table = np.zeros((len(number), representatives.size), np.int32)
+        labels = np.zeros(len(number), np.int32)
+        for s, row in number.items():
+            if s:
+                table[row] = [number[_step(arrays, s, byte)] for byte in representatives.tolist()]
+                labels[row] = arrays.accept_start[s] < arrays.accept_start[s + 1]
+        return dfas.from_table(table, byte_classes, dfas.START, labels).key
+
+    def terminals_ahead(self, state: int) -> tuple[int, ...]:
+        """The terminals that may still become complete, for a state with few states ahead."""
+        arrays = self.arrays
+        found = {
+            terminal
+            for s in self._reachable(state) or ()
+            for terminal in arrays.accepts[
+                arrays.accept_start[s] : arrays.accept_start[s + 1]
+            ].tolist()
+        }
+        return tuple(sorted(found))
+
+    def _reachable(self, state: int) -> list[int] | None:
+        """The live states ahead, itself included, in breadth-first order; None: too many."""
+        arrays = self.arrays
+        found = {state: None}
+        waiting = [state]
+        for s in waiting:
+            width = int(arrays.class_maps[arrays.class_map_of[s]].max()) + 1
+            first = arrays.row_of[s]
+            for target in arrays.table[first : first + width].tolist():
+                if target and target not in found:
+                    found[target] = None
+                    waiting.append(target)
+            if len(waiting) > MAX_BASE_STATES:
+                return None
+        return waiting
+
     def _build_lexer(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
         starts = np.array([self._start_of_terminal[t] for t in terminals], np.int32)
         if len(terminals) == 1:
@@ -173,3 +238,8 @@ class LexerPool:
         self._accept_start.extend(base + np.cumsum(counts))
         self._class_map_of.extend(np.full(num_states, class_map, np.int32))
         self._row_of.extend(offset + num_classes * np.arange(num_states))
+
+
+def _step(arrays: LexerArrays, state: int, byte: int) -> int:
+    column = arrays.class_maps[arrays.class_map_of[state], byte]
+    return int(arrays.table[arrays.row_of[state] + column])

@@ -17,9 +17,10 @@ from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.lru import ByteLru
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.vocabulary import Vocabulary
-from syntagma.grammar.walk_kernels import walk_interior
+from syntagma.grammar.walk_kernels import walk_against_base, walk_interior
 
 DEFAULT_MAX_BYTES = 256 << 20
+NO_TOKENS = np.zeros(0, np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,15 +31,18 @@ class StoreEntry:
         interior: int32[num_words], tokens that keep the state alive to their last byte.
         residuals: (terminal, trie): the terminal may be complete inside some tokens, whose
             remaining bytes the trie holds.
+        disputed: int32[D], tokens for which the residuals may say too much (they are those of
+            another state that differs on few tokens); they must be tried one by one.
     """
 
     interior: Int32Array
     residuals: tuple[tuple[int, TokenTrie], ...]
+    disputed: Int32Array
 
     @property
     def num_bytes(self) -> int:
-        """Memory of the entry (a shared row counts in full)."""
-        return self.interior.nbytes + sum(trie.num_bytes for _, trie in self.residuals) + 200
+        """Memory of the entry (a shared row counts in full, the tries elsewhere)."""
+        return self.interior.nbytes + self.disputed.nbytes + 200
 
 
 class MaskStore:
@@ -62,12 +66,15 @@ class MaskStore:
         self.pool = LexerPool()
         self._max_depth = self.trie.max_depth
         self._entries: ByteLru[int, StoreEntry] = ByteLru(max_bytes)
-        self._lock = threading.Lock()
+        self._tries: ByteLru[bytes, TokenTrie] = ByteLru(max_bytes // 4)
+        self._twins: dict[bytes, int] = {}
+        self._lock = threading.RLock()
 
     @property
     def num_bytes(self) -> int:
         """Memory of entries, trie and lexer pool."""
-        return self._entries.num_bytes + self.trie.num_bytes + self.pool.num_bytes
+        caches = self._entries.num_bytes + self._tries.num_bytes
+        return caches + self.trie.num_bytes + self.pool.num_bytes
 
     def entry(self, lexer_state: int) -> StoreEntry:
         """The entry of a lexer state, computed if it is not at hand."""
@@ -79,22 +86,58 @@ class MaskStore:
             return found
 
     def _compute(self, lexer_state: int) -> StoreEntry:
-        trie = self.trie
-        row = np.zeros(self.vocabulary.num_words, np.int32)
-        nodes, terminals = walk_interior(
-            trie.byte,
-            trie.depth,
-            trie.subtree_end,
-            trie.token_start,
-            trie.token_ids,
-            self._max_depth,
-            self.pool.arrays,
-            lexer_state,
-            row,
+        """The cheapest way to an entry that the lexer state allows."""
+        base = self.pool.base_of(lexer_state)
+        if base is None:
+            return self._walk(lexer_state)
+        if base != lexer_state:
+            return self._walk_against(lexer_state, base)
+        key = self.pool.language_key(lexer_state)
+        twin = lexer_state if key is None else self._twins.setdefault(key, lexer_state)
+        return (
+            self._walk(lexer_state) if twin == lexer_state else self._relabelled(lexer_state, twin)
         )
-        residuals = tuple(
-            (int(terminal), trie.below(nodes[terminals == terminal]))
-            for terminal in np.unique(terminals)
+
+    def _walk(self, lexer_state: int) -> StoreEntry:
+        """Walk the whole vocabulary."""
+        row = np.zeros(self.vocabulary.num_words, np.int32)
+        trie = self.trie
+        nodes, terminals = walk_interior(
+            *trie.arrays, self._max_depth, self.pool.arrays, lexer_state, row
         )
         row.setflags(write=False)
-        return StoreEntry(row, residuals)
+        return StoreEntry(row, self._residuals(nodes, terminals), NO_TOKENS)
+
+    def _walk_against(self, lexer_state: int, base: int) -> StoreEntry:
+        """Walk where the state differs from its base, as a key differs from any other string."""
+        known = self.entry(base)
+        row = known.interior.copy()
+        nodes, terminals, disputed = walk_against_base(
+            *self.trie.arrays, self._max_depth, self.pool.arrays, lexer_state, base, row
+        )
+        row.setflags(write=False)
+        return StoreEntry(row, self._residuals(nodes, terminals) + known.residuals, disputed)
+
+    def _relabelled(self, lexer_state: int, twin: int) -> StoreEntry:
+        """The entry of a state with the same future in another terminal."""
+        known = self.entry(twin)
+        (terminal,) = self.pool.terminals_ahead(lexer_state)
+        residuals = tuple((terminal, trie) for _, trie in known.residuals)
+        return StoreEntry(known.interior, residuals, NO_TOKENS)
+
+    def _residuals(
+        self, nodes: Int32Array, terminals: Int32Array
+    ) -> tuple[tuple[int, TokenTrie], ...]:
+        return tuple(
+            (int(terminal), self._trie_below(nodes[terminals == terminal]))
+            for terminal in np.unique(terminals)
+        )
+
+    def _trie_below(self, nodes: Int32Array) -> TokenTrie:
+        """The merged trie of some nodes; whitespace leaves the same one behind everywhere."""
+        key = nodes.tobytes()
+        trie = self._tries.get(key)
+        if trie is None:
+            trie = self.trie.below(nodes)
+            self._tries.put(key, trie, trie.num_bytes)
+        return trie

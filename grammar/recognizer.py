@@ -15,7 +15,7 @@ from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.lru import ByteLru
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.parser import START_STATE, Parser
-from syntagma.grammar.walk_kernels import read_bytes, walk_residual
+from syntagma.grammar.walk_kernels import clear_bit, has_bit, read_bytes, walk_residual
 
 Config = tuple[int, int]
 
@@ -100,11 +100,13 @@ class Recognizer:
     def _compute_row(self, state: int) -> Int32Array:
         """Interior rows of all lexer states, and what the parser adds behind their exits."""
         row = np.zeros(self._store.vocabulary.num_words, np.int32)
+        disputed: set[int] = set()
         parsers_of: dict[int, set[int]] = {}
         for parser_state, lexer_state in self._opened(state):
             parsers_of.setdefault(lexer_state, set()).add(parser_state)
         for lexer_state, parser_states in parsers_of.items():
             entry = self._store.entry(lexer_state)
+            disputed.update(entry.disputed.tolist())
             row |= entry.interior
             for terminal, trie in entry.residuals:
                 behind = {t for p in parser_states for t in self._parser.targets(p, terminal)}
@@ -115,11 +117,7 @@ class Recognizer:
                 num_missing = 1
                 while num_missing:
                     num_missing = walk_residual(
-                        trie.byte,
-                        trie.depth,
-                        trie.subtree_end,
-                        trie.token_start,
-                        trie.token_ids,
+                        *trie.arrays,
                         trie.max_depth,
                         self._store.pool.arrays,
                         self._parser.arrays,
@@ -128,6 +126,9 @@ class Recognizer:
                         missing,
                     )
                     self._lower(missing[:num_missing])
+        for token_id in disputed:
+            if has_bit(row, token_id) and self.advance(state, token_id) == DEAD_STATE:
+                clear_bit(row, token_id)
         return row
 
     def _opened(self, state: int) -> list[Config]:

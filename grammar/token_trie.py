@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,18 +41,22 @@ class TokenTrie:
 
     def below(self, nodes: Int32Array) -> TokenTrie:
         """The trie of what may follow the given nodes, all their subtrees merged."""
-        return TokenTrie(
-            *kernels.merge_subtrees(
-                self.byte, self.subtree_end, self.token_start, self.token_ids, nodes
-            )
+        merged = kernels.merge_subtrees(
+            self.byte, self.subtree_end, self.token_start, self.token_ids, nodes
         )
+        return TokenTrie(*merged)
+
+    @property
+    def arrays(self) -> kernels.Trie:
+        """The arrays in the order that kernels take them."""
+        return self.byte, self.depth, self.subtree_end, self.token_start, self.token_ids
 
     @property
     def num_nodes(self) -> int:
         """Nodes, the root included."""
         return self.byte.size
 
-    @property
+    @functools.cached_property
     def max_depth(self) -> int:
         """Bytes of the longest token."""
         return int(self.depth.max())
@@ -59,5 +64,4 @@ class TokenTrie:
     @property
     def num_bytes(self) -> int:
         """Memory of the arrays."""
-        arrays = (self.byte, self.depth, self.subtree_end, self.token_start, self.token_ids)
-        return sum(a.nbytes for a in arrays)
+        return sum(array.nbytes for array in self.arrays)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from syntagma.grammar.automata_kernels import grown
 from syntagma.grammar.kernel_types import Int32Array, UInt8Array, kernel
 from syntagma.grammar.lexer_pool import LexerArrays
 from syntagma.grammar.parser_arrays import NOT_LOWERED, ParserArrays
@@ -22,6 +23,18 @@ NO_ROOM = -1
 def set_bit(row: Int32Array, token_id: int) -> None:
     """Allow one token in a packed row."""
     row[token_id >> 5] |= np.int32(1) << np.int32(token_id & 31)
+
+
+@kernel
+def has_bit(row: Int32Array, token_id: int) -> bool:
+    """Whether a token is allowed in a packed row."""
+    return bool((row[token_id >> 5] >> np.int32(token_id & 31)) & np.int32(1))
+
+
+@kernel
+def clear_bit(row: Int32Array, token_id: int) -> None:
+    """Forbid one token in a packed row."""
+    row[token_id >> 5] &= ~(np.int32(1) << np.int32(token_id & 31))
 
 
 @kernel
@@ -72,18 +85,84 @@ def walk_interior(
             set_bit(row, token_ids[t])
         if subtree_end[node] > node + 1:
             for a in range(lexer.accept_start[after], lexer.accept_start[after + 1]):
-                if num_exits == exit_nodes.size:
-                    more_nodes = np.empty(2 * num_exits, np.int32)
-                    more_nodes[:num_exits] = exit_nodes
-                    exit_nodes = more_nodes
-                    more_terminals = np.empty(2 * num_exits, np.int32)
-                    more_terminals[:num_exits] = exit_terminals
-                    exit_terminals = more_terminals
+                exit_nodes = grown(exit_nodes, num_exits + 1)
+                exit_terminals = grown(exit_terminals, num_exits + 1)
                 exit_nodes[num_exits] = node
                 exit_terminals[num_exits] = lexer.accepts[a]
                 num_exits += 1
         node += 1
     return exit_nodes[:num_exits].copy(), exit_terminals[:num_exits].copy()
+
+
+@kernel
+def walk_against_base(
+    byte: UInt8Array,
+    depth: Int32Array,
+    subtree_end: Int32Array,
+    token_start: Int32Array,
+    token_ids: Int32Array,
+    max_depth: int,
+    lexer: LexerArrays,
+    state: int,
+    base: int,
+    row: Int32Array,
+) -> tuple[Int32Array, Int32Array, Int32Array]:
+    """`walk_interior` for a state that soon behaves like another one, whose row is known.
+
+    Both states read along; where they have become the same state, the rest of the subtree is as in
+    the base's row. So only the tokens on which the two differ are visited.
+
+    Args:
+        state, base: the lexer states.
+        row: int32[words], a copy of the base's interior row; gets corrected.
+
+    Returns:
+        (nodes, terminals, disputed): exits as in `walk_interior`, of ``state`` and where the two
+        differ only; the tokens below nodes where they differ and the base's terminal may be complete.
+    """
+    states = np.zeros(max_depth + 1, np.int32)
+    bases = np.zeros(max_depth + 1, np.int32)
+    states[0] = state
+    bases[0] = base
+    exit_nodes = np.empty(16, np.int32)
+    exit_terminals = np.empty(16, np.int32)
+    disputed = np.empty(16, np.int32)
+    num_exits = 0
+    num_disputed = 0
+    node = 1
+    while node < byte.size:
+        level = depth[node]
+        after = 0
+        base_after = 0
+        if states[level - 1] != 0:
+            after = next_state(lexer, states[level - 1], byte[node])
+        if bases[level - 1] != 0:
+            base_after = next_state(lexer, bases[level - 1], byte[node])
+        if after == base_after:
+            node = subtree_end[node]
+            continue
+        states[level] = after
+        bases[level] = base_after
+        for t in range(token_start[node], token_start[node + 1]):
+            if after != 0:
+                set_bit(row, token_ids[t])
+            else:
+                clear_bit(row, token_ids[t])
+        if subtree_end[node] > node + 1:
+            for a in range(lexer.accept_start[after], lexer.accept_start[after + 1]):
+                exit_nodes = grown(exit_nodes, num_exits + 1)
+                exit_terminals = grown(exit_terminals, num_exits + 1)
+                exit_nodes[num_exits] = node
+                exit_terminals[num_exits] = lexer.accepts[a]
+                num_exits += 1
+            if lexer.accept_start[base_after] < lexer.accept_start[base_after + 1]:
+                first = token_start[node + 1]
+                last = token_start[subtree_end[node]]
+                disputed = grown(disputed, num_disputed + last - first)
+                disputed[num_disputed : num_disputed + last - first] = token_ids[first:last]
+                num_disputed += last - first
+        node += 1
+    return exit_nodes[:num_exits].copy(), exit_terminals[:num_exits].copy(), disputed[:num_disputed]
 
 
 @kernel
