@@ -457,6 +457,115 @@ def minimise(table: Int32Array, labels: Int32Array) -> Int32Array:
 
 
 @kernel
+def bounded_classes(table: Int32Array, labels: Int32Array, max_length: int) -> Int32Array:
+    """Which states no word of bounded length can tell apart (Moore 1956, stopped early).
+
+    Each round looks only at states with a successor that changed its class in the round before, so a
+    long chain, of which only the end is special, costs little more than one round.
+
+    Args:
+        table: int32[S, C]; labels: int32[S], told apart from the start.
+        max_length: symbols of the words.
+
+    Returns:
+        int32[S]: the smallest state of each state's class.
+    """
+    num_states = table.shape[0]
+    reverse_start, source, _ = _reversed_edges(table)
+    block_of_label = np.full(labels.max() + 1, -1, np.int32)
+    block = np.empty(num_states, np.int32)
+    size = np.zeros(num_states + 1, np.int32)
+    num_blocks = 0
+    for s in range(num_states):
+        if block_of_label[labels[s]] < 0:
+            block_of_label[labels[s]] = num_blocks
+            num_blocks += 1
+        block[s] = block_of_label[labels[s]]
+        size[block[s]] += 1
+    changed = np.arange(num_states).astype(np.int32)
+    num_changed = num_states
+    stamp = np.full(num_states, -1, np.int32)
+    affected = np.empty(num_states, np.int32)
+    group = np.empty(num_states, np.int32)
+    new_name = np.empty(num_states, np.int32)
+    num_affected_in = np.zeros(num_states + 1, np.int32)
+    heir = np.full(num_states + 1, -1, np.int32)
+    for length in range(max_length):
+        num_affected = 0
+        for i in range(num_changed):
+            for e in range(reverse_start[changed[i]], reverse_start[changed[i] + 1]):
+                s = source[e]
+                if stamp[s] != length:
+                    stamp[s] = length
+                    affected[num_affected] = s
+                    num_affected += 1
+                    num_affected_in[block[s]] += 1
+        _group_by_successors(table, block, affected[:num_affected], group)
+        # A block that is affected as a whole hands its name on to one of its groups.
+        for i in range(num_affected):
+            s = affected[i]
+            new_name[s] = -1
+            if num_affected_in[block[s]] == size[block[s]] and heir[block[s]] < 0:
+                heir[block[s]] = group[s]
+        num_changed = 0
+        for i in range(num_affected):
+            s = affected[i]
+            if heir[block[s]] != group[s]:
+                changed[num_changed] = s
+                num_changed += 1
+        for i in range(num_affected):
+            num_affected_in[block[affected[i]]] = 0
+            heir[block[affected[i]]] = -1
+        for i in range(num_changed):
+            s = changed[i]
+            if new_name[group[s]] < 0:
+                new_name[group[s]] = num_blocks
+                num_blocks += 1
+            size[block[s]] -= 1
+        for i in range(num_changed):
+            s = changed[i]
+            block[s] = new_name[group[s]]
+            size[block[s]] += 1
+        if num_changed == 0:
+            break
+    first = np.full(num_blocks, -1, np.int32)
+    for s in range(num_states - 1, -1, -1):
+        first[block[s]] = s
+    return first[block]
+
+
+@kernel
+def _group_by_successors(
+    table: Int32Array, block: Int32Array, states: Int32Array, group: Int32Array
+) -> None:
+    """Set ``group[s]`` to one state among those that share block and successors' blocks with s."""
+    num_classes = table.shape[1]
+    num_buckets = 4
+    while num_buckets < 2 * states.size:
+        num_buckets *= 2
+    buckets = np.full(num_buckets, -1, np.int32)
+    for s in states:
+        value = np.uint64(block[s] + 1)
+        for c in range(num_classes):
+            value = (value ^ np.uint64(block[table[s, c]])) * np.uint64(1099511628211)
+        value ^= value >> np.uint64(31)
+        slot = np.int64(value & np.uint64(0x7FFFFFFFFFFFFFFF)) % num_buckets
+        while buckets[slot] >= 0:
+            other = buckets[slot]
+            same = block[other] == block[s]
+            for c in range(num_classes):
+                if block[table[other, c]] != block[table[s, c]]:
+                    same = False
+                    break
+            if same:
+                break
+            slot = (slot + 1) % num_buckets
+        if buckets[slot] < 0:
+            buckets[slot] = s
+        group[s] = buckets[slot]
+
+
+@kernel
 def equal_columns(table: Int32Array) -> Int32Array:
     """int32[C]: for each column, the first one that equals it."""
     num_states, num_classes = table.shape

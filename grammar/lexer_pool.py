@@ -8,13 +8,15 @@ JSON string's body is the same states in every grammar. State 0 is dead.
 
 from __future__ import annotations
 
+import bisect
+import sys
 import threading
 from typing import NamedTuple
 
 import numpy as np
 
 from syntagma.grammar import dfa as dfas
-from syntagma.grammar.automata_kernels import LIMIT_REACHED
+from syntagma.grammar.automata_kernels import LIMIT_REACHED, bounded_classes
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.growable import Growable
 from syntagma.grammar.kernel_types import Int32Array, UInt8Array
@@ -22,6 +24,7 @@ from syntagma.grammar.lexer_kernels import union_of_terminals
 
 MAX_LEXER_STATES = 20_000
 MAX_BASE_STATES = 64
+MIN_TWIN_STATES = 128
 
 # Bytes that continue free text and hardly ever begin anything in particular.
 PROBES = (0x7E, 0x51, 0x7A)
@@ -57,6 +60,9 @@ class LexerPool:
         self._class_map_ids: dict[bytes, int] = {}
         self._terminal_ids: dict[bytes, int] = {}
         self._start_of_terminal: list[int] = []
+        # [first, end) of each terminal's states, ascending; and their twins within a length.
+        self._terminal_ranges: list[tuple[int, int]] = []
+        self._twins: dict[tuple[int, int], Int32Array] = {}
         self._lexers: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._accept_start.append(0)
         self._add_states(np.zeros((1, 1), np.int32), np.zeros(256, np.uint8), [()])
@@ -109,6 +115,7 @@ class LexerPool:
             ]
             self._add_states(table.astype(np.int32), dfa.byte_classes, accepts)
             self._start_of_terminal.append(first + dfas.START - 1)
+            self._terminal_ranges.append((first, self.num_states))
             self._terminal_ids[dfa.key] = terminal
             return terminal
 
@@ -137,6 +144,36 @@ class LexerPool:
                 is_inside = arrays.accept_start[base] == arrays.accept_start[base + 1]
                 return base if is_inside else None
         return None
+
+    def twin_within(self, state: int, max_bytes: int) -> int:
+        """A state of the same terminal that no ``max_bytes`` bytes tell apart from this one.
+
+        In a counted repetition most states are far from either bound and have one twin. Small
+        terminals and states where several terminals are alive are their own twins.
+        """
+        with self._lock:
+            index = bisect.bisect_right(self._terminal_ranges, (state, sys.maxsize)) - 1
+            if index < 0 or state >= self._terminal_ranges[index][1]:
+                return state
+            first, end = self._terminal_ranges[index]
+            if end - first < MIN_TWIN_STATES:
+                return state
+            key = (first, max_bytes)
+            if key not in self._twins:
+                self._twins[key] = self._bounded_twins(first, end, max_bytes)
+            return int(self._twins[key][state - first])
+
+    def _bounded_twins(self, first: int, end: int, max_bytes: int) -> Int32Array:
+        arrays = self.arrays
+        width = int(arrays.class_maps[arrays.class_map_of[first]].max()) + 1
+        row = arrays.row_of[first]
+        table = np.zeros((end - first + 1, width), np.int32)
+        flat = arrays.table[row : row + (end - first) * width].reshape(-1, width)
+        table[1:] = np.where(flat > 0, flat - (first - 1), 0)
+        labels = np.ones(end - first + 1, np.int32)
+        labels[1:] += np.diff(arrays.accept_start[first : end + 1]) > 0
+        labels[0] = 0
+        return bounded_classes(table, labels, max_bytes)[1:] + (first - 1)
 
     def language_key(self, state: int) -> bytes | None:
         """A key of what may follow a state, equal for equal futures whatever the terminal is called.

@@ -67,7 +67,7 @@ class MaskStore:
         self._max_depth = self.trie.max_depth
         self._entries: ByteLru[int, StoreEntry] = ByteLru(max_bytes)
         self._tries: ByteLru[bytes, TokenTrie] = ByteLru(max_bytes // 4)
-        self._twins: dict[bytes, int] = {}
+        self._namesakes: dict[bytes, int] = {}
         self._lock = threading.RLock()
 
     @property
@@ -87,16 +87,19 @@ class MaskStore:
 
     def _compute(self, lexer_state: int) -> StoreEntry:
         """The cheapest way to an entry that the lexer state allows."""
+        twin = self.pool.twin_within(lexer_state, self._max_depth)
+        if twin != lexer_state:
+            return self.entry(twin)
         base = self.pool.base_of(lexer_state)
         if base is None:
             return self._walk(lexer_state)
         if base != lexer_state:
             return self._walk_against(lexer_state, base)
         key = self.pool.language_key(lexer_state)
-        twin = lexer_state if key is None else self._twins.setdefault(key, lexer_state)
-        return (
-            self._walk(lexer_state) if twin == lexer_state else self._relabelled(lexer_state, twin)
-        )
+        namesake = lexer_state if key is None else self._namesakes.setdefault(key, lexer_state)
+        if namesake == lexer_state:
+            return self._walk(lexer_state)
+        return self._relabelled(lexer_state, namesake)
 
     def _walk(self, lexer_state: int) -> StoreEntry:
         """Walk the whole vocabulary."""
@@ -118,9 +121,9 @@ class MaskStore:
         row.setflags(write=False)
         return StoreEntry(row, self._residuals(nodes, terminals) + known.residuals, disputed)
 
-    def _relabelled(self, lexer_state: int, twin: int) -> StoreEntry:
+    def _relabelled(self, lexer_state: int, namesake: int) -> StoreEntry:
         """The entry of a state with the same future in another terminal."""
-        known = self.entry(twin)
+        known = self.entry(namesake)
         (terminal,) = self.pool.terminals_ahead(lexer_state)
         residuals = tuple((terminal, trie) for _, trie in known.residuals)
         return StoreEntry(known.interior, residuals, NO_TOKENS)

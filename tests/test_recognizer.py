@@ -18,6 +18,7 @@ from syntagma.grammar import (
     UnsupportedGrammarError,
     Vocabulary,
     ir,
+    lexer_pool,
 )
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar.limits import Budget
@@ -102,18 +103,26 @@ def test_masks_equal_brute_force_on_random_rules(
         rests = naive.read(rests, vocabulary.tokens[token_id])
 
 
-@SETTINGS
-@given(
-    st.from_regex(r"\A(?:[abc,](?:[*+?]|\{[0-2],?[3-5]?\})?|\((?:a|b|c|ab|c,)\|[abc]\)\*?){1,7}\Z"),
-    vocabularies(),
-    st.randoms(use_true_random=False),
+REGEXES = st.from_regex(
+    r"\A(?:[abc,](?:[*+?]|\{[0-2],?[3-5]?\})?|\((?:a|b|c|ab|c,)\|[abc]\)\*?){1,7}\Z"
 )
+
+
+@SETTINGS
+@given(REGEXES, vocabularies(), st.randoms(use_true_random=False))
 def test_masks_equal_brute_force_on_regexes(
     pattern: str, vocabulary: Vocabulary, rng: random.Random
 ) -> None:
+    check_regex_walk(pattern, vocabulary, rng, num_tokens=10)
+
+
+def check_regex_walk(
+    pattern: str, vocabulary: Vocabulary, rng: random.Random, *, num_tokens: int
+) -> None:
+    """Compare masks with viable prefixes along a random walk."""
     matcher = Matcher(GrammarCompiler(vocabulary).compile_regex(pattern))
     text = ""
-    for _ in range(10):
+    for _ in range(num_tokens):
         expected = {
             i for i, t in enumerate(vocabulary.tokens) if t and viable(pattern, text + t.decode())
         }
@@ -125,6 +134,28 @@ def test_masks_equal_brute_force_on_regexes(
         if matcher.is_terminated():
             break
         text += vocabulary.tokens[token_id].decode()
+
+
+@pytest.mark.parametrize("pattern", ["[ab]{150}c", "(a|bc){100,160},", "a{0,140}b?|c{200}"])
+def test_long_repetitions_share_rows_and_stay_exact(pattern: str) -> None:
+    """To both ends of the repetition, where states must be told apart again."""
+    words = [b"a" * n for n in (2, 3, 5, 9)] + [b"ab", b"bc", b"bca", b"cc", b"ba", b"aab", b"aac"]
+    vocabulary = byte_vocabulary(words, alphabet=ALPHABET)
+    check_regex_walk(pattern, vocabulary, random.Random(3), num_tokens=120)
+
+
+@SETTINGS
+@given(REGEXES, vocabularies(max_size=20), st.randoms(use_true_random=False))
+def test_sharing_rows_changes_nothing(
+    pattern: str, vocabulary: Vocabulary, rng: random.Random
+) -> None:
+    """The same brute force with every terminal, however small, looking for twins."""
+    before = lexer_pool.MIN_TWIN_STATES
+    lexer_pool.MIN_TWIN_STATES = 1
+    try:
+        check_regex_walk(pattern, vocabulary, rng, num_tokens=6)
+    finally:
+        lexer_pool.MIN_TWIN_STATES = before
 
 
 @SETTINGS
