@@ -101,8 +101,11 @@ def build_rule_automata(
         automata.is_end[end] = True
         ends.append(end)
     for rule, body in enumerate(grammar.rules):
+        if rule % 256 == 0:
+            budget.check_time()
         _compile(automata, body, automata.starts[rule], ends[rule], terminal_ids, budget)
     automata.shortest = _shortest(automata, lengths)
+    budget.check_time()
     _relax_empty_rounds(automata)
     _prune(automata)
     _refuse_left_recursion(automata, grammar)

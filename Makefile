@@ -1,0 +1,67 @@
+# The commands of this project; `make help` lists them.
+#   ARGS=...     passed on:             make serve ARGS="--port 9000"
+#   PYTHON=...   interpreter for .venv: make install PYTHON=python3.12
+# pip's own variables work as usual, for instance PIP_EXTRA_INDEX_URL for another build of PyTorch.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Touched once everything is installed; older than its prerequisites means: install again.
+STAMP := $(VENV)/.installed
+CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python)
+IS_SUPPORTED := sys.exit(not (3, 11) <= sys.version_info < (3, 15))
+
+FUZZED := tests/test_recognizer.py tests/test_json_schema.py tests/test_schema_masks.py \
+	tests/test_first_light.py tests/test_regex.py tests/test_kernels.py
+
+.DEFAULT_GOAL := help
+.PHONY: help install serve test fuzz lint check demo-model clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+install: $(STAMP) ## create .venv with everything for serving and testing
+	@echo "ready: $(BIN)/syntagma; next: make serve, make test"
+
+serve: $(STAMP) ## run the server with the demo model on 127.0.0.1:8000
+	$(BIN)/syntagma serve $(ARGS)
+
+test: $(STAMP) ## run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(STAMP) ## run the random tests with 50 times as many examples (an hour or more)
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest $(FUZZED) $(ARGS)
+
+lint: $(STAMP) ## ruff and mypy --strict
+	@status=0; \
+	for tool in "ruff check" "ruff format --check" mypy; do \
+		echo "==> $$tool"; $(BIN)/$$tool || status=1; \
+	done; \
+	exit $$status
+
+check: lint test ## lint, then test
+
+demo-model: $(STAMP) ## train the demo model again (up to 40 minutes)
+	$(BIN)/python benchmarks/train_demo_model.py $(ARGS)
+
+clean: ## remove .venv and everything else that was generated
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@if ! $(BIN)/python -c "import sys, pip; $(IS_SUPPORTED)" 2>/dev/null; then \
+		for candidate in $(CANDIDATES); do \
+			if $$candidate -c "import sys, ensurepip, venv; $(IS_SUPPORTED)" 2>/dev/null; then \
+				echo "==> creating $(VENV) with $$($$candidate --version)"; \
+				exec $$candidate -m venv --clear $(VENV); \
+			fi; \
+		done; \
+		echo "syntagma needs Python 3.11 to 3.14 with its venv module; tried: $(CANDIDATES)." >&2; \
+		echo "Install one, or name it: make install PYTHON=/path/to/python3" >&2; \
+		exit 1; \
+	fi
+	@echo "==> installing syntagma and what it needs; PyTorch is large, the first time takes minutes"
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@echo "==> compiling the grammar kernels; about a minute the first time, then cached"
+	$(BIN)/python -c "from syntagma.grammar.warm_up import warm_kernels; warm_kernels()"
+	@touch $@
+	@echo "==> installed"
