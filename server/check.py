@@ -99,17 +99,15 @@ def load_vocabulary(model: str | None) -> Vocabulary:
     source = model or str(files("syntagma.decoding").joinpath("demo_model"))
     file = Path(source) / "tokenizer.json"
     try:
-        if file.is_file():
-            from tokenizers import Tokenizer
+        from tokenizers import Tokenizer
 
-            # Which of the special tokens ends a text makes no difference to a grammar.
-            tokenizer = Tokenizer.from_file(str(file))
-            special = [i for i, t in tokenizer.get_added_tokens_decoder().items() if t.special]
-            return Vocabulary.from_tokenizer(tokenizer, stop_ids=special[:1])
-        # Slower, for it brings PyTorch along, but knows names on the Hugging Face hub.
-        from transformers import AutoTokenizer
-
-        return Vocabulary.from_tokenizer(AutoTokenizer.from_pretrained(source))
+        is_folder = file.parent.is_dir()
+        tokenizer = (
+            Tokenizer.from_file(str(file)) if is_folder else Tokenizer.from_pretrained(source)
+        )
+        # Which of the special tokens ends a text makes no difference to a grammar.
+        special = [i for i, t in tokenizer.get_added_tokens_decoder().items() if t.special]
+        return Vocabulary.from_tokenizer(tokenizer, stop_ids=special[:1])
     except Exception as error:  # noqa: BLE001 - the tokenizers library raises nothing narrower
         raise InputError(f"cannot load the tokenizer of {source}: {error}") from None
 
