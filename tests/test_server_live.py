@@ -9,13 +9,13 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import httpx
 import openai
 import pytest
 import uvicorn
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from syntagma.server.app import create_app
 from syntagma.server.loading import load
@@ -27,15 +27,19 @@ MODEL = "syntagma-demo"
 ENDLESS = {"prompt": "x", "stream": True, "max_tokens": 2000, "ignore_eos": True}
 
 
+# Bounded everywhere, so that no model can write for ever.
+Name = Annotated[str, Field(max_length=20)]
+
+
 class Pet(BaseModel):
-    name: str
+    name: Name
     kind: Literal["cat", "dog"]
 
 
 class Person(BaseModel):
-    name: str
-    age: int
-    pets: list[Pet]
+    name: Name
+    age: Annotated[int, Field(ge=0, le=150)]
+    pets: Annotated[list[Pet], Field(max_length=2)]
 
 
 TOOLS: list[Any] = [
@@ -112,8 +116,8 @@ def test_parse(client: openai.OpenAI) -> None:
         max_tokens=400,
     )
     choice = completion.choices[0]
-    if choice.finish_reason == "stop":
-        assert isinstance(choice.message.parsed, Person)
+    assert choice.finish_reason == "stop"
+    assert isinstance(choice.message.parsed, Person)
     assert completion.usage is not None and completion.usage.completion_tokens > 0
 
 

@@ -1,0 +1,634 @@
+"""Each kernel against its twin in `naive`, compiled, interpreted and with bounds checked."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from naive import (
+    NaiveParser,
+    allowed_ids,
+    naive_alive_terminals,
+    naive_blocks,
+    naive_complete_terminals,
+    naive_decode,
+    naive_determinise,
+    naive_distance,
+    naive_exits,
+    naive_interior,
+    naive_intersect,
+    naive_merge,
+    naive_state,
+    naive_trie,
+    naive_trim,
+    nested,
+    subtries,
+)
+
+from syntagma.grammar import automata_kernels as kernels
+from syntagma.grammar import dfa as dfas
+from syntagma.grammar import regex_ast as ast
+from syntagma.grammar.dfa import Dfa
+from syntagma.grammar.dfa_builder import dfa_from_bytes
+from syntagma.grammar.lexer_kernels import union_of_terminals
+from syntagma.grammar.lexer_pool import LexerPool
+from syntagma.grammar.limits import Budget
+from syntagma.grammar.parser_arrays import NOT_LOWERED, ParserArrays
+from syntagma.grammar.token_trie import TokenTrie
+from syntagma.grammar.trie_kernels import build_trie, merge_subtrees
+from syntagma.grammar.walk_kernels import (
+    FIRST_CONFIGS,
+    clear_bit,
+    has_bit,
+    next_state,
+    read_bytes,
+    set_bit,
+    walk_against_base,
+    walk_interior,
+    walk_residual,
+)
+
+ALPHABET = b"abc"
+WORDS = [bytes(w) for n in range(5) for w in itertools.product(ALPHABET, repeat=n)]
+
+
+# Automata
+
+
+@st.composite
+def tables(draw: st.DrawFn, num_states: int = 9, num_classes: int = 3) -> list[list[int]]:
+    """Random transitions with few live edges; state 0 is dead, state 1 the start."""
+    size = draw(st.integers(2, num_states))
+    width = draw(st.integers(1, num_classes))
+    targets = st.one_of(st.just(0), st.integers(0, size - 1))
+    rows = draw(
+        st.lists(st.lists(targets, min_size=width, max_size=width), min_size=size, max_size=size)
+    )
+    return [[0] * width, *rows[1:]]
+
+
+def labels_for(table: list[list[int]], largest: int = 1) -> st.SearchStrategy[list[int]]:
+    size = len(table) - 1
+    return st.lists(st.integers(0, largest), min_size=size, max_size=size).map(lambda t: [0, *t])
+
+
+def as_table(rows: list[list[int]]) -> np.ndarray:
+    return np.array(rows, np.int32)
+
+
+def numbered(keys: list[int]) -> list[int]:
+    return [keys.index(key) for key in keys]
+
+
+@st.composite
+def nfas(
+    draw: st.DrawFn,
+) -> tuple[int, list[tuple[int, int]], list[tuple[int, int, int]], set[int]]:
+    size = draw(st.integers(1, 7))
+    states = st.integers(0, size - 1)
+    epsilon = draw(st.lists(st.tuples(states, states), max_size=8))
+    edges = draw(st.lists(st.tuples(states, st.integers(0, 2), states), max_size=14))
+    return size, epsilon, edges, draw(st.sets(states))
+
+
+@given(nfas(), st.data())
+def test_determinise(
+    nfa: tuple[int, list[tuple[int, int]], list[tuple[int, int, int]], set[int]],
+    data: st.DataObject,
+) -> None:
+    """The same subsets, met in the same order, with the same moves."""
+    size, epsilon, edges, labelled = nfa
+    important = labelled | {source for source, _, _ in edges}
+    initial = data.draw(st.lists(st.integers(0, size - 1), max_size=4))
+    expected = naive_determinise(epsilon, edges, important, initial)
+    epsilon_start, epsilon_order = kernels.csr([s for s, _ in epsilon], size)
+    edge_start, edge_order = kernels.csr([s for s, _, _ in edges], size)
+    arguments = (
+        epsilon_start,
+        np.array([t for _, t in epsilon], np.int32)[epsilon_order],
+        edge_start,
+        np.array([c for _, c, _ in edges], np.int32)[edge_order],
+        np.array([t for _, _, t in edges], np.int32)[edge_order],
+        np.isin(np.arange(size), sorted(important)),
+        np.array(initial, np.int32),
+        3,
+    )
+    num_states, flat, offsets, members = kernels.determinise(*arguments, 1000)
+    table = flat.reshape(-1, 3).tolist()
+    assert num_states == len(table) == len(expected) + 1 == len(offsets) - 1
+    number = {key: i for i, key in enumerate(expected, start=1)}
+    for key, moves in expected.items():
+        state = number[key]
+        subset = key[1] if isinstance(key, tuple) else key
+        assert members[offsets[state] : offsets[state + 1]].tolist() == sorted(subset)
+        assert table[state] == [number[moves[c]] if c in moves else 0 for c in range(3)]
+    assert kernels.determinise(*arguments, num_states)[0] == num_states
+    if num_states > 2:
+        assert kernels.determinise(*arguments, num_states - 1)[0] == kernels.LIMIT_REACHED
+
+
+def test_determinise_a_large_automaton() -> None:
+    """Far more subsets than any first buffer holds: the n-th symbol from the end (2^n states)."""
+    n = 11
+    edges = [(0, 0, 0), (0, 1, 0), (0, 1, 1)]
+    edges += [(k, c, k + 1) for k in range(1, n) for c in range(2)]
+    edge_start, order = kernels.csr([s for s, _, _ in edges], n + 1)
+    num_states, flat, offsets, members = kernels.determinise(
+        np.zeros(n + 2, np.int32),
+        np.zeros(0, np.int32),
+        edge_start,
+        np.array([c for _, c, _ in edges], np.int32)[order],
+        np.array([t for _, _, t in edges], np.int32)[order],
+        np.ones(n + 1, np.bool_),
+        np.zeros(1, np.int32),
+        2,
+        1 << 20,
+    )
+    # The start subset is not entered again, hence one more.
+    assert num_states == 2**n + 2
+    subsets = {tuple(members[offsets[s] : offsets[s + 1]]) for s in range(2, num_states)}
+    assert len(subsets) == 2**n
+    for word in itertools.product(range(2), repeat=n):
+        state = 1
+        for symbol in word:
+            state = flat[2 * state + symbol]
+        assert (n in members[offsets[state] : offsets[state + 1]]) == (word[0] == 1)
+
+
+@given(tables(), tables(), st.data())
+def test_intersect(left: list[list[int]], right: list[list[int]], data: st.DataObject) -> None:
+    width = min(len(left[0]), len(right[0]))
+    left, right = [row[:width] for row in left], [row[:width] for row in right]
+    expected = naive_intersect(left, right)
+    number = {pair: i for i, pair in enumerate(expected, start=1)}
+    num_states, flat, lefts, rights = kernels.intersect(as_table(left), as_table(right), 1000)
+    assert num_states == len(lefts) == len(rights) == len(expected) + 1
+    assert list(zip(lefts[1:].tolist(), rights[1:].tolist(), strict=True)) == list(expected)
+    assert flat.reshape(-1, width)[1:].tolist() == [
+        [number[moves[c]] if c in moves else 0 for c in range(width)] for moves in expected.values()
+    ]
+    if num_states > 2:
+        limit = data.draw(st.integers(2, num_states - 1))
+        found = kernels.intersect(as_table(left), as_table(right), limit)
+        assert found[0] == kernels.LIMIT_REACHED
+
+
+@given(tables(), st.data())
+def test_trim(table: list[list[int]], data: st.DataObject) -> None:
+    labels = data.draw(labels_for(table, 2))
+    start = data.draw(st.integers(1, len(table) - 1))
+    trimmed, kept = kernels.trim(as_table(table), start, np.array(labels, np.int32))
+    assert (trimmed.tolist(), kept.tolist()) == naive_trim(table, start, labels)
+
+
+@given(tables(num_states=14), st.data())
+@example([[0], [0]], None)
+def test_minimise(table: list[list[int]], data: st.DataObject | None) -> None:
+    labels = [0, 0] if data is None else data.draw(labels_for(table, 2))
+    block = kernels.minimise(as_table(table), np.array(labels, np.int32)).tolist()
+    assert numbered(block) == numbered(naive_blocks(table, labels))
+
+
+def test_minimise_long_chains_and_cycles() -> None:
+    """Splits that go all the way down, and cycles that fold onto their period."""
+    size = 400
+    chain = [[0]] + [[s + 1] for s in range(1, size - 1)] + [[0]]
+    labels = np.zeros(size, np.int32)
+    labels[-1] = 1
+    assert len(set(kernels.minimise(as_table(chain), labels).tolist())) == size
+    cycle = [[0]] + [[s % 360 + 1] for s in range(1, 361)]
+    every_ninth = np.array([0] + [int(s % 9 == 0) for s in range(1, 361)], np.int32)
+    block = kernels.minimise(as_table(cycle), every_ninth).tolist()
+    assert numbered(block) == numbered(naive_blocks(cycle, every_ninth.tolist()))
+    assert len(set(block)) == 10
+
+
+@given(tables(), st.data())
+def test_shortest_distances(table: list[list[int]], data: st.DataObject) -> None:
+    accepting = [bool(label) for label in data.draw(labels_for(table))]
+    found = kernels.shortest_distances(as_table(table), np.array(accepting)).tolist()
+    assert found[1:] == [naive_distance(table, accepting, s) for s in range(1, len(table))]
+    assert found[0] == -1
+
+
+@given(tables(num_states=4, num_classes=12))
+def test_equal_columns(table: list[list[int]]) -> None:
+    columns = list(zip(*table, strict=True))
+    assert kernels.equal_columns(as_table(table)).tolist() == [columns.index(c) for c in columns]
+
+
+@given(tables(num_states=5, num_classes=4), st.data())
+def test_expand(outer: list[list[int]], data: st.DataObject) -> None:
+    """A run over spellings stands where decoding them and running over symbols does."""
+    words = data.draw(st.lists(st.sampled_from(WORDS[1:40]), min_size=1, max_size=6, unique=True))
+    words = [w for w in words if not any(v != w and w.startswith(v) for v in words)]
+    symbols = st.integers(0, len(outer[0]) - 1)
+    code = {word: data.draw(symbols) for word in words}
+    prefixes = [b"", *sorted({w[:n] for w in words for n in range(1, len(w) + 1)})]
+    number = {prefix: i for i, prefix in enumerate(prefixes, start=1)}
+    encoder = [[0] * 3] + [[number.get(p + bytes([b]), 0) for b in ALPHABET] for p in prefixes]
+    leaf_class = np.array([-1] + [code.get(prefix, -1) for prefix in prefixes], np.int32)
+    table = kernels.expand(as_table(outer), as_table(encoder), leaf_class, 3)
+    assert table.shape == (len(outer) * len(encoder), 3)
+    for text in WORDS:
+        state = len(encoder) + 1
+        for byte in text:
+            state = int(table[state, ALPHABET.index(byte)])
+        found = naive_decode(outer, code, text)
+        assert state == (0 if found is None else found[0] * len(encoder) + number[found[1]])
+
+
+@given(st.sets(st.lists(st.integers(0, 2), max_size=6).map(tuple), max_size=25))
+def test_trie_of_sorted(words: set[tuple[int, ...]]) -> None:
+    """Just the words, and no two states that are alike."""
+    ordered = sorted(words)
+    text = np.array([symbol for word in ordered for symbol in word], np.uint8)
+    ends = np.cumsum(np.array([len(word) for word in ordered], np.int64))
+    table, labels = kernels.trie_of_sorted(text, ends, 3, text.size + 2)
+    for word in (w for n in range(7) for w in itertools.product(range(3), repeat=n)):
+        state = 1
+        for symbol in word:
+            state = int(table[state, symbol])
+        assert labels[state] == (word in words)
+    trimmed, kept = kernels.trim(table, 1, labels)
+    block = naive_blocks(trimmed.tolist(), kept.tolist())
+    assert len(set(block)) == len(trimmed) or not words
+
+
+@given(st.lists(st.integers(0, 4), max_size=20))
+def test_csr(sources: list[int]) -> None:
+    start, order = kernels.csr(sources, 5)
+    groups = [order[start[s] : start[s + 1]].tolist() for s in range(5)]
+    assert groups == [[i for i, source in enumerate(sources) if source == s] for s in range(5)]
+
+
+# Tries
+
+
+tokens_lists = st.lists(
+    st.lists(st.sampled_from(ALPHABET), max_size=5).map(bytes), max_size=25
+).filter(any)
+
+
+def flat_trie(tokens: list[bytes]) -> TokenTrie:
+    order = sorted((i for i, t in enumerate(tokens) if t), key=lambda i: (tokens[i], -i))
+    text = np.frombuffer(b"".join(tokens[i] for i in order), np.uint8)
+    ends = np.cumsum([len(tokens[i]) for i in order]).astype(np.int64)
+    return TokenTrie(*build_trie(text, ends, np.array(order, np.int32)))
+
+
+@given(tokens_lists)
+def test_build_trie(tokens: list[bytes]) -> None:
+    assert nested(flat_trie(tokens)) == naive_trie((i, t) for i, t in enumerate(tokens) if t)
+
+
+@given(tokens_lists, st.data())
+def test_merge_subtrees(tokens: list[bytes], data: st.DataObject) -> None:
+    trie = flat_trie(tokens)
+    roots = data.draw(st.lists(st.integers(0, trie.num_nodes - 1), unique=True))
+    merged = merge_subtrees(
+        trie.byte, trie.subtree_end, trie.token_start, trie.token_ids, np.array(roots, np.int32)
+    )
+    in_preorder = list(subtries(nested(trie)))
+    assert nested(TokenTrie(*merged)) == naive_merge([in_preorder[root] for root in roots])
+
+
+# Lexers and walks
+
+
+def terminal(words: set[bytes], loop: bytes) -> Dfa:
+    """Some words, each followed by any number of bytes of a loop."""
+    tree = ast.Concat(
+        (
+            ast.Automaton(dfas.from_words(words)),
+            ast.Repeat(ast.CharSet(tuple((b, b) for b in sorted(set(loop)))), 0, None),
+        )
+    )
+    return dfas.without_empty_word(dfa_from_bytes(tree, Budget.unlimited()))
+
+
+terminals = st.builds(
+    terminal,
+    st.sets(st.lists(st.sampled_from(ALPHABET), min_size=1, max_size=4).map(bytes), min_size=1,
+            max_size=4),
+    st.lists(st.sampled_from(ALPHABET), max_size=2).map(bytes),
+)  # fmt: skip
+
+
+def register(pool: LexerPool, given: list[Dfa]) -> dict[int, Dfa]:
+    """Distinct terminals by id."""
+    return {pool.terminal_id(dfa): dfa for dfa in given}
+
+
+def run(pool: LexerPool, state: int, text: bytes) -> int:
+    for byte in text:
+        state = next_state(pool.arrays, state, byte)
+    return state
+
+
+def complete_in(pool: LexerPool, state: int) -> list[int]:
+    first, last = pool.arrays.accept_start[state : state + 2]
+    return pool.arrays.accepts[first:last].tolist()
+
+
+@given(st.lists(terminals, min_size=2, max_size=4))
+def test_union_of_terminals(given: list[Dfa]) -> None:
+    """New states where two or more terminals live, a terminal's own where one does."""
+    pool = LexerPool()
+    by_id = register(pool, given)
+    if len(by_id) < 2:
+        return
+    starts = {t: pool.lexer((t,))[0] for t in by_id}
+    first = pool.num_states
+    arrays = pool.arrays
+    arguments = (
+        np.array(sorted(starts.values()), np.int32),
+        np.array(list(ALPHABET), np.uint8),
+        first,
+        arrays.table,
+        arrays.row_of,
+        arrays.class_map_of,
+        arrays.class_maps,
+    )
+    num_states, flat, offsets, members = union_of_terminals(*arguments, 1000)
+    table = flat.reshape(num_states, 3)
+    for text in WORDS:
+        state = first
+        for byte in text:
+            is_new = state >= first
+            column = ALPHABET.index(byte)
+            state = int(table[state - first, column] if is_new else next_state(arrays, state, byte))
+        alive = naive_alive_terminals(by_id, text)
+        runs = {run(pool, starts[t], text) for t in alive}
+        if len(alive) > 1:
+            new = state - first
+            assert set(members[offsets[new] : offsets[new + 1]].tolist()) == runs
+        else:
+            assert {state} == (runs or {0})
+    if num_states > 1:
+        assert union_of_terminals(*arguments, num_states - 1)[0] == kernels.LIMIT_REACHED
+
+
+def prefixes_of(trie: TokenTrie) -> list[bytes]:
+    """The bytes on the way to each node."""
+    path, found = [0] * (trie.max_depth + 1), []
+    for byte, depth in zip(trie.byte.tolist(), trie.depth.tolist(), strict=True):
+        path[depth] = byte
+        found.append(bytes(path[1 : depth + 1]))
+    return found
+
+
+@given(st.lists(terminals, min_size=1, max_size=3), tokens_lists, st.sampled_from(WORDS[:13]))
+def test_walk_interior(given: list[Dfa], tokens: list[bytes], prefix: bytes) -> None:
+    """From where a lexer of some terminals stands after a prefix."""
+    pool = LexerPool()
+    by_id = register(pool, given)
+    start = run(pool, pool.lexer(tuple(sorted(by_id)))[0], prefix)
+    if start == 0:
+        return
+    trie = flat_trie(tokens)
+    row = np.zeros(2, np.int32)
+    nodes, ended = walk_interior(*trie.arrays, trie.max_depth, pool.arrays, start, row)
+    states = {t: naive_state(dfa, 1, prefix) for t, dfa in by_id.items()}
+    living = {t: s for t, s in states.items() if s}
+    assert allowed_ids(row, len(tokens)) == set().union(
+        *(naive_interior(by_id[t], s, tokens) for t, s in living.items())
+    )
+    where = prefixes_of(trie)
+    assert {(where[n], int(t)) for n, t in zip(nodes, ended, strict=True)} == {
+        (exit_, t) for t, s in living.items() for exit_ in naive_exits(by_id[t], s, tokens)
+    }
+
+
+@given(
+    st.lists(terminals, min_size=1, max_size=3),
+    tokens_lists,
+    st.sampled_from(WORDS[:13]),
+    st.sampled_from(WORDS[:13]),
+)
+def test_walk_against_base(
+    given: list[Dfa], tokens: list[bytes], prefix: bytes, other: bytes
+) -> None:
+    """From any base: the state's own row, and exits that are its own, the base's or disputed."""
+    pool = LexerPool()
+    by_id = register(pool, given)
+    (start,) = pool.lexer(tuple(sorted(by_id)))
+    state, base = run(pool, start, prefix), run(pool, start, other)
+    if state == 0 or base == 0:
+        return
+    trie = flat_trie(tokens)
+    where = prefixes_of(trie)
+    rows = np.zeros((2, 2), np.int32)
+    exits = []
+    for row, from_state in zip(rows, (state, base), strict=True):
+        found = walk_interior(*trie.arrays, trie.max_depth, pool.arrays, from_state, row)
+        exits.append({(where[n], int(t)) for n, t in zip(*found, strict=True)})
+    corrected = rows[1].copy()
+    nodes, ended, disputed = walk_against_base(
+        *trie.arrays, trie.max_depth, pool.arrays, state, base, corrected
+    )
+    assert corrected.tolist() == rows[0].tolist()
+    own = {(where[n], int(t)) for n, t in zip(nodes, ended, strict=True)}
+    assert own <= exits[0] <= own | exits[1]
+    for exit_, _ in exits[1] - exits[0]:
+        below = {i for i, t in enumerate(tokens) if t.startswith(exit_) and t != exit_}
+        assert below <= set(disputed.tolist())
+
+
+Moves = dict[int, dict[int, set[int]]]
+
+
+def parser_arrays(pool: LexerPool, moves: Moves, lowered: set[int]) -> ParserArrays:
+    """Parser states as the kernels read them; those not lowered have no moves yet."""
+    columns: tuple[list[int], ...] = tuple([] for _ in ParserArrays._fields)
+    lexer_start, lexer_end, lexers, goto_start, goto_end, goto_terminal, goto_target = columns
+    for state, by_terminal in sorted(moves.items()):
+        if state not in lowered:
+            lexer_start.append(NOT_LOWERED)
+            for column in (lexer_end, goto_start, goto_end):
+                column.append(0)
+            continue
+        lexer_start.append(len(lexers))
+        lexers += pool.lexer(tuple(sorted(by_terminal))) if by_terminal else ()
+        lexer_end.append(len(lexers))
+        goto_start.append(len(goto_terminal))
+        for terminal_id, targets in by_terminal.items():
+            goto_terminal += [terminal_id] * len(targets)
+            goto_target += sorted(targets)
+        goto_end.append(len(goto_terminal))
+    return ParserArrays(*(np.array(column, np.int32) for column in columns))
+
+
+@st.composite
+def parsers(draw: st.DrawFn) -> tuple[LexerPool, dict[int, Dfa], Moves]:
+    pool = LexerPool()
+    by_id = register(pool, draw(st.lists(terminals, min_size=1, max_size=3)))
+    size = draw(st.integers(1, 4))
+    targets = st.sets(st.integers(0, size - 1), min_size=1)
+    by_terminal = st.dictionaries(st.sampled_from(sorted(by_id)), targets)
+    return pool, by_id, {state: draw(by_terminal) for state in range(size)}
+
+
+def residual_row(
+    pool: LexerPool, trie: TokenTrie, parser: ParserArrays, starts: list[int], room: int
+) -> tuple[set[int], set[int]]:
+    """(allowed tokens, parser states that must be lowered first)."""
+    row = np.zeros(4, np.int32)
+    missing = np.full(room, -1, np.int32)
+    num_missing = walk_residual(
+        *trie.arrays,
+        trie.max_depth,
+        pool.arrays,
+        parser,
+        np.array(starts, np.int32),
+        row,
+        missing,
+    )
+    return allowed_ids(row, 128), set(missing[:num_missing].tolist())
+
+
+@given(parsers(), tokens_lists, st.data())
+def test_walk_residual(
+    given: tuple[LexerPool, dict[int, Dfa], Moves], tokens: list[bytes], data: st.DataObject
+) -> None:
+    """States are lowered as they are asked for; what is allowed only grows, up to the twin's row."""
+    pool, by_id, moves = given
+    starts = sorted(data.draw(st.sets(st.sampled_from(sorted(moves)), min_size=1)))
+    room = data.draw(st.integers(1, 8))
+    twin = NaiveParser(by_id, moves)
+    expected = {i for i, token in enumerate(tokens) if token and twin.read(starts, token)}
+    trie = flat_trie(tokens)
+    lowered, seen = set(starts), set()
+    while True:
+        parser = parser_arrays(pool, moves, lowered)
+        allowed, missing = residual_row(pool, trie, parser, starts, room)
+        assert seen <= allowed <= expected
+        seen = allowed
+        if not missing:
+            break
+        assert missing <= set(moves) - lowered
+        lowered |= missing
+    assert allowed == expected
+
+
+@given(parsers(), st.sampled_from(WORDS[1:]), st.data())
+def test_read_bytes(
+    given: tuple[LexerPool, dict[int, Dfa], Moves], text: bytes, data: st.DataObject
+) -> None:
+    """The configs complete the same terminals in the same parser states as the twin's."""
+    pool, by_id, moves = given
+    starts = sorted(data.draw(st.sets(st.sampled_from(sorted(moves)), min_size=1)))
+    lowered = set(starts)
+    while True:
+        parser = parser_arrays(pool, moves, lowered)
+        initial = [
+            (p, int(s))
+            for p in starts
+            for s in parser.lexers[parser.lexer_start[p] : parser.lexer_end[p]]
+        ]
+        missing = np.zeros(4, np.int32)
+        num_missing, configs = read_bytes(
+            np.frombuffer(text, np.uint8),
+            pool.arrays,
+            parser,
+            np.array(initial, np.int32).reshape(-1, 2),
+            missing,
+        )
+        if not num_missing:
+            break
+        lowered |= set(missing[:num_missing].tolist())
+    found = list(map(tuple, configs.tolist()))
+    assert len(set(found)) == len(found)
+    expected = NaiveParser(by_id, moves).read(starts, text)
+    assert {p for p, _ in found} == {p for p, _, _ in expected}
+    assert {(p, t) for p, s in found for t in complete_in(pool, s)} == {
+        (p, t) for p, t, s in expected if by_id[t].accepting[s]
+    }
+
+
+def test_walks_with_more_configs_than_fit_at_first() -> None:
+    """A hundred parser states at once, each going on in all the others."""
+    size = FIRST_CONFIGS + 40
+    pool = LexerPool()
+    by_id = register(pool, [dfas.from_words([b"a", b"aa"]), dfas.literal(b"ab")])
+    everywhere = set(range(size))
+    moves = {state: {t: everywhere for t in by_id} for state in range(size)}
+    parser = parser_arrays(pool, moves, everywhere)
+    tokens = [b"a", b"aa", b"aab", b"aaab", b"abab", b"abb", b"b", b"aaba"]
+    trie = flat_trie(tokens)
+    twin = NaiveParser(by_id, {s: {t: {0} for t in by_id} for s in range(size)})
+    expected = {i for i, token in enumerate(tokens) if twin.read([0], token)}
+    allowed, missing = residual_row(pool, trie, parser, sorted(everywhere), 4)
+    assert (allowed, missing) == (expected, set())
+    start = int(parser.lexers[0])
+    initial = np.array([(p, start) for p in range(size)], np.int32)
+    for token in tokens:
+        text = np.frombuffer(token, np.uint8)
+        _, configs = read_bytes(text, pool.arrays, parser, initial, np.zeros(4, np.int32))
+        assert {p for p, _ in configs.tolist()} == (everywhere if twin.read([0], token) else set())
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 95)), max_size=30))
+@example([(True, i) for i in (0, 1, 30, 31, 32, 63, 64, 95)])
+def test_bits_of_a_row(steps: list[tuple[bool, int]]) -> None:
+    row, expected = np.zeros(3, np.int32), set()
+    for is_set, token_id in steps:
+        if is_set:
+            set_bit(row, token_id)
+            expected.add(token_id)
+        else:
+            clear_bit(row, token_id)
+            expected.discard(token_id)
+        assert has_bit(row, token_id) == is_set
+    assert allowed_ids(row, 96) == expected
+    assert {i for i in range(96) if has_bit(row, i)} == expected
+
+
+def test_complete_terminals_of_a_lexer() -> None:
+    pool = LexerPool()
+    by_id = register(pool, [dfas.from_words([b"a", b"ab"]), dfas.from_words([b"ab", b"abc"])])
+    (start,) = pool.lexer(tuple(sorted(by_id)))
+    for text in WORDS[1:]:
+        found = complete_in(pool, run(pool, start, text))
+        assert set(found) == naive_complete_terminals(by_id, text)
+
+
+# The same tests with other ways to run kernels
+
+
+def run_this_file(environment: dict[str, str], *options: str) -> str:
+    """This file's tests (but those of this section) in a fresh interpreter."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+    command += ["-k", "not kernels_with", __file__]
+    done = subprocess.run(
+        command,
+        env=os.environ | environment,
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def test_kernels_without_compilation() -> None:
+    """As plain Python; numpy warns where unsigned hashes wrap around."""
+    output = run_this_file({"NUMBA_DISABLE_JIT": "1"}, "-W", "ignore:overflow:RuntimeWarning")
+    assert " passed" in output
+
+
+def test_kernels_with_bounds_checked(pytestconfig: pytest.Config) -> None:
+    """Compiled with index checks, cached apart from the ordinary kernels."""
+    cache = pytestconfig.cache
+    assert cache is not None
+    directory = cache.mkdir("numba-boundscheck")
+    output = run_this_file({"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(directory)})
+    assert " passed" in output

@@ -1,0 +1,222 @@
+"""Terminals side by side in one numbering, against each terminal run by itself."""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from naive import naive_alive_terminals, naive_complete_terminals, naive_state
+
+from syntagma.grammar import dfa as dfas
+from syntagma.grammar import regex_ast as ast
+from syntagma.grammar.dfa import Dfa
+from syntagma.grammar.dfa_builder import dfa_from_bytes, dfa_from_code_points
+from syntagma.grammar.encoders import Encoder
+from syntagma.grammar.lexer_pool import LexerArrays, LexerPool
+from syntagma.grammar.limits import Budget
+from syntagma.grammar.regex_parser import parse_regex
+
+BUDGET = Budget.unlimited()
+ALPHABET = b'ab"\xc3'
+WORDS = [bytes(w) for n in range(5) for w in itertools.product(ALPHABET, repeat=n)]
+PATTERNS = [
+    "a", "b", "ab", "a*b", "a+", "[ab]+", "(a|b){2}", '"[ab]*"', '"[^"]*"', '"(a|aa)"', "[^]", "[^a]+",
+    "(ab)+", "a?b?[ab]", "ä?a", "ä|ö",
+]  # fmt: skip
+
+
+def compiled(pattern: str) -> Dfa:
+    return dfa_from_code_points(parse_regex(pattern, BUDGET), Encoder.UTF8, BUDGET)
+
+
+TERMINALS = {pattern: compiled(pattern) for pattern in PATTERNS}
+pattern_lists = st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=6)
+
+
+def run(arrays: LexerArrays, state: int, text: bytes) -> int:
+    """As the layout says, in plain Python."""
+    for byte in text:
+        column = arrays.class_maps[arrays.class_map_of[state], byte]
+        state = int(arrays.table[arrays.row_of[state] + column])
+    return state
+
+
+def complete_in(arrays: LexerArrays, state: int) -> list[int]:
+    first, last = arrays.accept_start[state : state + 2]
+    return arrays.accepts[first:last].tolist()
+
+
+def check_lexer(
+    arrays: LexerArrays, starts: tuple[int, ...], by_id: dict[int, Dfa], texts: list[bytes]
+) -> None:
+    for text in texts:
+        states = [run(arrays, start, text) for start in starts]
+        assert any(states) == bool(naive_alive_terminals(by_id, text)), text
+        found = [t for state in states for t in complete_in(arrays, state)]
+        assert len(found) == len(set(found))
+        assert set(found) == naive_complete_terminals(by_id, text), text
+
+
+@given(st.lists(pattern_lists, min_size=1, max_size=4))
+def test_lexers_run_their_terminals_side_by_side(groups: list[list[str]]) -> None:
+    """Several lexers in one pool; what one of them adds does not disturb the others."""
+    pool = LexerPool()
+    lexers = []
+    for patterns in groups:
+        by_id = {pool.terminal_id(TERMINALS[p]): TERMINALS[p] for p in patterns}
+        lexers.append((pool.lexer(tuple(sorted(by_id))), by_id, pool.arrays))
+    for starts, by_id, arrays_of_then in lexers:
+        assert len(starts) == 1
+        check_lexer(pool.arrays, starts, by_id, WORDS[::3])
+        # Kernels may still hold the buffers of an earlier time.
+        check_lexer(arrays_of_then, starts, by_id, WORDS[::7])
+
+
+@given(pattern_lists)
+def test_a_lexer_goes_on_in_the_states_of_the_last_terminal_alive(patterns: list[str]) -> None:
+    pool = LexerPool()
+    by_id = {pool.terminal_id(TERMINALS[p]): TERMINALS[p] for p in patterns}
+    (start,) = pool.lexer(tuple(sorted(by_id)))
+    for text in WORDS:
+        alive = naive_alive_terminals(by_id, text)
+        if len(alive) == 1:
+            (last,) = alive
+            (own_start,) = pool.lexer((last,))
+            own = own_start - 1 + naive_state(by_id[last], 1, text)
+            assert run(pool.arrays, start, text) == own
+
+
+@given(pattern_lists)
+def test_equal_languages_share_one_terminal(patterns: list[str]) -> None:
+    pool = LexerPool()
+    ids = [pool.terminal_id(TERMINALS[p]) for p in patterns]
+    assert ids == [pool.terminal_id(compiled(f"(?:{p}|{p})")) for p in patterns]
+    assert pool.num_terminals == len(set(patterns)) == len(set(ids))
+    size = pool.num_states
+    starts = pool.lexer(tuple(sorted(set(ids))))
+    grown = pool.num_states
+    assert pool.lexer(tuple(sorted(set(ids)))) == starts
+    assert pool.num_states == grown >= size
+
+
+def test_a_string_body_is_the_same_states_behind_any_key() -> None:
+    pool = LexerPool()
+    any_string = pool.terminal_id(compiled(r'"[a-z]*"'))
+    (own,) = pool.lexer((any_string,))
+    inside = run(pool.arrays, own, b'"zz')
+    for key in ('"alpha"', '"beta"'):
+        terminal = pool.terminal_id(dfas.literal(key.encode()))
+        (start,) = pool.lexer(tuple(sorted((any_string, terminal))))
+        assert run(pool.arrays, start, b'"zz') == inside
+        assert set(complete_in(pool.arrays, run(pool.arrays, start, key.encode()))) == {
+            any_string, terminal,
+        }  # fmt: skip
+
+
+def test_terminals_must_have_words_and_none_of_them_empty() -> None:
+    pool = LexerPool()
+    for dfa in (dfas.from_words([]), dfas.from_words([b""]), compiled("a*")):
+        with pytest.raises(ValueError, match="must have words"):
+            pool.terminal_id(dfa)
+    assert (pool.num_terminals, pool.num_states) == (0, 1)
+    assert run(pool.arrays, 0, b"a") == 0
+
+
+def test_too_many_states_side_by_side_are_split_into_several_lexers() -> None:
+    """Counting modulo 2, 3, 5, 7, 11 and 13 at once takes 30,030 states."""
+    pool = LexerPool()
+    by_id = {}
+    for period in (2, 3, 5, 7, 11, 13):
+        tree = ast.Repeat(ast.literal(b"a" * period), 1, None)
+        dfa = dfa_from_bytes(tree, BUDGET)
+        by_id[pool.terminal_id(dfa)] = dfa
+    starts = pool.lexer(tuple(sorted(by_id)))
+    assert len(starts) == 2
+    assert pool.num_states < 5000
+    check_lexer(pool.arrays, starts, by_id, [b"a" * n for n in (1, 6, 30, 35, 77, 143, 1001)])
+    assert pool.lexer(tuple(sorted(by_id))) == starts
+
+
+@settings(max_examples=10)
+@given(st.permutations(PATTERNS))
+def test_threads_agree_on_ids(patterns: list[str]) -> None:
+    pool = LexerPool()
+    with ThreadPoolExecutor(4) as executor:
+        ids = list(executor.map(lambda p: pool.terminal_id(TERMINALS[p]), [*patterns, *PATTERNS]))
+        assert dict(zip(patterns, ids, strict=False)) == dict(
+            zip(PATTERNS, ids[len(patterns) :], strict=True)
+        )
+        pairs = list(itertools.combinations(sorted(set(ids)), 2))
+        starts = list(executor.map(pool.lexer, [*pairs, *pairs]))
+    assert starts[: len(pairs)] == starts[len(pairs) :]
+    by_id = dict(zip(ids, (TERMINALS[p] for p in patterns), strict=False))
+    for pair, lexer in zip(pairs[::9], starts[::9], strict=False):
+        check_lexer(pool.arrays, lexer, {t: by_id[t] for t in pair}, WORDS[::11])
+
+
+@given(pattern_lists, st.sampled_from(WORDS[:21]))
+def test_terminals_and_languages_ahead(patterns: list[str], prefix: bytes) -> None:
+    """What may still be completed, and one key for equal futures of a single terminal."""
+    pool = LexerPool()
+    by_id = {pool.terminal_id(TERMINALS[p]): TERMINALS[p] for p in patterns}
+    (start,) = pool.lexer(tuple(sorted(by_id)))
+    state = run(pool.arrays, start, prefix)
+    if state == 0:
+        return
+    futures = {t: naive_state(dfa, 1, prefix) for t, dfa in by_id.items()}
+    alive = tuple(sorted(t for t, s in futures.items() if s))
+    assert pool.terminals_ahead(state) == alive
+    if len(alive) > 1:
+        assert pool.language_key(state) is None
+        return
+    dfa = by_id[alive[0]]
+    future = dfas.from_table(dfa.transitions, dfa.byte_classes, futures[alive[0]], dfa.accepting)
+    assert pool.language_key(state) == future.key
+    assert pool.language_key(run(pool.arrays, pool.lexer(alive)[0], prefix)) == future.key
+
+
+@given(pattern_lists, st.sampled_from(WORDS[:21]))
+def test_a_base_stays_the_same_and_completes_nothing(patterns: list[str], prefix: bytes) -> None:
+    pool = LexerPool()
+    by_id = {pool.terminal_id(TERMINALS[p]): TERMINALS[p] for p in patterns}
+    (start,) = pool.lexer(tuple(sorted(by_id)))
+    state = run(pool.arrays, start, prefix)
+    base = pool.base_of(state) if state else None
+    if base is not None:
+        assert complete_in(pool.arrays, base) == []
+        assert any(
+            run(pool.arrays, state, bytes([b])) == base == run(pool.arrays, base, bytes([b]))
+            for b in range(256)
+        )
+
+
+def test_the_base_inside_a_key_is_any_other_key() -> None:
+    pool = LexerPool()
+    any_string = pool.terminal_id(compiled(r'"[^"]*"'))
+    key = pool.terminal_id(dfas.literal(b'"alpha"'))
+    (start,) = pool.lexer((any_string, key))
+    (own,) = pool.lexer((any_string,))
+    inside = run(pool.arrays, own, b'"x')
+    for text in (b'"', b'"al', b'"alpha'):
+        assert pool.base_of(run(pool.arrays, start, text)) == inside
+    assert pool.base_of(inside) == inside
+    assert pool.base_of(run(pool.arrays, start, b'"alpha"')) is None
+    assert pool.base_of(start) is None
+
+
+def test_a_language_with_many_states_has_no_key() -> None:
+    pool = LexerPool()
+    terminal = pool.terminal_id(dfas.literal(b"a" * 200))
+    (start,) = pool.lexer((terminal,))
+    assert pool.language_key(start) is None
+    assert pool.language_key(run(pool.arrays, start, b"a" * 190)) == dfas.literal(b"a" * 10).key
+
+
+def test_num_bytes_grows_with_the_buffers() -> None:
+    pool = LexerPool()
+    before = pool.num_bytes
+    pool.terminal_id(dfas.literal(b"ab" * 20_000))
+    assert pool.num_bytes > before + 40_000 * 4

@@ -1,0 +1,298 @@
+"""Hostile patterns end in a `GrammarError` or compile; nothing else escapes."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy import accepts, byte_vocabulary
+
+from syntagma.grammar import (
+    CompiledGrammar,
+    CompileLimits,
+    GrammarCompiler,
+    GrammarError,
+    GrammarLimitError,
+    GrammarSyntaxError,
+    UnsatisfiableGrammarError,
+    UnsupportedGrammarError,
+)
+from syntagma.grammar.limits import Budget
+
+VOCABULARY = byte_vocabulary()
+
+
+@pytest.fixture(scope="module")
+def compiler() -> GrammarCompiler:
+    """Without a deadline, so that a slow machine changes no outcome."""
+    return GrammarCompiler(VOCABULARY, limits=CompileLimits(max_seconds=600))
+
+
+def outcome(compiler: GrammarCompiler, pattern: Any) -> CompiledGrammar | GrammarError:
+    try:
+        return compiler.compile_regex(pattern)
+    except GrammarError as error:
+        return error
+
+
+def check_limit(result: CompiledGrammar | GrammarError, *limits: str) -> None:
+    assert isinstance(result, GrammarLimitError)
+    assert result.limit in limits
+    assert result.limit in {field.name for field in dataclasses.fields(CompileLimits)}
+
+
+# A1: nesting
+
+
+@pytest.mark.parametrize("count", [50_000, 60_000])
+@pytest.mark.parametrize(
+    ("opening", "inner", "closing"),
+    [
+        ("(", "a", ")"),
+        ("(?:", "a", ")*"),
+        ("(", "", ""),
+        ("(a|", "b", "){1,2}"),
+        ("(?<n>", "x", ")?"),
+    ],
+)
+def test_nested_groups(
+    compiler: GrammarCompiler, count: int, opening: str, inner: str, closing: str
+) -> None:
+    check_limit(outcome(compiler, opening * count + inner + closing * count), "max_regex_depth")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "error"),
+    [
+        (")" * 60_000, GrammarSyntaxError),
+        ("[" * 60_000, GrammarSyntaxError),
+        ("a" + "*" * 60_000, GrammarSyntaxError),
+        ("\\" * 60_001, GrammarSyntaxError),
+        ("(?=" * 60_000, UnsupportedGrammarError),
+        ("a{2}" * 2 + "{3}" * 60_000, GrammarSyntaxError),
+        ("[]" * 1000, UnsatisfiableGrammarError),
+    ],
+)
+def test_long_malformed_patterns(
+    compiler: GrammarCompiler, pattern: str, error: type[GrammarError]
+) -> None:
+    assert isinstance(outcome(compiler, pattern), error)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["(" * 200 + "a" + ")" * 200, "()" * 20_000, "a|" * 20_000, "{" * 20_000, "}" * 20_000],
+)
+def test_long_patterns_that_are_fine(compiler: GrammarCompiler, pattern: str) -> None:
+    assert isinstance(outcome(compiler, pattern), CompiledGrammar)
+
+
+# A5: loops over the empty word
+
+
+@pytest.mark.parametrize(
+    ("pattern", "accepted", "rejected"),
+    [
+        ('("a"*)*', ['"a', '"a"', '"a""a', ""], ["a", '"aa']),
+        ('(""*)*', ['"', '""', ""], ["a"]),
+        ("(|a)*", ["", "aaa"], ["b"]),
+        ("(a*)*", ["", "aaa"], ["b"]),
+        ("((a?)+)*b", ["b", "aab"], ["a"]),
+        ("(()*)*", [""], ["a"]),
+        ("(|){1000}", [""], ["a"]),
+        ("((^)*)*|a", ["", "a"], ["b"]),
+        ("((a*)*|(b*)*)*", ["abba"], ["c"]),
+        ("(a*)+(b*)+(a*)+", ["aabba", ""], ["abab"]),
+    ],
+)
+def test_nullable_loops(
+    compiler: GrammarCompiler, pattern: str, accepted: list[str], rejected: list[str]
+) -> None:
+    grammar = compiler.compile_regex(pattern)
+    assert all(accepts(grammar, text) for text in accepted)
+    assert not any(accepts(grammar, text) for text in rejected)
+
+
+# A7: state explosion
+
+
+@pytest.mark.parametrize(
+    "pattern", [".*a.{30}", ".*a.{2000}", "(.*a){20}.{20}", "(a|b)*a(a|b){25}", ".*a.{14}b.{14}c.*"]
+)
+def test_subset_explosion(compiler: GrammarCompiler, pattern: str) -> None:
+    check_limit(outcome(compiler, pattern), "max_dfa_states")
+
+
+def test_many_counted_gaps(compiler: GrammarCompiler) -> None:
+    grammar = compiler.compile_regex(".*x{0,999}" * 5)
+    assert accepts(grammar, "x" * 3000 + "é")
+
+
+def test_explosions_stop_at_the_limit_that_is_set() -> None:
+    tight = GrammarCompiler(VOCABULARY, limits=CompileLimits(max_seconds=600, max_dfa_states=100))
+    check_limit(outcome(tight, "a{200}"), "max_dfa_states")
+    check_limit(outcome(tight, "(a|b)*a(a|b){8}"), "max_dfa_states")
+    assert isinstance(outcome(tight, "a{50}"), CompiledGrammar)
+    few = GrammarCompiler(VOCABULARY, limits=CompileLimits(max_seconds=600, max_nfa_states=100))
+    check_limit(outcome(few, "a{200}"), "max_nfa_states")
+
+
+# A8: nested quantifiers and huge counts
+
+
+@pytest.mark.parametrize("pattern", ["((a+)+)+b", "(((a*)*)*)*b", "((a?){3}){3}b", "(a+a+)+b"])
+def test_nested_quantifiers(compiler: GrammarCompiler, pattern: str) -> None:
+    grammar = compiler.compile_regex(pattern)
+    assert accepts(grammar, "aaaab")
+    assert not accepts(grammar, "aaaa")
+
+
+def test_nested_plus_stays_small(compiler: GrammarCompiler) -> None:
+    """The automaton grows with the pattern's length, not exponentially with its depth."""
+    grammar = compiler.compile_regex("(" * 100 + "a" + ")+" * 100 + "b")
+    assert accepts(grammar, "aaab")
+    assert not accepts(grammar, "b")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "limit"),
+    [
+        ("((a{0,100}){0,100}){0,100}", "max_nfa_states"),
+        ("((a{100}){100}){100}", "max_nfa_states"),
+        ("a{1,1000000}", "max_nfa_states"),
+        ("a{999999999}", "max_nfa_states"),
+        ("a{0,999999999}", "max_nfa_states"),
+        ("(){999999999}", "max_nfa_states"),
+        ("(a{0}){999999999}", "max_nfa_states"),
+        ("([]){999999999}", "max_nfa_states"),
+        ("a{50000}", "max_dfa_states"),
+    ],
+)
+def test_repetition_is_bounded(compiler: GrammarCompiler, pattern: str, limit: str) -> None:
+    check_limit(outcome(compiler, pattern), limit)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["a{2147483648}", "a{100000000000000000000}", "a{1," + "9" * 5000 + "}", "a{1000000000}"],
+)
+def test_counts_beyond_all_reason_are_syntax_errors(
+    compiler: GrammarCompiler, pattern: str
+) -> None:
+    error = outcome(compiler, pattern)
+    assert isinstance(error, GrammarSyntaxError)
+    assert error.column is not None
+
+
+# A9: wide classes many times over
+
+
+@pytest.mark.parametrize("pattern", [r"\p{L}{500}", r"[\p{L}\p{N}_]{1000}"])
+def test_wide_classes_repeated(compiler: GrammarCompiler, pattern: str) -> None:
+    check_limit(outcome(compiler, pattern), "max_dfa_states")
+
+
+@pytest.mark.parametrize("pattern", [r"\p{L}{20}", r"[^\p{Lu}]{5}\P{N}", ".{0,2000}", "[^a]{2000}"])
+def test_wide_classes_repeated_a_little(compiler: GrammarCompiler, pattern: str) -> None:
+    assert isinstance(outcome(compiler, pattern), CompiledGrammar)
+
+
+@pytest.mark.parametrize("template", ["{}", "[^{}]", "({})?"])
+def test_many_distinct_characters(compiler: GrammarCompiler, template: str) -> None:
+    """Each character is a class of its own; either that fits or a limit says so."""
+    text = "".join(template.format(chr(0x4E00 + i)) for i in range(600))
+    result = outcome(compiler, text)
+    assert isinstance(result, CompiledGrammar | GrammarLimitError)
+    shorter = "".join(template.format(chr(0x4E00 + i)) for i in range(60))
+    assert isinstance(outcome(compiler, shorter), CompiledGrammar)
+
+
+def test_optional_chains(compiler: GrammarCompiler) -> None:
+    """Each state of the chain is as large as what is left of it."""
+    grammar = compiler.compile_regex("(a?){800}")
+    assert accepts(grammar, "a" * 800)
+    assert not accepts(grammar, "a" * 801)
+    check_limit(outcome(compiler, "(a?){60000}"), "max_nfa_states", "max_dfa_states")
+
+
+# Sources and deadlines
+
+
+def test_source_size() -> None:
+    small = GrammarCompiler(VOCABULARY, limits=CompileLimits(max_source_bytes=100))
+    assert isinstance(outcome(small, "a" * 100), CompiledGrammar)
+    error = outcome(small, "a" * 101)
+    check_limit(error, "max_source_bytes")
+    assert isinstance(error, GrammarLimitError) and error.given == 101
+
+
+@pytest.mark.parametrize("source", [None, 5, b"a", ["a"], {"pattern": "a"}, True])
+def test_sources_of_the_wrong_type(compiler: GrammarCompiler, source: Any) -> None:
+    assert isinstance(outcome(compiler, source), GrammarSyntaxError)
+
+
+@pytest.mark.parametrize("pattern", ["\0", "a\0b", r"\0", r"\x00", r"\u0000", "[\0-\1]"])
+def test_nul_is_a_character(compiler: GrammarCompiler, pattern: str) -> None:
+    assert isinstance(outcome(compiler, pattern), CompiledGrammar)
+
+
+@pytest.mark.parametrize("pattern", ["[]", "a[]", r"[^\s\S]", "a^b", "$a", r"\ud800"])
+def test_patterns_without_words(compiler: GrammarCompiler, pattern: str) -> None:
+    error = outcome(compiler, pattern)
+    assert isinstance(error, UnsatisfiableGrammarError)
+    assert error.pointer is None
+
+
+def test_a_deadline_in_the_past_ends_the_compilation() -> None:
+    hurried = GrammarCompiler(VOCABULARY, limits=CompileLimits(max_seconds=-1.0))
+    check_limit(outcome(hurried, "a"), "max_seconds")
+    with pytest.raises(GrammarLimitError, match="longer than -1 s"):
+        Budget(CompileLimits(max_seconds=-1.0)).check_time()
+
+
+def test_budget_messages_name_the_limit_and_what_was_given() -> None:
+    budget = Budget(CompileLimits(max_rules=3))
+    budget.check("max_rules", 3, "rules")
+    with pytest.raises(GrammarLimitError) as caught:
+        budget.check("max_rules", 4, "rules of the grammar", pointer="/a")
+    assert (caught.value.limit, caught.value.given, caught.value.pointer) == ("max_rules", 4, "/a")
+    assert str(caught.value) == "rules of the grammar: 4 exceeds the limit max_rules = 3 (at /a)"
+    Budget.unlimited().check_time()
+
+
+def test_a_refused_pattern_leaves_nothing_behind(compiler: GrammarCompiler) -> None:
+    """The same compiler goes on to work, with the same terminals as before."""
+    compiler.compile_regex("warm[a-z]+")
+    before = compiler.store.pool.num_states
+    for pattern in (".*a.{30}", "(" * 300, "a{1000000}", "[]", "(?=a)"):
+        assert isinstance(outcome(compiler, pattern), GrammarError)
+    assert compiler.store.pool.num_states == before
+    assert accepts(compiler.compile_regex("warm[a-z]+"), "warmth")
+
+
+PIECES = ["(", ")", "(?:", "|", "*", "+", "?", "{2,3}", "{0,40}", "{30}", ".", "a", "[ab]", "[^a]", "^", "$",
+          r"\p{L}", r"\d", "é", "[]", "\\"]  # fmt: skip
+
+
+@settings(max_examples=settings().max_examples // 2)
+@given(st.lists(st.sampled_from(PIECES), max_size=14), st.integers(0, 2**32))
+def test_random_patterns_compile_or_fail_with_our_errors(pieces: list[str], seed: int) -> None:
+    """Under tight limits; what compiles accepts the walks that its own states allow."""
+    limits = CompileLimits(max_seconds=600, max_nfa_states=3000, max_dfa_states=500)
+    grammar = outcome(GrammarCompiler(VOCABULARY, limits=limits), "".join(pieces))
+    if isinstance(grammar, GrammarError):
+        return
+    recognizer, rng = grammar.recognizer, random.Random(seed)
+    state, text = 1, b""
+    while not (recognizer.is_accepting(state) and rng.random() < 0.3) and len(text) < 60:
+        followers = [b for b in range(256) if recognizer.read(state, bytes([b]))]
+        if not followers:
+            break
+        text += bytes([rng.choice(followers)])
+        state = recognizer.read(state, text[-1:])
+    assert recognizer.is_accepting(state) or len(text) == 60
+    assert len(text) >= grammar.shortest_bytes or not recognizer.is_accepting(state)
