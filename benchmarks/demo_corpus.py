@@ -4,7 +4,8 @@ Every example is a short chat: an optional system message, a user prompt and the
 answer.  Names, cities, products and numbers of two or more digits come from pools that are cut in
 two by a checksum: a value belongs either to the training split or to the held-out split, never to
 both.  A model that answers held-out prompts correctly therefore copies from the prompt instead of
-reciting.  Occupations, prices, days and single digits are too few to be cut and serve both splits.
+reciting.  Occupations, prices, days and single digits are not cut and serve both splits.  Sums are
+cut by the whole question, and comparisons of numbers are not cut at all.
 """
 
 from __future__ import annotations

@@ -515,7 +515,8 @@ persons' data: names are drawn from lists of common names or put together from s
 
 Greedy decoding without any constraint, {recipe.evaluated_per_kind} examples per kind, the stored
 weights computed in float32.  Held-out names, cities, products and numbers of two or more digits
-never occur in training.  An answer counts only if it is right to the letter.
+never occur in the training examples of these kinds, except that arithmetic holds out whole
+questions and `label` shares its numbers.  An answer counts only if it is right to the letter.
 
 | Kind | Share of training | What it is | Exact match |
 |---|---|---|---|

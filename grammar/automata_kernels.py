@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from syntagma.grammar.kernel_types import BoolArray, Int32Array, Int64Array, UInt8Array, kernel
 
 LIMIT_REACHED = -1
+# Members of all subsets together; optional parts in a row make each subset as long as the pattern.
+MAX_MEMBERS = 1 << 24
 
 
 @kernel
@@ -89,7 +91,8 @@ def determinise(
 
     Returns:
         (number of states or LIMIT_REACHED, table, offsets, members): the important members of
-        subset ``s`` are ``members[offsets[s]:offsets[s + 1]]``, sorted.
+        subset ``s`` are ``members[offsets[s]:offsets[s + 1]]``, sorted. The limit is also met where
+        the subsets together have more than MAX_MEMBERS.
     """
     num_nfa = is_important.size
     stamp = np.full(num_nfa, -1, np.int32)
@@ -177,7 +180,7 @@ def determinise(
                     break
                 slot = (slot + 1) % buckets.size
             if found < 0:
-                if num_states >= max_states:
+                if num_states >= max_states or num_used + kept > MAX_MEMBERS:
                     return LIMIT_REACHED, table, offsets, members
                 found = num_states
                 num_states += 1
@@ -235,44 +238,65 @@ def expand(
 
 
 @kernel
+def _pair_slot(buckets: Int32Array, lefts: Int32Array, rights: Int32Array, a: int, b: int) -> int:
+    """Where a pair of states stands in a hash table, or would stand."""
+    value = (np.uint64(a) ^ np.uint64(1469598103934665603)) * np.uint64(1099511628211)
+    value = (value ^ np.uint64(b)) * np.uint64(1099511628211)
+    value ^= value >> np.uint64(31)
+    slot: int = np.int64(value & np.uint64(buckets.size - 1))  # type: ignore[assignment]
+    while buckets[slot] >= 0 and (lefts[buckets[slot]] != a or rights[buckets[slot]] != b):
+        slot = (slot + 1) & (buckets.size - 1)
+    return slot
+
+
+@kernel
 def intersect(
     left: Int32Array, right: Int32Array, max_states: int
-) -> tuple[int, Int32Array, Int32Array]:
+) -> tuple[int, Int32Array, Int32Array, Int32Array]:
     """The product of two tables over the same classes; a pair with a dead *left* state is dead.
 
     A dead right state is kept, so that the caller can form differences as well.
 
     Returns:
-        (number of states or LIMIT_REACHED, table, pairs): ``pairs[s]`` is left * R + right.
+        (number of states or LIMIT_REACHED, table, lefts, rights): state ``s`` is the pair
+        ``(lefts[s], rights[s])``.
     """
-    num_right = right.shape[0]
     num_classes = left.shape[1]
-    index = np.zeros(left.shape[0] * num_right, np.int32)
     table = np.zeros(64 * num_classes, np.int32)
-    pairs = np.zeros(64, np.int32)
-    pairs[1] = num_right + 1
-    index[pairs[1]] = 1
+    lefts = np.zeros(64, np.int32)
+    rights = np.zeros(64, np.int32)
+    buckets = np.full(256, -1, np.int32)
+    lefts[1] = 1
+    rights[1] = 1
+    buckets[_pair_slot(buckets, lefts, rights, 1, 1)] = 1
     num_states = 2
     current = 1
     while current < num_states:
-        a = pairs[current] // num_right
-        b = pairs[current] % num_right
         for symbol in range(num_classes):
-            next_left = left[a, symbol]
+            next_left = left[lefts[current], symbol]
             if next_left == 0:
                 continue
-            pair = next_left * num_right + right[b, symbol]
-            if index[pair] == 0:
+            next_right = right[rights[current], symbol]
+            slot = _pair_slot(buckets, lefts, rights, next_left, next_right)
+            found = buckets[slot]
+            if found < 0:
                 if num_states >= max_states:
-                    return LIMIT_REACHED, table, pairs
-                index[pair] = num_states
+                    return LIMIT_REACHED, table, lefts, rights
+                found = num_states
                 num_states += 1
-                pairs = grown(pairs, num_states)
-                pairs[num_states - 1] = pair
+                buckets[slot] = found
+                lefts = grown(lefts, num_states)
+                rights = grown(rights, num_states)
+                lefts[found] = next_left
+                rights[found] = next_right
                 table = grown(table, num_states * num_classes)
-            table[current * num_classes + symbol] = index[pair]
+                if 2 * num_states > buckets.size:
+                    buckets = np.full(4 * buckets.size, -1, np.int32)
+                    for s in range(1, num_states):
+                        buckets[_pair_slot(buckets, lefts, rights, lefts[s], rights[s])] = s
+            table[current * num_classes + symbol] = found
         current += 1
-    return num_states, table[: num_states * num_classes], pairs[:num_states]
+    return num_states, table[: num_states * num_classes], lefts[:num_states], rights[:num_states]
 
 
 @kernel

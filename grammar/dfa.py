@@ -178,7 +178,7 @@ def _product(left: Dfa, right: Dfa, budget: Budget, *, keep_right: bool) -> Dfa:
     pairs = left.byte_classes.astype(np.int64) * 256 + right.byte_classes
     _, representative, byte_classes = np.unique(pairs, return_index=True, return_inverse=True)
     max_states = budget.limits.max_dfa_states
-    num_states, flat, pair_of_state = kernels.intersect(
+    num_states, flat, lefts, rights = kernels.intersect(
         np.ascontiguousarray(left.transitions[:, left.byte_classes[representative]]),
         np.ascontiguousarray(right.transitions[:, right.byte_classes[representative]]),
         max_states,
@@ -188,9 +188,8 @@ def _product(left: Dfa, right: Dfa, budget: Budget, *, keep_right: bool) -> Dfa:
             f"combining two patterns needs more than max_dfa_states = {max_states} states",
             limit="max_dfa_states",
         )
-    num_right = right.num_states
-    in_left = left.accepting[pair_of_state // num_right]
-    in_right = right.accepting[pair_of_state % num_right]
+    in_left = left.accepting[lefts]
+    in_right = right.accepting[rights]
     labels = in_left & (in_right if keep_right else ~in_right)
     labels[0] = False
     table = flat.reshape(num_states, representative.size)

@@ -7,6 +7,8 @@ repetition cheap: ``.{0,255}`` is 256 states before it is spelled.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+
 import numpy as np
 
 from syntagma.grammar import automata_kernels as kernels
@@ -28,7 +30,7 @@ def dfa_from_code_points(tree: ast.Node, encoder: Encoder, budget: Budget) -> Df
         GrammarLimitError: more than ``max_nfa_states`` or ``max_dfa_states``.
     """
     nfa = nfa_from_tree(tree, budget)
-    partition = partition_of([points for points in nfa.sets if isinstance(points, tuple)])
+    partition = partition_of([p for p in nfa.sets if isinstance(p, tuple)], budget)
     table, accepting = _determinise(nfa, partition, budget)
     table, labels = _minimal_outer(table, accepting)
     spelled, leaf_class, byte_classes = encoder.automaton(tuple(partition))
@@ -92,9 +94,15 @@ def determinise_bytes(
 def _determinise(
     nfa: Nfa, partition: list[cp.CodePointSet], budget: Budget
 ) -> tuple[Int32Array, BoolArray]:
-    firsts = [block[0][0] for block in partition]
+    # A block lies within a set if its first code point does.
+    ordered = sorted((block[0][0], c) for c, block in enumerate(partition))
+    firsts = [first for first, _ in ordered]
     classes = [
-        [c for c, first in enumerate(firsts) if cp.contains(points, first)]
+        [
+            ordered[i][1]
+            for low, high in points
+            for i in range(bisect_left(firsts, low), bisect_right(firsts, high))
+        ]
         for points in nfa.sets
         if isinstance(points, tuple)
     ]
@@ -113,6 +121,7 @@ def _subsets(
     edge_target: list[int] = []
     for source, set_id, column, target in nfa.edges:
         found = classes[set_id] if column < 0 else column_classes[set_id][column]
+        budget.check_moves(len(edge_source) + len(found), "different characters times states")
         edge_source += [source] * len(found)
         edge_class += found
         edge_target += [target] * len(found)
@@ -120,7 +129,7 @@ def _subsets(
     epsilon_start, epsilon_order = kernels.csr([s for s, _ in nfa.epsilon], nfa.num_states)
     accepts = nfa.accepting_at_end()
     is_important = accepts | (np.diff(edge_start) > 0)
-    max_states = budget.limits.max_dfa_states
+    max_states = budget.max_rows(num_classes)
     num_states, flat, offsets, members = kernels.determinise(
         epsilon_start,
         np.array([t for _, t in nfa.epsilon], np.int32)[epsilon_order],
@@ -134,7 +143,9 @@ def _subsets(
     )
     if num_states == kernels.LIMIT_REACHED:
         raise GrammarLimitError(
-            f"the automaton of a pattern needs more than max_dfa_states = {max_states} states",
+            f"the automaton of a pattern needs more than {max_states} states over {num_classes} "
+            f"classes of characters (max_dfa_states = {budget.limits.max_dfa_states}), or states "
+            "that stand for too many positions of the pattern",
             limit="max_dfa_states",
         )
     budget.check_time()
@@ -164,8 +175,12 @@ def _minimal_outer(table: Int32Array, accepting: BoolArray) -> tuple[Int32Array,
     return np.ascontiguousarray(rank[quotient[order]]), labels[representatives][order]
 
 
-def partition_of(sets: list[cp.CodePointSet]) -> list[cp.CodePointSet]:
-    """The coarsest partition of all code points that each of the sets is a union of."""
+def partition_of(sets: list[cp.CodePointSet], budget: Budget) -> list[cp.CodePointSet]:
+    """The coarsest partition of all code points that each of the sets is a union of.
+
+    Raises:
+        GrammarLimitError: the sets are unions of too many blocks altogether.
+    """
     events: dict[int, set[int]] = {}
     for index, points in enumerate(dict.fromkeys(sets)):
         for low, high in points:
@@ -173,8 +188,10 @@ def partition_of(sets: list[cp.CodePointSet]) -> list[cp.CodePointSet]:
             events.setdefault(high + 1, set()).symmetric_difference_update({index})
     blocks: dict[frozenset[int], list[cp.Range]] = {}
     inside: frozenset[int] = frozenset()
-    start = 0
+    start = num_members = 0
     for point in [*sorted(events), cp.MAX_CODE_POINT + 1]:
+        num_members += len(inside)
+        budget.check_moves(num_members, "overlaps of different character classes")
         if point > start:
             blocks.setdefault(inside, []).append((start, point - 1))
         inside = inside ^ frozenset(events.get(point, ()))

@@ -58,6 +58,14 @@ class Budget:
         """Raises GrammarLimitError if a table is larger than ``max_dfa_states`` rows of 128."""
         self.check("max_dfa_states", num_cells // 128, what)
 
+    def check_moves(self, num_moves: int, what: str) -> None:
+        """Raises GrammarLimitError if there are more than 32 moves for each of ``max_nfa_states``."""
+        self.check("max_nfa_states", num_moves // 32, what)
+
+    def max_rows(self, num_columns: int) -> int:
+        """Rows of a table that is just within `check_table`, ``max_dfa_states`` at most."""
+        return min(self.limits.max_dfa_states, 128 * self.limits.max_dfa_states // num_columns)
+
     def check(self, limit: str, given: int, what: str, *, pointer: str | None = None) -> None:
         """Raises GrammarLimitError if ``given`` exceeds the limit of that name."""
         allowed = getattr(self.limits, limit)

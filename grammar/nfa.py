@@ -108,14 +108,16 @@ def nfa_from_tree(tree: ast.Node, budget: Budget) -> Nfa:
             case ast.Union(parts):
                 waiting += [(part, source, target) for part in parts]
             case ast.Repeat(part, min_count, max_count):
-                for _ in range(min_count):
+                for _ in range(min_count - 1 if max_count is None else min_count):
                     after = new_state()
                     waiting.append((part, source, after))
                     source = after
                 if max_count is None:
+                    # The last copy is the loop, so that nested ``+`` does not double the automaton.
                     loop = new_state()
-                    nfa.epsilon += [(source, loop), (loop, target)]
-                    waiting.append((part, loop, loop))
+                    after = loop if min_count == 0 else new_state()
+                    waiting.append((part, loop, after))
+                    nfa.epsilon += [(source, loop), (after, loop), (after, target)]
                 else:
                     nfa.epsilon.append((source, target))
                     for _ in range(max_count - min_count):

@@ -64,6 +64,7 @@ class RegexParser:
         """The whole pattern as one tree."""
         groups = [_Group(0)]
         while self.position < len(self.pattern):
+            self.budget.check_time()
             char = self.pattern[self.position]
             if char == "(":
                 groups.append(self._open_group())
@@ -202,7 +203,8 @@ class RegexParser:
         except KeyError:
             self.position = start
             raise self._unsupported(
-                f"\\p{{{name}}}", "only Unicode general categories are supported"
+                f"\\{'P' if negated else 'p'}{{{name}}}",
+                "only Unicode general categories are supported",
             ) from None
         return cp.complement(points) if negated else points
 

@@ -17,7 +17,6 @@ from syntagma.grammar.token_trie import TokenTrie
 Table = Sequence[Sequence[int]]
 Moves = Iterable[tuple[int, int]]
 Edges = Iterable[tuple[int, int, int]]
-Config = tuple[int, int]
 
 TOKENS = "tokens"  # the key of a nested trie's token list; the other keys are bytes
 

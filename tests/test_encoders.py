@@ -160,7 +160,7 @@ def test_every_spelled_form_decodes_into_the_set(
 @given(st.lists(sets, max_size=4))
 def test_the_automaton_names_the_block_that_was_spelled(given: list[cp.CodePointSet]) -> None:
     """Every scalar value lies in one block of the partition and is spelled as that block."""
-    partition = partition_of(given)
+    partition = partition_of(given, BUDGET)
     assert cp.union(*partition) == cp.ANY
     assert sum(high - low + 1 for block in partition for low, high in block) == 0x110000 - 0x800
     for encoder in Encoder:

@@ -625,10 +625,9 @@ def test_kernels_without_compilation() -> None:
     assert " passed" in output
 
 
-def test_kernels_with_bounds_checked(pytestconfig: pytest.Config) -> None:
+def test_kernels_with_bounds_checked(pytestconfig: pytest.Config, tmp_path: Path) -> None:
     """Compiled with index checks, cached apart from the ordinary kernels."""
     cache = pytestconfig.cache
-    assert cache is not None
-    directory = cache.mkdir("numba-boundscheck")
+    directory = tmp_path if cache is None else cache.mkdir("numba-boundscheck")
     output = run_this_file({"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(directory)})
     assert " passed" in output

@@ -227,7 +227,7 @@ def test_syntax_errors(pattern: str, line: int, column: int, message: str) -> No
         ("a?+", "possessive"),
         (r"\p{Script=Greek}", r"\p{Script=Greek}"),
         (r"\p{Greek}", r"\p{Greek}"),
-        (r"\P{Emoji}", r"\p{Emoji}"),
+        (r"\P{Emoji}", r"\P{Emoji}"),
         (r"\p{}", r"\p{}"),
         (r"\p{gc=}", r"\p{gc=}"),
         (r"\q", r"\q"),
