@@ -106,6 +106,20 @@ def naive_distance(table: Table, accepting: Sequence[bool], state: int) -> int:
     return -1
 
 
+def naive_completion(dfa: Dfa, state: int) -> bytes:
+    """A shortest text that leads from a live state to acceptance."""
+    words = {state: b""}
+    for current in (waiting := [state]):
+        if dfa.accepting[current]:
+            return words[current]
+        for byte in range(256):
+            target = dfa.step(current, byte)
+            if target and target not in words:
+                words[target] = words[current] + bytes([byte])
+                waiting.append(target)
+    raise AssertionError("a live state leads nowhere")
+
+
 def naive_intersect(left: Table, right: Table) -> dict[Hashable, dict[int, Hashable]]:
     """Pairs of states while the left one lives, from (1, 1)."""
 
