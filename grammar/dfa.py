@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from syntagma.grammar import automata_kernels as kernels
+from syntagma.grammar import minimise_kernels, product_kernels, word_kernels
 from syntagma.grammar.errors import GrammarLimitError
 from syntagma.grammar.kernel_types import AnyArray, BoolArray, Int32Array, UInt8Array
 from syntagma.grammar.limits import Budget
@@ -67,7 +68,7 @@ class Dfa:
     @functools.cached_property
     def shortest_length(self) -> int:
         """Bytes of a shortest word, -1 if there is none."""
-        return int(kernels.shortest_distances(self.transitions, self.accepting)[START])
+        return int(minimise_kernels.shortest_distances(self.transitions, self.accepting)[START])
 
     def step(self, state: int, byte: int) -> int:
         """The state after one byte."""
@@ -91,8 +92,8 @@ def canonical(
     table: Int32Array, byte_classes: UInt8Array, start: int, labels: Int32Array
 ) -> tuple[Int32Array, UInt8Array, Int32Array]:
     """Trim, minimise and number a labelled automaton so that equal languages get equal arrays."""
-    table, labels = kernels.trim(table, start, labels)
-    block = kernels.minimise(table, labels)
+    table, labels = minimise_kernels.trim(table, start, labels)
+    block = minimise_kernels.minimise(table, labels)
     representatives = np.unique(block, return_index=True)[1]
     number = np.empty(block.max() + 1, np.int32)
     number[block[representatives]] = np.arange(representatives.size, dtype=np.int32)
@@ -108,7 +109,7 @@ def canonical(
     start = int(swap[number[block[1]]])
 
     # Classes are numbered by their first byte, states breadth-first over those classes.
-    per_byte = kernels.equal_columns(quotient)[byte_classes]
+    per_byte = minimise_kernels.equal_columns(quotient)[byte_classes]
     first_seen, inverse = np.unique(per_byte, return_index=True, return_inverse=True)[1:]
     order = np.argsort(first_seen)
     rank = np.empty(order.size, np.uint8)
@@ -116,7 +117,7 @@ def canonical(
     reordered = np.ascontiguousarray(quotient[:, per_byte[first_seen[order]]])
     if start == 0:
         return np.zeros((2, 1), np.int32), np.zeros(256, np.uint8), np.zeros(2, np.int32)
-    numbered, labels = kernels.trim(reordered, start, labels)
+    numbered, labels = minimise_kernels.trim(reordered, start, labels)
     return numbered, rank[inverse.reshape(-1)], labels
 
 
@@ -156,7 +157,7 @@ def from_words(words: Iterable[bytes], budget: Budget | None = None) -> Dfa:
     # Class 0 is every unused byte unless all are used.
     offset = 0 if used.size == 256 else 1
     byte_classes[used] = np.arange(used.size) + offset
-    table, labels = kernels.trie_of_sorted(
+    table, labels = word_kernels.trie_of_sorted(
         byte_classes[text], ends, max(1, used.size + offset), text.size + 2
     )
     if budget is not None:
@@ -178,7 +179,7 @@ def _product(left: Dfa, right: Dfa, budget: Budget, *, keep_right: bool) -> Dfa:
     pairs = left.byte_classes.astype(np.int64) * 256 + right.byte_classes
     _, representative, byte_classes = np.unique(pairs, return_index=True, return_inverse=True)
     max_states = budget.limits.max_dfa_states
-    num_states, flat, lefts, rights = kernels.intersect(
+    num_states, flat, lefts, rights = product_kernels.intersect(
         np.ascontiguousarray(left.transitions[:, left.byte_classes[representative]]),
         np.ascontiguousarray(right.transitions[:, right.byte_classes[representative]]),
         max_states,

@@ -14,6 +14,7 @@ import numpy as np
 from syntagma.grammar import automata_kernels as kernels
 from syntagma.grammar import code_points as cp
 from syntagma.grammar import dfa as dfas
+from syntagma.grammar import minimise_kernels, product_kernels
 from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.encoders import Encoder
@@ -35,7 +36,7 @@ def dfa_from_code_points(tree: ast.Node, encoder: Encoder, budget: Budget) -> Df
     table, labels = _minimal_outer(table, accepting)
     spelled, leaf_class, byte_classes = encoder.automaton(tuple(partition))
     budget.check_table(table.shape[0] * spelled.size, "states of one pattern")
-    expanded = kernels.expand(table, spelled, leaf_class, spelled.shape[1])
+    expanded = product_kernels.expand(table, spelled, leaf_class, spelled.shape[1])
     expanded_labels = np.zeros((table.shape[0], spelled.shape[0]), np.int32)
     expanded_labels[:, dfas.START] = labels
     start = spelled.shape[0] + dfas.START
@@ -158,8 +159,8 @@ def _subsets(
 
 def _minimal_outer(table: Int32Array, accepting: BoolArray) -> tuple[Int32Array, Int32Array]:
     """Merge states before they are spelled (a constant factor for what follows)."""
-    table, labels = kernels.trim(table, dfas.START, accepting.astype(np.int32))
-    block = kernels.minimise(table, labels)
+    table, labels = minimise_kernels.trim(table, dfas.START, accepting.astype(np.int32))
+    block = minimise_kernels.minimise(table, labels)
     representatives = np.unique(block, return_index=True)[1]
     number = np.empty(block.max() + 1, np.int32)
     number[block[representatives]] = np.arange(representatives.size, dtype=np.int32)

@@ -16,11 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from syntagma.grammar import dfa as dfas
-from syntagma.grammar.automata_kernels import LIMIT_REACHED, bounded_classes
+from syntagma.grammar.automata_kernels import LIMIT_REACHED
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.growable import Growable
 from syntagma.grammar.kernel_types import Int32Array, UInt8Array
 from syntagma.grammar.lexer_kernels import union_of_terminals
+from syntagma.grammar.minimise_kernels import bounded_classes
 
 MAX_LEXER_STATES = 20_000
 MAX_BASE_STATES = 64

@@ -34,6 +34,7 @@ from naive import (
 
 from syntagma.grammar import automata_kernels as kernels
 from syntagma.grammar import dfa as dfas
+from syntagma.grammar import minimise_kernels, product_kernels, word_kernels
 from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_bytes
@@ -168,7 +169,9 @@ def test_intersect(left: list[list[int]], right: list[list[int]], data: st.DataO
     left, right = [row[:width] for row in left], [row[:width] for row in right]
     expected = naive_intersect(left, right)
     number = {pair: i for i, pair in enumerate(expected, start=1)}
-    num_states, flat, lefts, rights = kernels.intersect(as_table(left), as_table(right), 1000)
+    num_states, flat, lefts, rights = product_kernels.intersect(
+        as_table(left), as_table(right), 1000
+    )
     assert num_states == len(lefts) == len(rights) == len(expected) + 1
     assert list(zip(lefts[1:].tolist(), rights[1:].tolist(), strict=True)) == list(expected)
     assert flat.reshape(-1, width)[1:].tolist() == [
@@ -176,7 +179,7 @@ def test_intersect(left: list[list[int]], right: list[list[int]], data: st.DataO
     ]
     if num_states > 2:
         limit = data.draw(st.integers(2, num_states - 1))
-        found = kernels.intersect(as_table(left), as_table(right), limit)
+        found = product_kernels.intersect(as_table(left), as_table(right), limit)
         assert found[0] == kernels.LIMIT_REACHED
 
 
@@ -184,7 +187,7 @@ def test_intersect(left: list[list[int]], right: list[list[int]], data: st.DataO
 def test_trim(table: list[list[int]], data: st.DataObject) -> None:
     labels = data.draw(labels_for(table, 2))
     start = data.draw(st.integers(1, len(table) - 1))
-    trimmed, kept = kernels.trim(as_table(table), start, np.array(labels, np.int32))
+    trimmed, kept = minimise_kernels.trim(as_table(table), start, np.array(labels, np.int32))
     assert (trimmed.tolist(), kept.tolist()) == naive_trim(table, start, labels)
 
 
@@ -192,7 +195,7 @@ def test_trim(table: list[list[int]], data: st.DataObject) -> None:
 @example([[0], [0]], None)
 def test_minimise(table: list[list[int]], data: st.DataObject | None) -> None:
     labels = [0, 0] if data is None else data.draw(labels_for(table, 2))
-    block = kernels.minimise(as_table(table), np.array(labels, np.int32)).tolist()
+    block = minimise_kernels.minimise(as_table(table), np.array(labels, np.int32)).tolist()
     assert numbered(block) == numbered(naive_blocks(table, labels))
 
 
@@ -202,10 +205,10 @@ def test_minimise_long_chains_and_cycles() -> None:
     chain = [[0]] + [[s + 1] for s in range(1, size - 1)] + [[0]]
     labels = np.zeros(size, np.int32)
     labels[-1] = 1
-    assert len(set(kernels.minimise(as_table(chain), labels).tolist())) == size
+    assert len(set(minimise_kernels.minimise(as_table(chain), labels).tolist())) == size
     cycle = [[0]] + [[s % 360 + 1] for s in range(1, 361)]
     every_ninth = np.array([0] + [int(s % 9 == 0) for s in range(1, 361)], np.int32)
-    block = kernels.minimise(as_table(cycle), every_ninth).tolist()
+    block = minimise_kernels.minimise(as_table(cycle), every_ninth).tolist()
     assert numbered(block) == numbered(naive_blocks(cycle, every_ninth.tolist()))
     assert len(set(block)) == 10
 
@@ -213,7 +216,7 @@ def test_minimise_long_chains_and_cycles() -> None:
 @given(tables(), st.data())
 def test_shortest_distances(table: list[list[int]], data: st.DataObject) -> None:
     accepting = [bool(label) for label in data.draw(labels_for(table))]
-    found = kernels.shortest_distances(as_table(table), np.array(accepting)).tolist()
+    found = minimise_kernels.shortest_distances(as_table(table), np.array(accepting)).tolist()
     assert found[1:] == [naive_distance(table, accepting, s) for s in range(1, len(table))]
     assert found[0] == -1
 
@@ -221,7 +224,9 @@ def test_shortest_distances(table: list[list[int]], data: st.DataObject) -> None
 @given(tables(num_states=4, num_classes=12))
 def test_equal_columns(table: list[list[int]]) -> None:
     columns = list(zip(*table, strict=True))
-    assert kernels.equal_columns(as_table(table)).tolist() == [columns.index(c) for c in columns]
+    assert minimise_kernels.equal_columns(as_table(table)).tolist() == [
+        columns.index(c) for c in columns
+    ]
 
 
 @given(tables(num_states=5, num_classes=4), st.data())
@@ -235,7 +240,7 @@ def test_expand(outer: list[list[int]], data: st.DataObject) -> None:
     number = {prefix: i for i, prefix in enumerate(prefixes, start=1)}
     encoder = [[0] * 3] + [[number.get(p + bytes([b]), 0) for b in ALPHABET] for p in prefixes]
     leaf_class = np.array([-1] + [code.get(prefix, -1) for prefix in prefixes], np.int32)
-    table = kernels.expand(as_table(outer), as_table(encoder), leaf_class, 3)
+    table = product_kernels.expand(as_table(outer), as_table(encoder), leaf_class, 3)
     assert table.shape == (len(outer) * len(encoder), 3)
     for text in WORDS:
         state = len(encoder) + 1
@@ -251,13 +256,13 @@ def test_trie_of_sorted(words: set[tuple[int, ...]]) -> None:
     ordered = sorted(words)
     text = np.array([symbol for word in ordered for symbol in word], np.uint8)
     ends = np.cumsum(np.array([len(word) for word in ordered], np.int64))
-    table, labels = kernels.trie_of_sorted(text, ends, 3, text.size + 2)
+    table, labels = word_kernels.trie_of_sorted(text, ends, 3, text.size + 2)
     for word in (w for n in range(7) for w in itertools.product(range(3), repeat=n)):
         state = 1
         for symbol in word:
             state = int(table[state, symbol])
         assert labels[state] == (word in words)
-    trimmed, kept = kernels.trim(table, 1, labels)
+    trimmed, kept = minimise_kernels.trim(table, 1, labels)
     block = naive_blocks(trimmed.tolist(), kept.tolist())
     assert len(set(block)) == len(trimmed) or not words
 

@@ -1,0 +1,347 @@
+"""Numba kernels that shrink and measure one automaton (tables as in `automata_kernels`)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from syntagma.grammar.automata_kernels import grown
+from syntagma.grammar.kernel_types import BoolArray, Int32Array, Int64Array, kernel
+
+
+@kernel
+def _reversed_edges(table: Int32Array) -> tuple[Int32Array, Int32Array, Int32Array]:
+    """CSR of (source, class) by target, over all edges of a table."""
+    num_states, num_classes = table.shape
+    start = np.zeros(num_states + 1, np.int32)
+    for s in range(num_states):
+        for c in range(num_classes):
+            start[table[s, c] + 1] += 1
+    for s in range(num_states):
+        start[s + 1] += start[s]
+    fill = start[:-1].copy()
+    source = np.empty(num_states * num_classes, np.int32)
+    symbol = np.empty(num_states * num_classes, np.int32)
+    for s in range(num_states):
+        for c in range(num_classes):
+            position = fill[table[s, c]]
+            fill[table[s, c]] += 1
+            source[position] = s
+            symbol[position] = c
+    return start, source, symbol
+
+
+@kernel
+def trim(table: Int32Array, start: int, labels: Int32Array) -> tuple[Int32Array, Int32Array]:
+    """Drop what cannot be reached from ``start`` or cannot reach a label.
+
+    Args:
+        table: int32[S, C]; labels: int32[S], 0 = not accepting.
+
+    Returns:
+        (table, labels) renumbered in breadth-first order, 0 dead and 1 the start. If nothing is
+        accepted, the two states 0 and 1 without edges.
+    """
+    num_states, num_classes = table.shape
+    reverse_start, source, _ = _reversed_edges(table)
+    alive = np.zeros(num_states, np.bool_)
+    queue = np.empty(num_states, np.int32)
+    length = 0
+    for s in range(num_states):
+        if labels[s] != 0:
+            alive[s] = True
+            queue[length] = s
+            length += 1
+    done = 0
+    while done < length:
+        s = queue[done]
+        done += 1
+        for e in range(reverse_start[s], reverse_start[s + 1]):
+            if not alive[source[e]]:
+                alive[source[e]] = True
+                queue[length] = source[e]
+                length += 1
+    alive[0] = False
+
+    number = np.zeros(num_states, np.int32)
+    queue[0] = start
+    number[start] = 1
+    length = 1
+    done = 0
+    while done < length:
+        s = queue[done]
+        done += 1
+        for c in range(num_classes):
+            target = table[s, c]
+            if alive[target] and number[target] == 0:
+                number[target] = length + 1
+                queue[length] = target
+                length += 1
+    trimmed = np.zeros((length + 1, num_classes), np.int32)
+    new_labels = np.zeros(length + 1, np.int32)
+    for i in range(length):
+        s = queue[i]
+        new_labels[i + 1] = labels[s]
+        for c in range(num_classes):
+            target = table[s, c]
+            if alive[target]:
+                trimmed[i + 1, c] = number[target]
+    return trimmed, new_labels
+
+
+@kernel
+def minimise(table: Int32Array, labels: Int32Array) -> Int32Array:
+    """The coarsest partition that agrees with labels and edges (Hopcroft 1971).
+
+    Args:
+        table: int32[S, C]; labels: int32[S].
+
+    Returns:
+        int32[S]: the block of each state; equal block, equal language and labels.
+    """
+    num_states, num_classes = table.shape
+    reverse_start, source, symbol = _reversed_edges(table)
+
+    # Blocks are slices [first, first + size) of `order`; the marked states stand in front.
+    order = np.argsort(labels, kind="mergesort").astype(np.int32)
+    where = np.empty(num_states, np.int32)
+    block = np.empty(num_states, np.int32)
+    first = np.zeros(num_states + 1, np.int32)
+    size = np.zeros(num_states + 1, np.int32)
+    num_marked = np.zeros(num_states + 1, np.int32)
+    num_blocks = 0
+    for i in range(num_states):
+        if i == 0 or labels[order[i]] != labels[order[i - 1]]:
+            first[num_blocks] = i
+            num_blocks += 1
+        where[order[i]] = i
+        block[order[i]] = num_blocks - 1
+        size[num_blocks - 1] += 1
+
+    # Splitters are whole blocks (for all symbols at once).
+    waiting = np.zeros(num_states + 1, np.bool_)
+    stack = np.empty(num_states + 1, np.int32)
+    depth = 0
+    for b in range(num_blocks):
+        waiting[b] = True
+        stack[depth] = b
+        depth += 1
+    by_symbol = np.full(num_classes, -1, np.int32)
+    link_source = np.empty(64, np.int32)
+    link_next = np.empty(64, np.int32)
+    touched = np.empty(num_states + 1, np.int32)
+
+    while depth > 0:
+        depth -= 1
+        splitter = stack[depth]
+        waiting[splitter] = False
+        by_symbol[:] = -1
+        num_links = 0
+        for i in range(first[splitter], first[splitter] + size[splitter]):
+            target = order[i]
+            degree = reverse_start[target + 1] - reverse_start[target]
+            link_source = grown(link_source, num_links + degree)
+            link_next = grown(link_next, num_links + degree)
+            for e in range(reverse_start[target], reverse_start[target + 1]):
+                link_source[num_links] = source[e]
+                link_next[num_links] = by_symbol[symbol[e]]
+                by_symbol[symbol[e]] = num_links
+                num_links += 1
+        for c in range(num_classes):
+            num_touched = 0
+            link = by_symbol[c]
+            while link >= 0:
+                s = link_source[link]
+                link = link_next[link]
+                b = block[s]
+                if num_marked[b] == 0:
+                    touched[num_touched] = b
+                    num_touched += 1
+                swap_with = first[b] + num_marked[b]
+                other = order[swap_with]
+                order[swap_with] = s
+                order[where[s]] = other
+                where[other] = where[s]
+                where[s] = swap_with
+                num_marked[b] += 1
+            for t in range(num_touched):
+                b = touched[t]
+                marked = num_marked[b]
+                num_marked[b] = 0
+                if marked == size[b]:
+                    continue
+                # The smaller half becomes the new block.
+                new = num_blocks
+                num_blocks += 1
+                if marked <= size[b] - marked:
+                    first[new] = first[b]
+                    size[new] = marked
+                    first[b] += marked
+                else:
+                    first[new] = first[b] + marked
+                    size[new] = size[b] - marked
+                size[b] -= size[new]
+                for i in range(first[new], first[new] + size[new]):
+                    block[order[i]] = new
+                if not waiting[new]:
+                    waiting[new] = True
+                    stack[depth] = new
+                    depth += 1
+    return block
+
+
+@kernel
+def bounded_classes(table: Int32Array, labels: Int32Array, max_length: int) -> Int32Array:
+    """Which states no word of bounded length can tell apart (Moore 1956, stopped early).
+
+    Each round looks only at states with a successor that changed its class in the round before, so a
+    long chain, of which only the end is special, costs little more than one round.
+
+    Args:
+        table: int32[S, C]; labels: int32[S], told apart from the start.
+        max_length: symbols of the words.
+
+    Returns:
+        int32[S]: the smallest state of each state's class.
+    """
+    num_states = table.shape[0]
+    reverse_start, source, _ = _reversed_edges(table)
+    block_of_label = np.full(labels.max() + 1, -1, np.int32)
+    block = np.empty(num_states, np.int32)
+    size = np.zeros(num_states + 1, np.int32)
+    num_blocks = 0
+    for s in range(num_states):
+        if block_of_label[labels[s]] < 0:
+            block_of_label[labels[s]] = num_blocks
+            num_blocks += 1
+        block[s] = block_of_label[labels[s]]
+        size[block[s]] += 1
+    changed = np.arange(num_states).astype(np.int32)
+    num_changed = num_states
+    stamp = np.full(num_states, -1, np.int32)
+    affected = np.empty(num_states, np.int32)
+    group = np.empty(num_states, np.int32)
+    new_name = np.empty(num_states, np.int32)
+    num_affected_in = np.zeros(num_states + 1, np.int32)
+    heir = np.full(num_states + 1, -1, np.int32)
+    for length in range(max_length):
+        num_affected = 0
+        for i in range(num_changed):
+            for e in range(reverse_start[changed[i]], reverse_start[changed[i] + 1]):
+                s = source[e]
+                if stamp[s] != length:
+                    stamp[s] = length
+                    affected[num_affected] = s
+                    num_affected += 1
+                    num_affected_in[block[s]] += 1
+        _group_by_successors(table, block, affected[:num_affected], group)
+        # A block that is affected as a whole hands its name on to one of its groups.
+        for i in range(num_affected):
+            s = affected[i]
+            new_name[s] = -1
+            if num_affected_in[block[s]] == size[block[s]] and heir[block[s]] < 0:
+                heir[block[s]] = group[s]
+        num_changed = 0
+        for i in range(num_affected):
+            s = affected[i]
+            if heir[block[s]] != group[s]:
+                changed[num_changed] = s
+                num_changed += 1
+        for i in range(num_affected):
+            num_affected_in[block[affected[i]]] = 0
+            heir[block[affected[i]]] = -1
+        for i in range(num_changed):
+            s = changed[i]
+            if new_name[group[s]] < 0:
+                new_name[group[s]] = num_blocks
+                num_blocks += 1
+            size[block[s]] -= 1
+        for i in range(num_changed):
+            s = changed[i]
+            block[s] = new_name[group[s]]
+            size[block[s]] += 1
+        if num_changed == 0:
+            break
+    first = np.full(num_blocks, -1, np.int32)
+    for s in range(num_states - 1, -1, -1):
+        first[block[s]] = s
+    return first[block]
+
+
+@kernel
+def _group_by_successors(
+    table: Int32Array, block: Int32Array, states: Int32Array, group: Int32Array
+) -> None:
+    """Set ``group[s]`` to one state among those that share block and successors' blocks with s."""
+    num_classes = table.shape[1]
+    num_buckets = 4
+    while num_buckets < 2 * states.size:
+        num_buckets *= 2
+    buckets = np.full(num_buckets, -1, np.int32)
+    for s in states:
+        value = np.uint64(block[s] + 1)
+        for c in range(num_classes):
+            value = (value ^ np.uint64(block[table[s, c]])) * np.uint64(1099511628211)
+        value ^= value >> np.uint64(31)
+        slot = np.int64(value & np.uint64(0x7FFFFFFFFFFFFFFF)) % num_buckets
+        while buckets[slot] >= 0:
+            other = buckets[slot]
+            same = block[other] == block[s]
+            for c in range(num_classes):
+                if block[table[other, c]] != block[table[s, c]]:
+                    same = False
+                    break
+            if same:
+                break
+            slot = (slot + 1) % num_buckets
+        if buckets[slot] < 0:
+            buckets[slot] = s
+        group[s] = buckets[slot]
+
+
+@kernel
+def equal_columns(table: Int32Array) -> Int32Array:
+    """int32[C]: for each column, the first one that equals it."""
+    num_states, num_classes = table.shape
+    hashes = np.full(num_classes, np.uint64(1469598103934665603), np.uint64)
+    for s in range(num_states):
+        for c in range(num_classes):
+            hashes[c] = (hashes[c] ^ np.uint64(table[s, c])) * np.uint64(1099511628211)
+    first = np.arange(num_classes).astype(np.int32)
+    for c in range(num_classes):
+        for other in range(c):
+            if first[other] != other or hashes[other] != hashes[c]:
+                continue
+            same = True
+            for s in range(num_states):
+                if table[s, other] != table[s, c]:
+                    same = False
+                    break
+            if same:
+                first[c] = other
+                break
+    return first
+
+
+@kernel
+def shortest_distances(table: Int32Array, accepting: BoolArray) -> Int64Array:
+    """Symbols on a shortest way from each state to an accepting one; -1 where there is none."""
+    num_states = table.shape[0]
+    reverse_start, source, _ = _reversed_edges(table)
+    distance = np.full(num_states, -1, np.int64)
+    queue = np.empty(num_states, np.int32)
+    length = 0
+    for s in range(1, num_states):
+        if accepting[s]:
+            distance[s] = 0
+            queue[length] = s
+            length += 1
+    done = 0
+    while done < length:
+        s = queue[done]
+        done += 1
+        for e in range(reverse_start[s], reverse_start[s + 1]):
+            if source[e] != 0 and distance[source[e]] < 0:
+                distance[source[e]] = distance[s] + 1
+                queue[length] = source[e]
+                length += 1
+    return distance
