@@ -45,6 +45,35 @@ def grown(array: Int32Array, needed: int) -> Int32Array:
 
 
 @kernel
+def subset_slot(
+    buckets: Int32Array, offsets: Int32Array, members: Int32Array, first: int, count: int
+) -> int:
+    """Where the subset ``members[first:first + count]`` stands in a hash table, or would stand."""
+    slot = _hash_items(members, first, first + count) % buckets.size
+    while buckets[slot] >= 0:
+        start = offsets[buckets[slot]]
+        size = offsets[buckets[slot] + 1] - start
+        if size == count and _same_items(members, start, first, count):
+            break
+        slot = (slot + 1) % buckets.size
+    return slot
+
+
+@kernel
+def with_spare_buckets(
+    buckets: Int32Array, offsets: Int32Array, members: Int32Array, first_state: int, end_state: int
+) -> Int32Array:
+    """The hash table of the subsets ``first_state .. end_state``, enlarged once it is half full."""
+    if 2 * end_state <= buckets.size:
+        return buckets
+    larger = np.full(4 * buckets.size, -1, np.int32)
+    for state in range(first_state, end_state):
+        count = offsets[state + 1] - offsets[state]
+        larger[subset_slot(larger, offsets, members, offsets[state], count)] = state
+    return larger
+
+
+@kernel
 def _close(
     members: Int32Array,
     num_members: int,
@@ -169,16 +198,8 @@ def determinise(
                 continue
             members[num_used : num_used + kept].sort()
 
-            slot = _hash_items(members, num_used, num_used + kept) % buckets.size
-            found = -1
-            while buckets[slot] >= 0:
-                other = buckets[slot]
-                if offsets[other + 1] - offsets[other] == kept and _same_items(
-                    members, offsets[other], num_used, kept
-                ):
-                    found = other
-                    break
-                slot = (slot + 1) % buckets.size
+            slot = subset_slot(buckets, offsets, members, num_used, kept)
+            found = buckets[slot]
             if found < 0:
                 if num_states >= max_states or num_used + kept > MAX_MEMBERS:
                     return LIMIT_REACHED, table, offsets, members
@@ -189,13 +210,7 @@ def determinise(
                 offsets[num_states] = num_used
                 table = grown(table, num_states * num_classes)
                 buckets[slot] = found
-                if 2 * num_states > buckets.size:
-                    buckets = np.full(4 * buckets.size, -1, np.int32)
-                    for s in range(2, num_states):
-                        slot = _hash_items(members, offsets[s], offsets[s + 1]) % buckets.size
-                        while buckets[slot] >= 0:
-                            slot = (slot + 1) % buckets.size
-                        buckets[slot] = s
+                buckets = with_spare_buckets(buckets, offsets, members, 2, num_states)
             table[current * num_classes + symbol] = found
         current += 1
     return num_states, table[: num_states * num_classes], offsets[: num_states + 1], members

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from syntagma.grammar.automata_kernels import LIMIT_REACHED, _hash_items, _same_items, grown
+from syntagma.grammar.automata_kernels import (
+    LIMIT_REACHED,
+    grown,
+    subset_slot,
+    with_spare_buckets,
+)
 from syntagma.grammar.kernel_types import Int32Array, UInt8Array, kernel
 
 
@@ -62,16 +67,8 @@ def union_of_terminals(
                 transitions[current * num_classes + c] = members[num_used]
                 continue
             members[num_used : num_used + kept].sort()
-            slot = _hash_items(members, num_used, num_used + kept) % buckets.size
-            found = -1
-            while buckets[slot] >= 0:
-                other = buckets[slot]
-                if offsets[other + 1] - offsets[other] == kept and _same_items(
-                    members, offsets[other], num_used, kept
-                ):
-                    found = other
-                    break
-                slot = (slot + 1) % buckets.size
+            slot = subset_slot(buckets, offsets, members, num_used, kept)
+            found = buckets[slot]
             if found < 0:
                 if num_states >= max_states:
                     return LIMIT_REACHED, transitions, offsets, members
@@ -81,13 +78,7 @@ def union_of_terminals(
                 offsets = grown(offsets, num_states + 1)
                 offsets[num_states] = num_used
                 buckets[slot] = found
-                if 2 * num_states > buckets.size:
-                    buckets = np.full(4 * buckets.size, -1, np.int32)
-                    for s in range(1, num_states):
-                        slot = _hash_items(members, offsets[s], offsets[s + 1]) % buckets.size
-                        while buckets[slot] >= 0:
-                            slot = (slot + 1) % buckets.size
-                        buckets[slot] = s
+                buckets = with_spare_buckets(buckets, offsets, members, 1, num_states)
             transitions[current * num_classes + c] = first_state + found
         current += 1
     transitions = grown(transitions, num_states * num_classes)
