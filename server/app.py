@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING
-
-from syntagma.server.cli import run
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -19,7 +18,20 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Run the command line and exit with its status."""
+    """Run the command line and exit with its status.
+
+    The command is there after a light install as well, of which only ``--version`` can be answered.
+    """
+    try:
+        from syntagma.server.cli import run
+    except ModuleNotFoundError as error:
+        if sys.argv[1:] == ["--version"]:
+            print(f"syntagma {version('syntagma')}")
+            return
+        sys.exit(
+            f"syntagma: {error.name} is not installed; this install holds the client only. "
+            "For the commands: pip install 'syntagma[server]'"
+        )
     sys.exit(run(sys.argv[1:]))
 
 

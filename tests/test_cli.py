@@ -187,3 +187,19 @@ def test_generate(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cut" in capsys.readouterr().err
     assert exit_status(*common, "--regex", "(") == 1
     assert "structured_outputs.regex" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [(["--version"], 0, "syntagma "), (["serve"], 1, "pip install 'syntagma[server]'")],
+)
+def test_light_install_says_what_is_missing(arguments: list[str], status: int, told: str) -> None:
+    code = (
+        "import sys; sys.modules['yaml'] = None; "
+        f"sys.argv = ['syntagma', *{arguments!r}]; "
+        "from syntagma.server.app import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert told in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
