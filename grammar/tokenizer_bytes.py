@@ -33,6 +33,8 @@ def read_tokenizer(tokenizer: Any) -> TokenizerBytes:
     """
     if hasattr(tokenizer, "token_byte_values"):
         return _read_tiktoken(tokenizer)
+    if hasattr(tokenizer, "id_to_byte_piece"):
+        return _read_tekken(tokenizer)
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     if not hasattr(backend, "to_str"):
         raise ValueError(
@@ -53,6 +55,13 @@ def _read_tiktoken(encoding: Any) -> TokenizerBytes:
     special = {name: encoding.encode_single_token(name) for name in encoding.special_tokens_set}
     stops = [i for name, i in special.items() if name in ("</s>", "<|endoftext|>", "<|im_end|>")]
     return TokenizerBytes(tokens, frozenset(special.values()), tuple(stops[:1]))
+
+
+def _read_tekken(tokenizer: Any) -> TokenizerBytes:
+    """mistral-common's ``Tekkenizer``: control tokens first, then byte pieces by rank."""
+    tokens = [tokenizer.id_to_byte_piece(i) for i in range(tokenizer.n_words)]
+    special_ids = frozenset(range(tokenizer.num_special_tokens))
+    return TokenizerBytes(tokens, special_ids, (int(tokenizer.eos_id),))
 
 
 def _read_fast(spec: dict[str, Any]) -> TokenizerBytes:

@@ -58,7 +58,7 @@ class Vocabulary:
         vocab_size: int | None = None,
         stop_ids: Iterable[int] | None = None,
     ) -> Vocabulary:
-        """Read a fast Hugging Face tokenizer, a `tokenizers.Tokenizer` or a `tiktoken.Encoding`.
+        """Read a fast Hugging Face tokenizer, a `tokenizers.Tokenizer`, `tiktoken.Encoding` or tekken.
 
         Args:
             tokenizer: byte-level BPE, sentencepiece with byte fallback, or tiktoken/tekken.

@@ -332,3 +332,21 @@ def test_hash_tells_contents_apart(tokens: list[bytes], data: st.DataObject) -> 
     if moved != tokens:
         others.append(Vocabulary(moved, stop_ids=[len(tokens) - 1]))
     assert base.hash not in {other.hash for other in others}
+
+
+class Tekken:
+    """The part of mistral-common's ``Tekkenizer`` that is read: control tokens, then pieces."""
+
+    n_words = 6
+    num_special_tokens = 3
+    eos_id = 2
+
+    def id_to_byte_piece(self, token_id: int) -> bytes:
+        return [b"", b"", b"", b"a", b"\xc3", b'{"'][token_id]
+
+
+def test_tekken() -> None:
+    vocabulary = Vocabulary.from_tokenizer(Tekken())
+    assert vocabulary.tokens == (b"", b"", b"", b"a", b"\xc3", b'{"')
+    assert vocabulary.stop_ids == (2,)
+    assert vocabulary.special_ids == {0, 1, 2}
