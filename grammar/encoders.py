@@ -60,7 +60,7 @@ class Encoder(enum.Enum):
                 yield from unicode_escapes(points)
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=128)
 def _automaton(encoder: Encoder, partition: Partition) -> tuple[Int32Array, Int32Array, UInt8Array]:
     edges: list[tuple[int, ByteSet, int]] = []
     num_states = 1 + len(partition)  # the root, then a leaf for each block

@@ -29,8 +29,18 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "date-time": (rf"{_DATE}[Tt]{_TIME}",),
     "uuid": (r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",),
     "email": (
-        rf"{_ATEXT}+(?:\.{_ATEXT}+)*@{_LABEL}(?:\.{_LABEL}){{0,6}}",
+        rf"{_ATEXT}+(?:\.{_ATEXT}+)*@{_LABEL}(?:\.{_LABEL}){{0,4}}",
         r"[^@]{1,64}@[^@]*",
     ),
     "ipv4": (rf"{_OCTET}(?:\.{_OCTET}){{3}}",),
+}
+
+# Code points of the shortest and longest texts, so that a length that excludes none costs nothing.
+FORMAT_LENGTHS: dict[str, tuple[int, int]] = {
+    "date": (10, 10),
+    "time": (9, 24),
+    "date-time": (20, 35),
+    "uuid": (36, 36),
+    "email": (3, 229),
+    "ipv4": (7, 15),
 }

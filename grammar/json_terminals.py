@@ -14,7 +14,8 @@ from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_bytes, dfa_from_code_points
 from syntagma.grammar.encoders import Encoder
-from syntagma.grammar.json_formats import FORMATS
+from syntagma.grammar.errors import GrammarLimitError
+from syntagma.grammar.json_formats import FORMAT_LENGTHS, FORMATS
 from syntagma.grammar.json_numbers import integer_tree, number_tree
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget, CompileLimits
@@ -42,6 +43,15 @@ class StringBounds:
     max_length: int | None = None
     patterns: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
+
+    @property
+    def asks_length(self) -> bool:
+        """Whether the lengths exclude anything that the formats do not."""
+        shortest = max((FORMAT_LENGTHS[name][0] for name in self.formats), default=0)
+        longest = min((FORMAT_LENGTHS[name][1] for name in self.formats), default=None)
+        if self.min_length > shortest:
+            return True
+        return self.max_length is not None and (longest is None or self.max_length < longest)
 
 
 class JsonTerminals:
@@ -90,7 +100,19 @@ class JsonTerminals:
         return ir.Terminal(_number(self.options))
 
     def integer(self, low: int | None, high: int | None) -> ir.Node:
-        """The integers from ``low`` to ``high``."""
+        """The integers from ``low`` to ``high``.
+
+        A bound farther out than ``max_number_digits`` excludes nothing that the options allow.
+        """
+        largest = 10**self.budget.limits.max_number_digits
+        if (low is not None and low > largest) or (high is not None and high < -largest):
+            raise GrammarLimitError(
+                f"a bound has more than max_number_digits = "
+                f"{self.budget.limits.max_number_digits} digits",
+                limit="max_number_digits",
+            )
+        low = None if low is not None and low < -largest else low
+        high = None if high is not None and high > largest else high
         if low is not None and high is not None and low > high:
             return ir.NOTHING
         return ir.Terminal(_integer(low, high, self.options))
@@ -168,7 +190,7 @@ def _number(options: JsonOptions) -> Dfa:
     return dfa_from_bytes(number_tree(options), Budget.unlimited())
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=512)
 def _integer(low: int | None, high: int | None, options: JsonOptions) -> Dfa:
     return dfa_from_bytes(integer_tree(low, high, options), Budget.unlimited())
 
@@ -178,19 +200,19 @@ def _any_body() -> Dfa:
     return _body(0, None)
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=256)
 def _body(low: int, high: int | None) -> Dfa:
     tree = ast.Repeat(ANY_CHAR, low, high)
     return dfa_from_code_points(tree, Encoder.JSON, Budget.unlimited())
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=256)
 def _bounded_string(bounds: StringBounds, limits: CompileLimits) -> Dfa:
     """The strings that fit all patterns, formats and lengths."""
     budget = Budget(limits)
     trees = [_searching(pattern, budget) for pattern in bounds.patterns]
     trees += [parse_regex(p, budget) for name in bounds.formats for p in FORMATS[name]]
-    if bounds.min_length > 0 or bounds.max_length is not None:
+    if bounds.asks_length:
         trees.append(ast.Repeat(ANY_CHAR, bounds.min_length, bounds.max_length))
     bodies = (dfa_from_code_points(tree, Encoder.JSON, budget) for tree in trees)
     return _quoted(functools.reduce(lambda a, b: dfas.intersection(a, b, budget), bodies))
@@ -206,7 +228,7 @@ def _quoted(body: Dfa) -> Dfa:
     return dfas.surrounded(body, ord('"'))
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=256)
 def _string(low: int, high: int | None) -> Dfa:
     return _quoted(_body(low, high))
 
@@ -216,7 +238,7 @@ def _block() -> ir.Node:
     return ir.Terminal(_body(BLOCK_LENGTH, BLOCK_LENGTH))
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=256)
 def _block_end(low: int, high: int | None) -> ir.Node:
     tree = ast.concat(ast.Automaton(_body(low, high)), QUOTE)
     return ir.Terminal(dfa_from_bytes(tree, Budget.unlimited()))

@@ -23,6 +23,7 @@ class CompileLimits:
         max_dfa_states: states of one terminal or lexer.
         max_rules: rules of a grammar.
         max_positions: positions of all rule automata together.
+        max_number_digits: digits of a bound on integers.
         max_branches: alternatives that one schema may multiply out to.
     """
 
@@ -35,6 +36,7 @@ class CompileLimits:
     max_dfa_states: int = 30_000
     max_rules: int = 50_000
     max_positions: int = 1_000_000
+    max_number_digits: int = 100
     max_branches: int = 512
 
 

@@ -29,20 +29,21 @@ class StoreEntry:
 
     Attributes:
         interior: int32[num_words], tokens that keep the state alive to their last byte.
-        residuals: (terminal, trie): the terminal may be complete inside some tokens, whose
-            remaining bytes the trie holds.
+        residuals: (terminal, int32[N]): the terminal may be complete at these nodes of the token
+            trie, inside the tokens below them; `MaskStore.trie_below` gives what remains of those.
         disputed: int32[D], tokens for which the residuals may say too much (they are those of
             another state that differs on few tokens); they must be tried one by one.
     """
 
     interior: Int32Array
-    residuals: tuple[tuple[int, TokenTrie], ...]
+    residuals: tuple[tuple[int, Int32Array], ...]
     disputed: Int32Array
 
     @property
     def num_bytes(self) -> int:
-        """Memory of the entry (a shared row counts in full, the tries elsewhere)."""
-        return self.interior.nbytes + self.disputed.nbytes + 200
+        """Memory of the entry (what it shares with others counts in full)."""
+        nodes = sum(nodes.nbytes for _, nodes in self.residuals)
+        return self.interior.nbytes + nodes + self.disputed.nbytes + 200
 
 
 class MaskStore:
@@ -85,6 +86,16 @@ class MaskStore:
                 self._entries.put(lexer_state, found, found.num_bytes)
             return found
 
+    def trie_below(self, nodes: Int32Array) -> TokenTrie:
+        """The merged trie of what follows some nodes; whitespace leaves the same one everywhere."""
+        key = nodes.tobytes()
+        with self._lock:
+            trie = self._tries.get(key)
+            if trie is None:
+                trie = self.trie.below(nodes)
+                self._tries.put(key, trie, trie.num_bytes + len(key))
+            return trie
+
     def _compute(self, lexer_state: int) -> StoreEntry:
         """The cheapest way to an entry that the lexer state allows."""
         twin = self.pool.twin_within(lexer_state, self._max_depth)
@@ -125,22 +136,12 @@ class MaskStore:
         """The entry of a state with the same future in another terminal."""
         known = self.entry(namesake)
         (terminal,) = self.pool.terminals_ahead(lexer_state)
-        residuals = tuple((terminal, trie) for _, trie in known.residuals)
+        residuals = tuple((terminal, nodes) for _, nodes in known.residuals)
         return StoreEntry(known.interior, residuals, NO_TOKENS)
 
     def _residuals(
         self, nodes: Int32Array, terminals: Int32Array
-    ) -> tuple[tuple[int, TokenTrie], ...]:
+    ) -> tuple[tuple[int, Int32Array], ...]:
         return tuple(
-            (int(terminal), self._trie_below(nodes[terminals == terminal]))
-            for terminal in np.unique(terminals)
+            (int(terminal), nodes[terminals == terminal]) for terminal in np.unique(terminals)
         )
-
-    def _trie_below(self, nodes: Int32Array) -> TokenTrie:
-        """The merged trie of some nodes; whitespace leaves the same one behind everywhere."""
-        key = nodes.tobytes()
-        trie = self._tries.get(key)
-        if trie is None:
-            trie = self.trie.below(nodes)
-            self._tries.put(key, trie, trie.num_bytes)
-        return trie

@@ -108,11 +108,12 @@ class Recognizer:
             entry = self._store.entry(lexer_state)
             disputed.update(entry.disputed.tolist())
             row |= entry.interior
-            for terminal, trie in entry.residuals:
+            for terminal, nodes in entry.residuals:
                 behind = {t for p in parser_states for t in self._parser.targets(p, terminal)}
                 starts = sorted(t for t in behind if self._parser.lexers(t))
                 if not starts:
                     continue
+                trie = self._store.trie_below(nodes)
                 missing = np.zeros(MAX_MISSING, np.int32)
                 num_missing = 1
                 while num_missing:

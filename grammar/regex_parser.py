@@ -65,6 +65,8 @@ class RegexParser:
         groups = [_Group(0)]
         while self.position < len(self.pattern):
             self.budget.check_time()
+            # Four characters make one state at least, as a rule; what cannot fit is not read on.
+            self.budget.check("max_nfa_states", self.position // 4, "a pattern's characters / 4")
             char = self.pattern[self.position]
             if char == "(":
                 groups.append(self._open_group())

@@ -14,7 +14,7 @@ import referencing
 import referencing.exceptions
 from referencing.jsonschema import DRAFT202012
 
-from syntagma.grammar.errors import GrammarSyntaxError, UnsupportedGrammarError
+from syntagma.grammar.errors import GrammarLimitError, GrammarSyntaxError, UnsupportedGrammarError
 from syntagma.grammar.json_formats import FORMATS
 from syntagma.grammar.limits import Budget
 
@@ -104,6 +104,10 @@ class SchemaDocument:
                 raise GrammarSyntaxError(
                     f"the schema is not JSON: {error.msg}", line=error.lineno, column=error.colno
                 ) from None
+            except GrammarSyntaxError:
+                raise
+            except ValueError as error:
+                raise GrammarSyntaxError(f"the schema holds too long a number: {error}") from None
         if not isinstance(schema, dict | bool):
             raise GrammarSyntaxError(
                 f"a schema must be an object or a boolean, not {describe(schema)}", pointer=""
@@ -114,6 +118,10 @@ class SchemaDocument:
             budget.check("max_source_bytes", len(source.encode()), "bytes of the schema")
         except UnicodeEncodeError:
             raise GrammarSyntaxError("the schema contains a lone surrogate", pointer="") from None
+        except GrammarLimitError:
+            raise
+        except ValueError as error:
+            raise GrammarSyntaxError(f"the schema holds too long a number: {error}") from None
         return cls(schema, source)
 
     def resolve(self, reference: object, at: Located) -> Located:

@@ -17,7 +17,7 @@ from syntagma.grammar import dfa as dfas
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_code_points
 from syntagma.grammar.encoders import Encoder
-from syntagma.grammar.json_formats import FORMATS
+from syntagma.grammar.json_formats import FORMAT_LENGTHS, FORMATS
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.regex_parser import parse_regex
 
@@ -177,6 +177,20 @@ def test_emails_stay_within_rfc_5321(text: str) -> None:
         return
     assert len(local) <= 64 and len(domain) <= 255
     assert all(0 < len(label) <= 63 for label in domain.split("."))
+
+
+def test_lengths_of_every_format() -> None:
+    """Shortest and longest words, counted on the automaton (all characters are ASCII)."""
+    assert FORMAT_LENGTHS.keys() == FORMATS.keys()
+    for name, (shortest, longest) in FORMAT_LENGTHS.items():
+        dfa = compiled(name)
+        layers, lengths = {1}, []
+        for length in range(longest + 2):
+            if any(dfa.accepting[state] for state in layers):
+                lengths.append(length)
+            layers = {int(t) for state in layers for t in dfa.transitions[state] if t}
+        assert (min(lengths), max(lengths)) == (shortest, longest)
+        assert not layers
 
 
 def test_every_format_has_words_of_bounded_length() -> None:

@@ -208,7 +208,19 @@ def test_malformed_schemas_are_refused_with_their_place(schema: Any, pointer: st
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", '"a"', "{", '{"a":1,"a":2}', '{"type":"string"', "[1]", '{"a":NaN}', "nul"]
+    "text",
+    [
+        "",
+        "5",
+        '"a"',
+        "{",
+        '{"const":' + "9" * 5000 + "}",
+        '{"a":1,"a":2}',
+        '{"type":"string"',
+        "[1]",
+        '{"a":NaN}',
+        "nul",
+    ],
 )
 def test_text_that_is_no_schema_is_refused(text: str) -> None:
     with pytest.raises(GrammarSyntaxError):
@@ -276,8 +288,10 @@ def _deep_any_of(depth: int) -> Any:
         _deep_any_of(12),
         json.dumps(_nested(50))[:-1] + "}" + " " * (5 << 20),
         "[" * 100_000,
+        {"type": "integer", "minimum": 10**300},
+        {"type": "string", "pattern": "a" * 1_000_000},
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_hostile_schemas_meet_a_limit(schema: Any) -> None:
     with pytest.raises(GrammarLimitError) as caught:
@@ -295,8 +309,10 @@ def test_hostile_schemas_meet_a_limit(schema: Any) -> None:
         ({"enum": [f"value {i}" for i in range(100_000)]}, '"value 77"'),
         (_doubling(40), '{"a":{}}'),
         (_nested(60), "[]"),
+        ({"type": "string", "format": "email", "maxLength": 254, "minLength": 3}, '"a@b"'),
+        ({"type": "integer", "minimum": -(10**2000), "maximum": 1.7e308}, "-5"),
     ],
-    ids=range(7),
+    ids=range(9),
 )
 def test_large_schemas_that_are_harmless(schema: Any, good: str) -> None:
     assert accepts(compiler().compile_json_schema(schema), good)
