@@ -197,6 +197,11 @@ class EmbeddedEngine(Engine):
         return self._max_model_len
 
     @property
+    def is_running(self) -> bool:
+        """Whether the worker thread is alive."""
+        return self._thread.is_alive()
+
+    @property
     def num_active(self) -> int:
         """Requests running or waiting now."""
         return self._queue.num_open

@@ -178,6 +178,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def is_running(self) -> bool:
+        """Whether requests are served: started, not shut down and not failed."""
+        ...
+
+    @property
     def num_active(self) -> int:
         """Requests running or waiting now."""
         ...

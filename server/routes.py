@@ -65,9 +65,12 @@ async def health() -> Response:
 @router.get("/ready")
 async def ready(request: Request) -> Response:
     """The engine runs and is warm."""
-    if context_of(request).is_ready:
-        return JSONResponse({"status": "ready"})
-    return JSONResponse({"status": "starting"}, status_code=503)
+    context = context_of(request)
+    if not context.is_ready:
+        return JSONResponse({"status": "starting"}, status_code=503)
+    if not context.engine.is_running:
+        return JSONResponse({"status": "engine stopped"}, status_code=503)
+    return JSONResponse({"status": "ready"})
 
 
 @router.get("/version")

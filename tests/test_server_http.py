@@ -33,6 +33,20 @@ def test_probes_and_models() -> None:
     asyncio.run(scenario())
 
 
+def test_not_ready_once_the_engine_has_failed() -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            transport = httpx.ASGITransport(app=server.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+                assert (await client.get("/ready")).status_code == 200
+                server.engine.is_running = False
+                refused = await client.get("/ready")
+                assert refused.status_code == 503
+                assert refused.json() == {"status": "engine stopped"}
+
+    asyncio.run(scenario())
+
+
 def test_not_ready_before_the_start_and_after_the_end() -> None:
     async def scenario() -> None:
         async with serving() as server:
