@@ -15,7 +15,7 @@ from test_server_live import MODEL, client, url
 
 __all__ = ["client", "url"]
 
-NUM_SCHEMAS = max(25, settings().max_examples // 20)
+NUM_SCHEMAS = max(25, settings().max_examples // 18)
 
 
 def outcome(client: openai.OpenAI, schema: dict[str, Any]) -> str:
