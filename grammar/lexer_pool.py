@@ -139,12 +139,16 @@ class LexerPool:
         base). None: there is no such state, or a terminal may be complete in it.
         """
         arrays = self.arrays
-        for byte in PROBES:
-            base = _step(arrays, state, byte)
-            if base and _step(arrays, base, byte) == base:
-                is_inside = arrays.accept_start[base] == arrays.accept_start[base + 1]
-                return base if is_inside else None
-        return None
+        after = [_step(arrays, state, byte) for byte in PROBES]
+        if state in after:
+            base = state
+        else:
+            stays = (
+                s for s, byte in zip(after, PROBES, strict=True) if s == _step(arrays, s, byte)
+            )
+            base = next((s for s in stays if s), 0)
+        is_inside = arrays.accept_start[base] == arrays.accept_start[base + 1]
+        return base if base and is_inside else None
 
     def twin_within(self, state: int, max_bytes: int) -> int:
         """A state of the same terminal that no ``max_bytes`` bytes tell apart from this one.

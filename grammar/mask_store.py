@@ -98,19 +98,18 @@ class MaskStore:
 
     def _compute(self, lexer_state: int) -> StoreEntry:
         """The cheapest way to an entry that the lexer state allows."""
+        base = self.pool.base_of(lexer_state)
+        if base == lexer_state:
+            # Before any twin: a twin may have this very state as its base.
+            key = self.pool.language_key(lexer_state)
+            namesake = lexer_state if key is None else self._namesakes.setdefault(key, lexer_state)
+            if namesake == lexer_state:
+                return self._walk(lexer_state)
+            return self._relabelled(lexer_state, namesake)
         twin = self.pool.twin_within(lexer_state, self._max_depth)
         if twin != lexer_state:
             return self.entry(twin)
-        base = self.pool.base_of(lexer_state)
-        if base is None:
-            return self._walk(lexer_state)
-        if base != lexer_state:
-            return self._walk_against(lexer_state, base)
-        key = self.pool.language_key(lexer_state)
-        namesake = lexer_state if key is None else self._namesakes.setdefault(key, lexer_state)
-        if namesake == lexer_state:
-            return self._walk(lexer_state)
-        return self._relabelled(lexer_state, namesake)
+        return self._walk(lexer_state) if base is None else self._walk_against(lexer_state, base)
 
     def _walk(self, lexer_state: int) -> StoreEntry:
         """Walk the whole vocabulary."""

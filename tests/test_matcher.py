@@ -167,3 +167,15 @@ def test_caches_do_not_change_answers() -> None:
             assert twin.accept_token(token_id)
             if matcher.is_terminated():
                 break
+
+
+def test_names_longer_than_any_token() -> None:
+    """No token tells the beginning of such a key from any other key; their rows must not wait for
+    each other."""
+    name = "a_property_whose_name_is_longer_than_every_token_of_the_vocabulary"
+    schema = {"type": "object", "properties": {name: {"type": "null"}}}
+    matcher = Matcher(GrammarCompiler(VOCABULARY).compile_json_schema(schema))
+    for byte in b'{"' + name.encode() + b'":n':
+        allowed = allowed_ids(matcher)
+        assert allowed == {i for i in range(VOCABULARY.size) if matcher.fork().accept_token(i)}
+        assert matcher.accept_token(byte)
