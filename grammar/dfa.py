@@ -92,22 +92,9 @@ def canonical(
     table: Int32Array, byte_classes: UInt8Array, start: int, labels: Int32Array
 ) -> tuple[Int32Array, UInt8Array, Int32Array]:
     """Trim, minimise and number a labelled automaton so that equal languages get equal arrays."""
-    table, labels = minimise_kernels.trim(table, start, labels)
-    block = minimise_kernels.minimise(table, labels)
-    representatives = np.unique(block, return_index=True)[1]
-    number = np.empty(block.max() + 1, np.int32)
-    number[block[representatives]] = np.arange(representatives.size, dtype=np.int32)
-    dead = number[block[0]]
-    # Trimming leaves dead only what the whole language is; keep 0 for it.
-    quotient = number[block[table[representatives]]]
-    swap = np.arange(representatives.size, dtype=np.int32)
-    swap[dead], swap[0] = 0, dead
-    quotient = swap[quotient]
-    quotient[[0, dead]] = quotient[[dead, 0]]
-    labels = labels[representatives]
-    labels[[0, dead]] = labels[[dead, 0]]
-    start = int(swap[number[block[1]]])
-
+    quotient, labels = minimal(table, start, labels)
+    if not labels.any():
+        return np.zeros((2, 1), np.int32), np.zeros(256, np.uint8), np.zeros(2, np.int32)
     # Classes are numbered by their first byte, states breadth-first over those classes.
     per_byte = minimise_kernels.equal_columns(quotient)[byte_classes]
     first_seen, inverse = np.unique(per_byte, return_index=True, return_inverse=True)[1:]
@@ -115,10 +102,28 @@ def canonical(
     rank = np.empty(order.size, np.uint8)
     rank[order] = np.arange(order.size, dtype=np.uint8)
     reordered = np.ascontiguousarray(quotient[:, per_byte[first_seen[order]]])
-    if start == 0:
-        return np.zeros((2, 1), np.int32), np.zeros(256, np.uint8), np.zeros(2, np.int32)
-    numbered, labels = minimise_kernels.trim(reordered, start, labels)
+    numbered, labels = minimise_kernels.trim(reordered, START, labels)
     return numbered, rank[inverse.reshape(-1)], labels
+
+
+def minimal(table: Int32Array, start: int, labels: Int32Array) -> tuple[Int32Array, Int32Array]:
+    """Trim and merge equivalent states of an automaton over any symbols.
+
+    Returns:
+        (table, labels) with 0 dead and 1 the start; if nothing is accepted, these two states.
+    """
+    table, labels = minimise_kernels.trim(table, start, labels)
+    block = minimise_kernels.minimise(table, labels)
+    representatives, number = np.unique(block, return_index=True, return_inverse=True)[1:]
+    dead, first = number[DEAD], number[START]
+    if dead == first:
+        return np.zeros((2, table.shape[1]), np.int32), np.zeros(2, np.int32)
+    others = np.setdiff1d(np.arange(representatives.size), [dead, first])
+    order = np.concatenate([[dead, first], others])
+    rank = np.empty(order.size, np.int32)
+    rank[order] = np.arange(order.size, dtype=np.int32)
+    kept = representatives[order]
+    return np.ascontiguousarray(rank[number[table[kept]]]), labels[kept]
 
 
 def literal(word: bytes) -> Dfa:

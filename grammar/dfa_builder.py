@@ -14,7 +14,7 @@ import numpy as np
 from syntagma.grammar import automata_kernels as kernels
 from syntagma.grammar import code_points as cp
 from syntagma.grammar import dfa as dfas
-from syntagma.grammar import minimise_kernels, product_kernels
+from syntagma.grammar import product_kernels
 from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.encoders import Encoder
@@ -33,7 +33,8 @@ def dfa_from_code_points(tree: ast.Node, encoder: Encoder, budget: Budget) -> Df
     nfa = nfa_from_tree(tree, budget)
     partition = partition_of([p for p in nfa.sets if isinstance(p, tuple)], budget)
     table, accepting = _determinise(nfa, partition, budget)
-    table, labels = _minimal_outer(table, accepting)
+    # Merging states before they are spelled saves a constant factor of all that follows.
+    table, labels = dfas.minimal(table, dfas.START, accepting.astype(np.int32))
     spelled, leaf_class, byte_classes = encoder.automaton(tuple(partition))
     budget.check_table(table.shape[0] * spelled.size, "states of one pattern")
     expanded = product_kernels.expand(table, spelled, leaf_class, spelled.shape[1])
@@ -155,25 +156,6 @@ def _subsets(
     accepting[0] = False
     accepting[dfas.START] |= nfa.accepts_empty_text()
     return flat.reshape(num_states, num_classes), accepting
-
-
-def _minimal_outer(table: Int32Array, accepting: BoolArray) -> tuple[Int32Array, Int32Array]:
-    """Merge states before they are spelled (a constant factor for what follows)."""
-    table, labels = minimise_kernels.trim(table, dfas.START, accepting.astype(np.int32))
-    block = minimise_kernels.minimise(table, labels)
-    representatives = np.unique(block, return_index=True)[1]
-    number = np.empty(block.max() + 1, np.int32)
-    number[block[representatives]] = np.arange(representatives.size, dtype=np.int32)
-    quotient = number[block[table[representatives]]]
-    dead, start = number[block[0]], number[block[1]]
-    if dead == start:
-        return np.zeros((2, table.shape[1]), np.int32), np.zeros(2, np.int32)
-    order = np.concatenate(
-        [[dead, start], np.setdiff1d(np.arange(representatives.size), [dead, start])]
-    )
-    rank = np.empty(order.size, np.int32)
-    rank[order] = np.arange(order.size, dtype=np.int32)
-    return np.ascontiguousarray(rank[quotient[order]]), labels[representatives][order]
 
 
 def partition_of(sets: list[cp.CodePointSet], budget: Budget) -> list[cp.CodePointSet]:
