@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
 from syntagma.grammar.compiled_grammar import CompiledGrammar, GrammarKind
-from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.errors import UnsatisfiableGrammarError
 from syntagma.grammar.from_choice import choice_to_grammar
 from syntagma.grammar.from_json_schema import json_schema_to_grammar
@@ -22,6 +21,7 @@ from syntagma.grammar.parser import Parser
 from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import UNPRODUCTIVE, build_rule_automata
 from syntagma.grammar.schema_document import JsonSchema, SchemaDocument
+from syntagma.grammar.terminals import Language
 from syntagma.grammar.vocabulary import Vocabulary
 from syntagma.grammar.warm_up import warm_kernels
 
@@ -151,24 +151,24 @@ def register_terminals(
     """
     terminal_ids: dict[bytes, int] = {}
     lengths: dict[int, int] = {}
-    for dfa in _terminals(grammar):
-        spelled = dfas.restrict(dfa, store.vocabulary.spellable)
+    for language in _terminals(grammar):
+        spelled = dfas.restrict(language.dfa, store.vocabulary.spellable)
         if not spelled.is_empty:
             terminal = store.pool.terminal_id(spelled)
-            terminal_ids[dfa.key] = terminal
+            terminal_ids[language.key] = terminal
             lengths[terminal] = spelled.shortest_length
     return terminal_ids, lengths
 
 
-def _terminals(grammar: ir.Grammar) -> list[Dfa]:
+def _terminals(grammar: ir.Grammar) -> list[Language]:
     """The distinct terminals of a grammar."""
-    found: dict[bytes, Dfa] = {}
-    waiting = list(grammar.rules)
+    found: dict[bytes, Language] = {}
+    waiting = grammar.produce_all()
     while waiting:
         node = waiting.pop()
         match node:
-            case ir.Terminal(dfa):
-                found[dfa.key] = dfa
+            case ir.Terminal(language):
+                found[language.key] = language
             case ir.Sequence(parts) | ir.Choice(parts):
                 waiting += parts
             case ir.Repeat(part, _, _):

@@ -51,6 +51,11 @@ class Dfa:
         return hash(self.key)
 
     @property
+    def dfa(self) -> Dfa:
+        """Itself, as any language has an automaton."""
+        return self
+
+    @property
     def num_states(self) -> int:
         """States, the dead one included."""
         return len(self.transitions)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from syntagma.grammar.dfa import Dfa
+from syntagma.grammar.terminals import Language
 
 
 @dataclass(frozen=True)
 class Terminal:
     """A word of a regular language; the empty word is not among them (say `EMPTY` beside it)."""
 
-    dfa: Dfa
+    language: Language
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,41 @@ def regular(dfa: Dfa, *, non_empty: Dfa) -> Node:
 
 @dataclass
 class Grammar:
-    """Rules by number; rule 0 is the start. Rules may be declared first and defined later."""
+    """Rules by number; rule 0 is the start. Rules may be declared first and defined later.
 
-    rules: list[Node] = field(default_factory=list)
+    Attributes:
+        rules: the bodies; None where a rule has only been declared.
+        names: for messages.
+        produce: defines a declared rule when its body is asked for, and may declare others; without
+            it an undefined rule has no words.
+        is_proper: the front end vouches that every rule, also those not produced yet, has a word,
+            that none of its words is empty and that no rule calls itself before it reads anything.
+            Such a grammar may be compiled rule by rule, as far as an output gets.
+    """
+
+    rules: list[Node | None] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    produce: Callable[[int], None] | None = None
+    is_proper: bool = False
+
+    def body(self, rule: int) -> Node:
+        """The body of a rule, produced if need be."""
+        body = self.rules[rule]
+        if body is None and self.produce is not None:
+            self.produce(rule)
+            body = self.rules[rule]
+        return NOTHING if body is None else body
+
+    def produce_all(self) -> list[Node]:
+        """The bodies of all rules; the list of rules grows while they are produced."""
+        bodies: list[Node] = []
+        while len(bodies) < len(self.rules):
+            bodies.append(self.body(len(bodies)))
+        return bodies
 
     def declare(self, name: str) -> int:
-        """Reserve a rule (it has no words until it is defined)."""
-        self.rules.append(NOTHING)
+        """Reserve a rule."""
+        self.rules.append(None)
         self.names.append(name)
         return len(self.rules) - 1
 

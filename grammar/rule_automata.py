@@ -95,12 +95,13 @@ def build_rule_automata(
     """
     automata = RuleAutomata()
     ends = []
-    for _ in grammar.rules:
+    bodies = grammar.produce_all()
+    for _ in bodies:
         automata.starts.append(automata.new_position())
         end = automata.new_position()
         automata.is_end[end] = True
         ends.append(end)
-    for rule, body in enumerate(grammar.rules):
+    for rule, body in enumerate(bodies):
         if rule % 256 == 0:
             budget.check_time()
         _compile(automata, body, automata.starts[rule], ends[rule], terminal_ids, budget)
@@ -125,9 +126,9 @@ def _compile(
     while waiting:
         node, source, target = waiting.pop()
         match node:
-            case ir.Terminal(dfa):
-                if dfa.key in terminal_ids:
-                    automata.terminals[source].append((terminal_ids[dfa.key], target))
+            case ir.Terminal(language):
+                if language.key in terminal_ids:
+                    automata.terminals[source].append((terminal_ids[language.key], target))
             case ir.Call(rule):
                 automata.calls[source].append((automata.starts[rule], target))
             case ir.Sequence(parts):

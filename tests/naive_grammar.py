@@ -25,7 +25,7 @@ class NaiveGrammar:
     """A grammar as sets of continuations."""
 
     def __init__(self, grammar: ir.Grammar) -> None:
-        self.rules = grammar.rules
+        self.rules = grammar.produce_all()
         self.productive_rules: set[int] = set()
         while True:
             found = {r for r, body in enumerate(self.rules) if self.is_productive(body)}
@@ -36,8 +36,8 @@ class NaiveGrammar:
     def is_productive(self, node: ir.Node) -> bool:
         """Whether some word can be made of a node, given what is known of the rules."""
         match node:
-            case ir.Terminal(dfa):
-                return not dfa.is_empty
+            case ir.Terminal(language):
+                return not language.dfa.is_empty
             case ir.Sequence(parts):
                 return all(map(self.is_productive, parts))
             case ir.Choice(parts):
@@ -66,10 +66,10 @@ class NaiveGrammar:
                 continue
             (node, state), tail = rest[0], rest[1:]
             match node:
-                case ir.Terminal(dfa):
+                case ir.Terminal(language):
                     if state is None:
                         waiting.append(((node, START), *tail))
-                    elif dfa.accepting[state]:
+                    elif language.dfa.accepting[state]:
                         waiting.append(tail)
                 case ir.Sequence(parts):
                     waiting.append((*((p, None) for p in parts), *tail))
@@ -96,7 +96,7 @@ class NaiveGrammar:
             if rest:
                 (node, state), tail = rest[0], rest[1:]
                 assert isinstance(node, ir.Terminal) and state is not None
-                target = node.dfa.step(state, byte)
+                target = node.language.dfa.step(state, byte)
                 if target != DEAD:
                     after.add(((node, target), *tail))
         return after
