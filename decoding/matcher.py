@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from syntagma.grammar import CompiledGrammar
-from syntagma.grammar.recognizer import DEAD_STATE, INITIAL_STATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from syntagma.grammar.recognizer import MatcherState
+
 
 class Matcher:
     """Follows one output through a grammar.
 
-    A matcher is a list of state numbers of its grammar, so `fork` copies a list and `rollback` cuts
+    A matcher is a list of states of its grammar, so `fork` copies a list and `rollback` cuts
     one. It is not safe to use from several threads at once; its grammar is.
     """
 
@@ -26,7 +27,8 @@ class Matcher:
         self.grammar = grammar
         self._recognizer = grammar.recognizer
         self._stop_ids = frozenset(grammar.vocabulary.stop_ids)
-        self._states = [INITIAL_STATE]
+        self._states = [grammar.recognizer.initial]
+        self._width = (grammar.vocabulary.num_words,)
         self._is_terminated = False
 
     @property
@@ -47,35 +49,46 @@ class Matcher:
         Raises:
             ValueError: the bitmask's type or width does not fit the vocabulary.
         """
-        vocabulary = self.grammar.vocabulary
-        if bitmask.dtype != np.int32 or bitmask.shape[1:] != (vocabulary.num_words,):
+        if bitmask.dtype != np.int32 or bitmask.shape[1:] != self._width:
             raise ValueError(
-                f"bitmask must be int32[rows, {vocabulary.num_words}], "
+                f"bitmask must be int32[rows, {self._width[0]}], "
                 f"not {bitmask.dtype}{list(bitmask.shape)}"
             )
         target = bitmask[row]
         if self._is_terminated:
-            target[:] = 0
-        else:
-            target[:] = self._recognizer.row(self._states[-1])
-        if self.is_accepting():
-            for token_id in vocabulary.stop_ids:
-                target[token_id >> 5] |= np.int32(np.uint32(1 << (token_id & 31)).view(np.int32))
+            target[:] = self.grammar.vocabulary.stop_row
+            return
+        state = self._states[-1]
+        while True:
+            found = self._recognizer.row(state)
+            target[:] = found
+            # Another thread may have needed the row's space meanwhile.
+            if state.row is found:
+                return
 
     def accept_token(self, token_id: int) -> bool:
         """Advance by one token; False, and nothing changes, if it is not allowed."""
+        state = self._states[-1]
+        after = state.moves.get(token_id)
+        if after is None or self._is_terminated:
+            return self._accept_new(state, token_id)
+        self._states.append(after)
+        return True
+
+    def _accept_new(self, state: MatcherState, token_id: int) -> bool:
+        """`accept_token` for a token that has not been tried in this state, or that ends the output."""
         if token_id in self._stop_ids:
             if not self.is_accepting():
                 return False
-            self._states.append(self._states[-1])
+            self._states.append(state)
             self._is_terminated = True
             return True
         if self._is_terminated or not 0 <= token_id < self.grammar.vocabulary.size:
             return False
-        state = self._recognizer.advance(self._states[-1], token_id)
-        if state == DEAD_STATE:
+        after = self._recognizer.advance(state, token_id)
+        if after is None:
             return False
-        self._states.append(state)
+        self._states.append(after)
         return True
 
     def accept_tokens(self, token_ids: Sequence[int]) -> bool:

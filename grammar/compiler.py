@@ -152,8 +152,10 @@ def register_terminals(
     terminal_ids: dict[bytes, int] = {}
     lengths: dict[int, int] = {}
     for language in _terminals(grammar):
-        spelled = dfas.restrict(language.dfa, store.vocabulary.spellable)
-        if not spelled.is_empty:
+        spelled = language
+        if not store.vocabulary.spells_all:
+            spelled = dfas.restrict(language.dfa, store.vocabulary.spellable)
+        if spelled.shortest_length > 0:
             terminal = store.pool.terminal_id(spelled)
             terminal_ids[language.key] = terminal
             lengths[terminal] = spelled.shortest_length

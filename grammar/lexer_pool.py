@@ -11,40 +11,33 @@ from __future__ import annotations
 import bisect
 import sys
 import threading
-from typing import NamedTuple
 
 import numpy as np
 
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar.automata_kernels import LIMIT_REACHED
-from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.growable import Growable
-from syntagma.grammar.kernel_types import Int32Array, UInt8Array
-from syntagma.grammar.lexer_kernels import union_of_terminals
+from syntagma.grammar.kernel_types import Int32Array
+from syntagma.grammar.lexer_arrays import (
+    ACCEPTS,
+    CELL,
+    DEAD_STATE,
+    FALLBACK,
+    KIND,
+    LexerArrays,
+    joint_classes,
+    next_state,
+)
+from syntagma.grammar.lexer_kernels import union_of_lexers
 from syntagma.grammar.minimise_kernels import bounded_classes
+from syntagma.grammar.sparse_kernels import dense_states, other_string_states, word_states
+from syntagma.grammar.terminals import Language, OtherStrings, WordList, any_string
 
-MAX_LEXER_STATES = 20_000
-MAX_BASE_STATES = 64
+MAX_LEXER_STATES = 4_000
 MIN_TWIN_STATES = 128
-
-# Bytes that continue free text and hardly ever begin anything in particular.
-PROBES = (0x7E, 0x51, 0x7A)
-
-
-class LexerArrays(NamedTuple):
-    """What kernels read.
-
-    The state after byte ``b`` in state ``s`` is
-    ``table[row_of[s] + class_maps[class_map_of[s], b]]``; the terminals complete in ``s`` are
-    ``accepts[accept_start[s]:accept_start[s + 1]]``.
-    """
-
-    table: Int32Array
-    row_of: Int32Array
-    class_map_of: Int32Array
-    class_maps: UInt8Array
-    accept_start: Int32Array
-    accepts: Int32Array
+# Longer lists are worth minimising: their words share endings.
+MAX_TRIE_BYTES = 50_000
+NO_CLASS_MAP = -1
 
 
 class LexerPool:
@@ -52,26 +45,31 @@ class LexerPool:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self._states = Growable(np.int32, width=4, capacity=1 << 12)
         self._table = Growable(np.int32, capacity=1 << 14)
-        self._row_of = Growable(np.int32)
-        self._class_map_of = Growable(np.int32)
         self._class_maps = Growable(np.uint8, width=256, capacity=16)
-        self._accept_start = Growable(np.int32)
-        self._accepts = Growable(np.int32)
+        self._accepts = Growable(np.int32, capacity=1 << 10)
         self._class_map_ids: dict[bytes, int] = {}
         self._terminal_ids: dict[bytes, int] = {}
         self._start_of_terminal: list[int] = []
+        self._class_map_of_terminal: list[int] = []
         # [first, end) of each terminal's states, ascending; and their twins within a length.
         self._terminal_ranges: list[tuple[int, int]] = []
         self._twins: dict[tuple[int, int], Int32Array] = {}
+        self._other_strings: dict[int, OtherStrings] = {}
+        # Any-string terminals that other strings fall back on, one for each that run side by side.
+        self._any_strings: list[int] = []
+        self._other_starts: dict[tuple[int, int], int] = {}
         self._lexers: dict[tuple[int, ...], tuple[int, ...]] = {}
-        self._accept_start.append(0)
-        self._add_states(np.zeros((1, 1), np.int32), np.zeros(256, np.uint8), [()])
+        self._accepts.append(0)
+        self._states.append(np.zeros(4, np.int32))
+        self._table.append(DEAD_STATE)
+        self._class_map_id(np.zeros(256, np.uint8))
 
     @property
     def num_states(self) -> int:
         """Lexer states, the dead one included."""
-        return self._row_of.size
+        return self._states.size
 
     @property
     def num_terminals(self) -> int:
@@ -82,12 +80,7 @@ class LexerPool:
     def arrays(self) -> LexerArrays:
         """The current buffers; everything registered before this call is in them."""
         return LexerArrays(
-            self._table.data,
-            self._row_of.data,
-            self._class_map_of.data,
-            self._class_maps.data,
-            self._accept_start.data,
-            self._accepts.data,
+            self._states.data, self._table.data, self._class_maps.data, self._accepts.data
         )
 
     @property
@@ -95,60 +88,86 @@ class LexerPool:
         """Memory of the buffers."""
         return sum(array.nbytes for array in self.arrays)
 
-    def terminal_id(self, dfa: Dfa) -> int:
-        """The id of a terminal; equal languages have one id.
+    def terminal_id(self, language: Language) -> int:
+        """The id of a terminal; equal keys have one id.
 
         Raises:
             ValueError: the terminal is empty or accepts the empty word.
         """
-        if dfa.is_empty or dfa.accepts_empty_word:
+        known = self._terminal_ids.get(language.key)
+        if known is not None:
+            return known
+        if language.shortest_length <= 0:
             raise ValueError("a terminal must have words, none of them empty")
         with self._lock:
-            known = self._terminal_ids.get(dfa.key)
-            if known is not None:
-                return known
-            terminal = len(self._start_of_terminal)
-            first = self.num_states
-            # States 1, 2, ... of the terminal become first, first + 1, ... of the pool.
-            table = np.where(dfa.transitions[1:] > 0, dfa.transitions[1:] + (first - 1), 0)
-            accepts: list[tuple[int, ...]] = [
-                (terminal,) if a else () for a in dfa.accepting[1:].tolist()
-            ]
-            self._add_states(table.astype(np.int32), dfa.byte_classes, accepts)
-            self._start_of_terminal.append(first + dfas.START - 1)
-            self._terminal_ranges.append((first, self.num_states))
-            self._terminal_ids[dfa.key] = terminal
-            return terminal
+            known = self._terminal_ids.get(language.key)
+            if known is None:
+                known = self._register(language)
+                self._terminal_ids[language.key] = known
+            return known
 
     def lexer(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
         """Start states that together run the given terminals (sorted, distinct).
 
         One state as a rule; several if running the terminals side by side takes too many states.
+        What is complete in their states is named as `complete_as` says.
         """
         with self._lock:
             starts = self._lexers.get(terminals)
             if starts is None:
-                starts = self._build_lexer(terminals)
+                others = 0
+                members = []
+                for terminal in terminals:
+                    if terminal in self._other_strings:
+                        members.append(self._other_start(terminal, others))
+                        others += 1
+                    else:
+                        members.append(self._start_of_terminal[terminal])
+                starts = self._side_by_side(sorted(members))
                 self._lexers[terminals] = starts
             return starts
 
-    def base_of(self, state: int) -> int | None:
-        """A state that this one becomes on unremarkable text and that then stays the same.
+    def complete_as(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
+        """The names under which each terminal of a lexer is listed where it is complete.
 
-        Inside a key it is the state "any other key", inside text the text itself (the state is its own
-        base). None: there is no such state, or a terminal may be complete in it.
+        A terminal's own id, but `OtherStrings` run into the states of any string: the n-th of them in
+        a lexer completes as the n-th any-string terminal that is kept for that purpose.
         """
-        arrays = self.arrays
-        after = [_step(arrays, state, byte) for byte in PROBES]
-        if state in after:
-            base = state
-        else:
-            stays = (
-                s for s, byte in zip(after, PROBES, strict=True) if s == _step(arrays, s, byte)
-            )
-            base = next((s for s in stays if s), 0)
-        is_inside = arrays.accept_start[base] == arrays.accept_start[base + 1]
-        return base if base and is_inside else None
+        if not any(terminal in self._other_strings for terminal in terminals):
+            return terminals
+        with self._lock:
+            names = []
+            others = 0
+            for terminal in terminals:
+                if terminal in self._other_strings:
+                    names.append(self._any_string(others))
+                    others += 1
+                else:
+                    names.append(terminal)
+            return tuple(names)
+
+    def terminal_of(self, state: int) -> int:
+        """The terminal that a state belongs to, -1 if it is a lexer's."""
+        index = self._range_index(state)
+        return -1 if index is None else index
+
+    def original_of(self, state: int) -> tuple[int, int] | None:
+        """(state, terminal) that a state of an any-string terminal is a copy of; None: not a copy."""
+        index = self._range_index(state)
+        if index is None or index not in self._any_strings:
+            return None
+        original = self.terminal_id(any_string())
+        shift = self._terminal_ranges[index][0] - self._terminal_ranges[original][0]
+        return state - shift, original
+
+    def fallback_of(self, state: int) -> int:
+        """The dense state that a sparse one falls back on in the end; 0: none or a dense state."""
+        states = self._states.data
+        if states[state, KIND] >= 0:
+            return DEAD_STATE
+        while state != DEAD_STATE and states[state, KIND] < 0:
+            state = int(states[state, FALLBACK])
+        return state
 
     def twin_within(self, state: int, max_bytes: int) -> int:
         """A state of the same terminal that no ``max_bytes`` bytes tell apart from this one.
@@ -156,132 +175,142 @@ class LexerPool:
         In a counted repetition most states are far from either bound and have one twin. Small
         terminals and states where several terminals are alive are their own twins.
         """
+        index = self._range_index(state)
+        if index is None:
+            return state
+        first, end = self._terminal_ranges[index]
+        if end - first < MIN_TWIN_STATES or self._states.data[first, KIND] < 0:
+            return state
         with self._lock:
-            index = bisect.bisect_right(self._terminal_ranges, (state, sys.maxsize)) - 1
-            if index < 0 or state >= self._terminal_ranges[index][1]:
-                return state
-            first, end = self._terminal_ranges[index]
-            if end - first < MIN_TWIN_STATES:
-                return state
             key = (first, max_bytes)
             if key not in self._twins:
                 self._twins[key] = self._bounded_twins(first, end, max_bytes)
             return int(self._twins[key][state - first])
 
-    def _bounded_twins(self, first: int, end: int, max_bytes: int) -> Int32Array:
-        arrays = self.arrays
-        width = int(arrays.class_maps[arrays.class_map_of[first]].max()) + 1
-        row = arrays.row_of[first]
-        table = np.zeros((end - first + 1, width), np.int32)
-        flat = arrays.table[row : row + (end - first) * width].reshape(-1, width)
-        table[1:] = np.where(flat > 0, flat - (first - 1), 0)
-        labels = np.ones(end - first + 1, np.int32)
-        labels[1:] += np.diff(arrays.accept_start[first : end + 1]) > 0
-        labels[0] = 0
-        return bounded_classes(table, labels, max_bytes)[1:] + (first - 1)
+    def step(self, state: int, byte: int) -> int:
+        """The state after one byte, 0 if dead."""
+        return int(next_state(self.arrays, state, byte))
 
-    def language_key(self, state: int) -> bytes | None:
-        """A key of what may follow a state, equal for equal futures whatever the terminal is called.
+    def complete_in(self, state: int) -> list[int]:
+        """The terminals complete in a state, ascending."""
+        at = int(self._states.data[state, ACCEPTS])
+        count = int(self._accepts.data[at])
+        found: list[int] = self._accepts.data[at + 1 : at + 1 + count].tolist()
+        return found
 
-        None: more than one terminal lies ahead, or too many states.
-        """
-        states = self._reachable(state)
-        if states is None or len(self.terminals_ahead(state)) != 1:
-            return None
-        arrays = self.arrays
-        number = {0: 0} | {s: i for i, s in enumerate(states, start=1)}
-        byte_classes, representatives = self._joint_classes(np.array(states, np.int32))
-        table = np.zeros((len(number), representatives.size), np.int32)
-        labels = np.zeros(len(number), np.int32)
-        for s, row in number.items():
-            if s:
-                table[row] = [number[_step(arrays, s, byte)] for byte in representatives.tolist()]
-                labels[row] = arrays.accept_start[s] < arrays.accept_start[s + 1]
-        return dfas.from_table(table, byte_classes, dfas.START, labels).key
+    def _range_index(self, state: int) -> int | None:
+        """Which terminal's own states a state is among; None: a lexer's."""
+        index = bisect.bisect_right(self._terminal_ranges, (state, sys.maxsize)) - 1
+        return index if index >= 0 and state < self._terminal_ranges[index][1] else None
 
-    def terminals_ahead(self, state: int) -> tuple[int, ...]:
-        """The terminals that may still become complete, for a state with few states ahead."""
-        arrays = self.arrays
-        found = {
-            terminal
-            for s in self._reachable(state) or ()
-            for terminal in arrays.accepts[
-                arrays.accept_start[s] : arrays.accept_start[s + 1]
-            ].tolist()
-        }
-        return tuple(sorted(found))
+    def _register(self, language: Language) -> int:
+        terminal = len(self._start_of_terminal)
+        accept = self._accepts.extend([1, terminal])
+        first, cell = self._states.size, self._table.size
+        class_map = NO_CLASS_MAP
+        match language:
+            case OtherStrings():
+                self._other_strings[terminal] = language
+                # Its states depend on the any-string terminal that the lexer has left for it.
+                states, cells = np.zeros((0, 4), np.int32), np.zeros(0, np.int32)
+            case WordList(words=words) if sum(map(len, words)) <= MAX_TRIE_BYTES:
+                text = np.frombuffer(b"".join(words), np.uint8)
+                ends = np.cumsum(np.fromiter(map(len, words), np.int64, len(words)))
+                states, cells = word_states(text, ends, accept, first, cell)
+            case _:
+                dfa = language.dfa
+                class_map = self._class_map_id(dfa.byte_classes)
+                states, cells = dense_states(
+                    dfa.transitions, dfa.accepting, class_map, accept, first, cell
+                )
+        self._states.extend(states)
+        self._table.extend(cells)
+        self._start_of_terminal.append(first + dfas.START - 1)
+        self._class_map_of_terminal.append(class_map)
+        self._terminal_ranges.append((first, first + len(states)))
+        return terminal
 
-    def _reachable(self, state: int) -> list[int] | None:
-        """The live states ahead, itself included, in breadth-first order; None: too many."""
-        arrays = self.arrays
-        found = {state: None}
-        waiting = [state]
-        for s in waiting:
-            width = int(arrays.class_maps[arrays.class_map_of[s]].max()) + 1
-            first = arrays.row_of[s]
-            for target in arrays.table[first : first + width].tolist():
-                if target and target not in found:
-                    found[target] = None
-                    waiting.append(target)
-            if len(waiting) > MAX_BASE_STATES:
-                return None
-        return waiting
+    def _any_string(self, index: int) -> int:
+        self.terminal_id(any_string())
+        while index >= len(self._any_strings):
+            self._any_strings.append(self._register(any_string()))
+        return self._any_strings[index]
 
-    def _build_lexer(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
-        starts = np.array([self._start_of_terminal[t] for t in terminals], np.int32)
-        if len(terminals) == 1:
-            return (int(starts[0]),)
-        arrays = self.arrays
-        byte_classes, representatives = self._joint_classes(starts)
-        first = self.num_states
-        num_states, flat, offsets, members = union_of_terminals(
-            starts,
-            representatives,
-            first,
-            arrays.table,
-            arrays.row_of,
-            arrays.class_map_of,
-            arrays.class_maps,
+    def _other_start(self, terminal: int, index: int) -> int:
+        """The start state of other strings that fall back on the given any-string terminal."""
+        key = (terminal, index)
+        start = self._other_starts.get(key)
+        if start is None:
+            base = self._any_string(index)
+            names = self._other_strings[terminal].names
+            text = "".join(names).encode("utf-32-le", "surrogatepass")
+            states, cells = other_string_states(
+                np.frombuffer(text, np.int32),
+                np.cumsum(np.fromiter(map(len, names), np.int64, len(names))),
+                self.step(self._start_of_terminal[base], ord('"')),
+                self.arrays,
+                self._states.size,
+                self._table.size,
+            )
+            start = self._other_starts[key] = self._states.extend(states)
+            self._table.extend(cells)
+        return start
+
+    def _side_by_side(self, starts: list[int]) -> tuple[int, ...]:
+        if len(starts) == 1:
+            return (starts[0],)
+        maps = sorted({m for s in starts for m in self._class_maps_behind(s)})
+        if len(maps) > 1:
+            byte_classes, representative = joint_classes(
+                np.array(maps, np.int32), self._class_maps.data
+            )
+            class_map = self._class_map_id(byte_classes)
+        else:
+            class_map = maps[0] if maps else 0
+            _, representative = joint_classes(
+                np.array([class_map], np.int32), self._class_maps.data
+            )
+        num_states, states, cells, accepts = union_of_lexers(
+            np.array(starts, np.int32),
+            self.arrays,
+            class_map,
+            representative,
+            self._states.size,
+            self._table.size,
+            self._accepts.size,
             MAX_LEXER_STATES,
         )
         if num_states == LIMIT_REACHED:
-            half = len(terminals) // 2
-            return self.lexer(terminals[:half]) + self.lexer(terminals[half:])
-        accepts = [
-            tuple(
-                int(terminal)
-                for state in members[offsets[i] : offsets[i + 1]]
-                for terminal in arrays.accepts[
-                    arrays.accept_start[state] : arrays.accept_start[state + 1]
-                ]
-            )
-            for i in range(num_states)
-        ]
-        self._add_states(flat.reshape(num_states, -1), byte_classes, accepts)
-        return (first,)
+            half = len(starts) // 2
+            return self._side_by_side(starts[:half]) + self._side_by_side(starts[half:])
+        self._table.extend(cells)
+        self._accepts.extend(accepts)
+        return (self._states.extend(states),)
 
-    def _joint_classes(self, states: Int32Array) -> tuple[UInt8Array, UInt8Array]:
-        maps = self._class_maps.data[np.unique(self._class_map_of.data[states])]
-        _, first, inverse = np.unique(maps, axis=1, return_index=True, return_inverse=True)
-        return inverse.reshape(-1).astype(np.uint8), first.astype(np.uint8)
+    def _class_maps_behind(self, start: int) -> list[int]:
+        """The class maps of the dense states that a terminal may run into."""
+        states = self._states.data
+        if states[start, KIND] >= 0:
+            return [int(states[start, KIND])]
+        # A sparse start is a word list's, which has no dense states, or that of other strings.
+        inside = self.fallback_of(self.step(start, ord('"')))
+        return [int(states[inside, KIND])] if inside else []
 
-    def _add_states(
-        self, table: Int32Array, byte_classes: UInt8Array, accepts: list[tuple[int, ...]]
-    ) -> None:
+    def _bounded_twins(self, first: int, end: int, max_bytes: int) -> Int32Array:
+        states = self._states.data[first:end]
+        width = int(self._class_maps.data[states[0, KIND]].max()) + 1
+        cell = states[0, CELL]
+        table = np.zeros((end - first + 1, width), np.int32)
+        flat = self._table.data[cell : cell + (end - first) * width].reshape(-1, width)
+        table[1:] = np.where(flat > 0, flat - (first - 1), 0)
+        labels = np.ones(end - first + 1, np.int32)
+        labels[1:] += states[:, ACCEPTS] > 0
+        labels[0] = 0
+        return bounded_classes(table, labels, max_bytes)[1:] + (first - 1)
+
+    def _class_map_id(self, byte_classes: np.ndarray) -> int:
         key = byte_classes.tobytes()
-        class_map = self._class_map_ids.get(key)
-        if class_map is None:
-            class_map = self._class_map_ids[key] = self._class_maps.append(byte_classes)
-        num_states, num_classes = table.shape
-        offset = self._table.extend(table.reshape(-1))
-        self._accepts.extend(np.array([t for row in accepts for t in row], np.int32))
-        counts = np.array([len(row) for row in accepts], np.int32)
-        base = self._accept_start.data[self._accept_start.size - 1]
-        self._accept_start.extend(base + np.cumsum(counts))
-        self._class_map_of.extend(np.full(num_states, class_map, np.int32))
-        self._row_of.extend(offset + num_classes * np.arange(num_states))
-
-
-def _step(arrays: LexerArrays, state: int, byte: int) -> int:
-    column = arrays.class_maps[arrays.class_map_of[state], byte]
-    return int(arrays.table[arrays.row_of[state] + column])
+        found = self._class_map_ids.get(key)
+        if found is None:
+            found = self._class_map_ids[key] = self._class_maps.append(byte_classes)
+        return found

@@ -13,14 +13,44 @@ from dataclasses import dataclass
 import numpy as np
 
 from syntagma.grammar.kernel_types import Int32Array
+from syntagma.grammar.lexer_arrays import DEAD_STATE
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.lru import ByteLru
+from syntagma.grammar.row_arena import RowArena
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.vocabulary import Vocabulary
 from syntagma.grammar.walk_kernels import walk_against_base, walk_interior
 
-DEFAULT_MAX_BYTES = 256 << 20
-NO_TOKENS = np.zeros(0, np.int32)
+DEFAULT_MAX_BYTES = 128 << 20
+WHOLE_TRIE = np.zeros(1, np.int32)
+
+
+class Residuals:
+    """What may follow some nodes of the token trie; equal nodes are the same object.
+
+    Args:
+        nodes: int32[N], ascending.
+    """
+
+    def __init__(self, trie: TokenTrie, nodes: Int32Array) -> None:
+        self.nodes = nodes
+        self._whole = trie
+        self._merged: TokenTrie | None = None
+
+    @property
+    def trie(self) -> TokenTrie:
+        """The merged trie of the nodes' subtrees."""
+        if self._merged is None:
+            self._merged = self._whole.below(self.nodes)
+        return self._merged
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory, the merged trie included."""
+        return self.nodes.nbytes + (0 if self._merged is None else self._merged.num_bytes)
+
+
+Exits = tuple[tuple[int, Residuals], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,21 +59,23 @@ class StoreEntry:
 
     Attributes:
         interior: int32[num_words], tokens that keep the state alive to their last byte.
-        residuals: (terminal, int32[N]): the terminal may be complete at these nodes of the token
-            trie, inside the tokens below them; `MaskStore.trie_below` gives what remains of those.
-        disputed: int32[D], tokens for which the residuals may say too much (they are those of
-            another state that differs on few tokens); they must be tried one by one.
+        exits: (terminal, residuals): the terminal may be complete there, inside a token.
+        base_exits: further exits, those of another state that differs on few tokens; they do not
+            hold below the differing nodes.
+        differing: int32[D], nodes of the token trie; what is allowed below them beyond the interior
+            must be found by reading whole tokens. None: there are none.
     """
 
     interior: Int32Array
-    residuals: tuple[tuple[int, Int32Array], ...]
-    disputed: Int32Array
+    exits: Exits
+    base_exits: Exits = ()
+    differing: Int32Array | None = None
 
     @property
     def num_bytes(self) -> int:
-        """Memory of the entry (what it shares with others counts in full)."""
-        nodes = sum(nodes.nbytes for _, nodes in self.residuals)
-        return self.interior.nbytes + nodes + self.disputed.nbytes + 200
+        """Memory of the entry by itself."""
+        differing = 0 if self.differing is None else self.differing.nbytes
+        return self.interior.nbytes + differing + 300
 
 
 class MaskStore:
@@ -52,7 +84,8 @@ class MaskStore:
     Args:
         vocabulary: the tokens.
         trie: its token trie, if there is one already.
-        max_bytes: entries beyond this size are dropped, least recently used first.
+        max_bytes: entries beyond this size are dropped, least recently used first; as much again
+            is for finished rows.
     """
 
     def __init__(
@@ -65,16 +98,16 @@ class MaskStore:
         self.vocabulary = vocabulary
         self.trie = trie if trie is not None else TokenTrie.from_vocabulary(vocabulary)
         self.pool = LexerPool()
+        self.arena = RowArena(vocabulary.num_words, max_bytes)
         self._max_depth = self.trie.max_depth
         self._entries: ByteLru[int, StoreEntry] = ByteLru(max_bytes)
-        self._tries: ByteLru[bytes, TokenTrie] = ByteLru(max_bytes // 4)
-        self._namesakes: dict[bytes, int] = {}
+        self._residuals: ByteLru[bytes, Residuals] = ByteLru(max_bytes // 4)
         self._lock = threading.RLock()
 
     @property
     def num_bytes(self) -> int:
-        """Memory of entries, trie and lexer pool."""
-        caches = self._entries.num_bytes + self._tries.num_bytes
+        """Memory of entries, rows, trie and lexer pool."""
+        caches = self._entries.num_bytes + self._residuals.num_bytes + self.arena.num_bytes
         return caches + self.trie.num_bytes + self.pool.num_bytes
 
     def entry(self, lexer_state: int) -> StoreEntry:
@@ -86,30 +119,18 @@ class MaskStore:
                 self._entries.put(lexer_state, found, found.num_bytes)
             return found
 
-    def trie_below(self, nodes: Int32Array) -> TokenTrie:
-        """The merged trie of what follows some nodes; whitespace leaves the same one everywhere."""
-        key = nodes.tobytes()
-        with self._lock:
-            trie = self._tries.get(key)
-            if trie is None:
-                trie = self.trie.below(nodes)
-                self._tries.put(key, trie, trie.num_bytes + len(key))
-            return trie
-
     def _compute(self, lexer_state: int) -> StoreEntry:
         """The cheapest way to an entry that the lexer state allows."""
-        base = self.pool.base_of(lexer_state)
-        if base == lexer_state:
-            # Before any twin: a twin may have this very state as its base.
-            key = self.pool.language_key(lexer_state)
-            namesake = lexer_state if key is None else self._namesakes.setdefault(key, lexer_state)
-            if namesake == lexer_state:
-                return self._walk(lexer_state)
-            return self._relabelled(lexer_state, namesake)
+        base = self.pool.fallback_of(lexer_state)
+        if base != DEAD_STATE:
+            return self._walk_against(lexer_state, base)
+        original = self.pool.original_of(lexer_state)
+        if original is not None:
+            return self._relabelled(lexer_state, *original)
         twin = self.pool.twin_within(lexer_state, self._max_depth)
         if twin != lexer_state:
             return self.entry(twin)
-        return self._walk(lexer_state) if base is None else self._walk_against(lexer_state, base)
+        return self._walk(lexer_state)
 
     def _walk(self, lexer_state: int) -> StoreEntry:
         """Walk the whole vocabulary."""
@@ -119,28 +140,45 @@ class MaskStore:
             *trie.arrays, self._max_depth, self.pool.arrays, lexer_state, row
         )
         row.setflags(write=False)
-        return StoreEntry(row, self._residuals(nodes, terminals), NO_TOKENS)
+        return StoreEntry(row, self._exits(nodes, terminals))
 
     def _walk_against(self, lexer_state: int, base: int) -> StoreEntry:
         """Walk where the state differs from its base, as a key differs from any other string."""
         known = self.entry(base)
         row = known.interior.copy()
-        nodes, terminals, disputed = walk_against_base(
+        nodes, terminals, differing = walk_against_base(
             *self.trie.arrays, self._max_depth, self.pool.arrays, lexer_state, base, row
         )
         row.setflags(write=False)
-        return StoreEntry(row, self._residuals(nodes, terminals) + known.residuals, disputed)
-
-    def _relabelled(self, lexer_state: int, namesake: int) -> StoreEntry:
-        """The entry of a state with the same future in another terminal."""
-        known = self.entry(namesake)
-        (terminal,) = self.pool.terminals_ahead(lexer_state)
-        residuals = tuple((terminal, nodes) for _, nodes in known.residuals)
-        return StoreEntry(known.interior, residuals, NO_TOKENS)
-
-    def _residuals(
-        self, nodes: Int32Array, terminals: Int32Array
-    ) -> tuple[tuple[int, Int32Array], ...]:
-        return tuple(
-            (int(terminal), nodes[terminals == terminal]) for terminal in np.unique(terminals)
+        return StoreEntry(
+            row,
+            self._exits(nodes, terminals),
+            known.exits,
+            differing if differing.size else None,
         )
+
+    def _relabelled(self, lexer_state: int, original: int, terminal: int) -> StoreEntry:
+        """The entry of a state that behaves as another, in a terminal of its own."""
+        known = self.entry(original)
+        own = self.pool.terminal_of(lexer_state)
+        renamed = tuple((own if t == terminal else t, residuals) for t, residuals in known.exits)
+        return StoreEntry(known.interior, renamed)
+
+    def _exits(self, nodes: Int32Array, terminals: Int32Array) -> Exits:
+        if nodes.size == 0:
+            return ()
+        if terminals.min() == terminals.max():
+            return ((int(terminals[0]), self._residuals_at(nodes)),)
+        return tuple(
+            (terminal, self._residuals_at(nodes[terminals == terminal]))
+            for terminal in sorted(set(terminals.tolist()))
+        )
+
+    def _residuals_at(self, nodes: Int32Array) -> Residuals:
+        """Whitespace and closing quotes leave the same residuals almost everywhere."""
+        key = nodes.tobytes()
+        found = self._residuals.get(key)
+        if found is None:
+            found = Residuals(self.trie, nodes)
+            self._residuals.put(key, found, 2 * found.num_bytes)
+        return found

@@ -98,9 +98,10 @@ class Parser:
             moves, can_end = self._closure(*self._definitions[state])
             self._can_end[state] = can_end
             terminals = tuple(sorted(moves))
+            names = self._pool.complete_as(terminals)
             goto = [
-                (terminal, self._intern(stack, frozenset(positions)))
-                for terminal in terminals
+                (name, self._intern(stack, frozenset(positions)))
+                for name, terminal in sorted(zip(names, terminals, strict=True))
                 for stack, positions in sorted(moves[terminal].items())
             ]
             starts = self._pool.lexer(terminals) if terminals else ()

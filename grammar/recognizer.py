@@ -1,8 +1,8 @@
 """The states a grammar's outputs can be in, their masks and their moves.
 
-A matcher state is a set of configs (parser state, lexer state), interned to a number. All that follows
-from it — mask, successor by token, whether the output may end — is worked out once and remembered, so
-a state seen before costs a look-up.
+A matcher state is a set of configs (parser state, lexer state), one object for each set. All that
+follows from it (mask, successor by token, whether the output may end) is worked out once and
+remembered, so a state seen before costs a look-up.
 """
 
 from __future__ import annotations
@@ -11,154 +11,248 @@ import threading
 
 import numpy as np
 
+from syntagma.grammar.bitmask_kernels import clear_below
 from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.lru import ByteLru
-from syntagma.grammar.mask_store import MaskStore
+from syntagma.grammar.mask_store import WHOLE_TRIE, MaskStore, Residuals, StoreEntry
 from syntagma.grammar.parser import START_STATE, Parser
-from syntagma.grammar.walk_kernels import clear_bit, has_bit, read_bytes, walk_residual
+from syntagma.grammar.token_trie import TokenTrie
+from syntagma.grammar.walk_kernels import read_bytes, walk_configs
 
 Config = tuple[int, int]
 
-DEAD_STATE = 0
-INITIAL_STATE = 1
 MAX_MISSING = 256
-MAX_ROW_BYTES = 64 << 20
+MAX_EXIT_ROW_BYTES = 8 << 20
 MAX_MOVES = 1 << 20
 
 
+class MatcherState:
+    """A set of configs and what is known of it.
+
+    Attributes:
+        configs: sorted (parser state, lexer state) pairs.
+        moves: state after each token tried so far, None where it is not allowed.
+        row: int32[num_words], the mask with stop tokens where the output may end; None: not at hand.
+        slot: where in the arena the row is.
+        is_accepting: whether the output may end here; None: not known yet.
+    """
+
+    __slots__ = ("__weakref__", "configs", "is_accepting", "moves", "row", "slot")
+
+    def __init__(self, configs: tuple[Config, ...], is_accepting: bool | None = None) -> None:
+        self.configs = configs
+        self.moves: dict[int, MatcherState | None] = {}
+        self.row: Int32Array | None = None
+        self.slot = -1
+        self.is_accepting = is_accepting
+
+
 class Recognizer:
-    """Matcher states of one grammar over one vocabulary; shared by all its matchers."""
+    """Matcher states of one grammar over one vocabulary; shared by all its matchers.
+
+    Attributes:
+        initial: the state before the first byte.
+        store: the mask store.
+    """
 
     def __init__(self, parser: Parser, store: MaskStore) -> None:
+        self.store = store
         self._parser = parser
-        self._store = store
         self._lock = threading.RLock()
-        initial = tuple((START_STATE, lexer) for lexer in parser.lexers(START_STATE))
-        self._configs: list[tuple[Config, ...]] = [(), initial]
         # The initial state is not looked up by its configs: only before the first byte may the
         # output end for want of any terminal.
-        self._state_ids: dict[tuple[Config, ...], int] = {(): DEAD_STATE}
-        self._accepting: list[bool | None] = [False, parser.can_end(START_STATE)]
-        self._rows: ByteLru[int, Int32Array] = ByteLru(MAX_ROW_BYTES)
-        self._moves: dict[tuple[int, int], int] = {}
+        self.initial = MatcherState(
+            tuple((START_STATE, lexer) for lexer in parser.lexers(START_STATE)),
+            parser.can_end(START_STATE),
+        )
+        self._states: dict[tuple[Config, ...], MatcherState] = {}
+        self._exit_rows: ByteLru[tuple[Residuals, tuple[int, ...]], Int32Array]
+        self._exit_rows = ByteLru(MAX_EXIT_ROW_BYTES)
+        self._num_moves = 0
+        self._missing = np.zeros(MAX_MISSING, np.int32)
 
     @property
     def num_states(self) -> int:
         """Matcher states met, the dead one included."""
-        return len(self._configs)
+        return len(self._states) + 2
 
     @property
     def num_bytes(self) -> int:
         """Memory of the remembered rows, and a guess for the rest."""
-        return self._rows.num_bytes + 100 * len(self._moves) + 200 * len(self._configs)
+        return self._exit_rows.num_bytes + 100 * self._num_moves + 400 * len(self._states)
 
-    def is_accepting(self, state: int) -> bool:
+    def is_accepting(self, state: MatcherState) -> bool:
         """Whether the output may end in a state."""
-        known = self._accepting[state]
+        known = state.is_accepting
         if known is None:
-            known = any(self._parser.can_end(target) for target in self._behind(state))
-            self._accepting[state] = known
+            with self._lock:
+                known = any(self._parser.can_end(target) for target in self._behind(state))
+                state.is_accepting = known
         return known
 
-    def advance(self, state: int, token_id: int) -> int:
-        """The state after a token with text, DEAD_STATE if it is not allowed."""
-        key = (state, token_id)
-        target = self._moves.get(key)
-        if target is None:
-            target = self.read(state, self._store.vocabulary.token_bytes(token_id))
-            if len(self._moves) >= MAX_MOVES:
-                self._moves.clear()
-            self._moves[key] = target
+    def advance(self, state: MatcherState, token_id: int) -> MatcherState | None:
+        """The state after a token with text, None if it is not allowed."""
+        try:
+            return state.moves[token_id]
+        except KeyError:
+            target = self.read(state, self.store.vocabulary.token_bytes(token_id))
+        if self._num_moves >= MAX_MOVES:
+            self._forget_moves()
+        self._num_moves += 1
+        state.moves[token_id] = target
         return target
 
-    def read(self, state: int, text: bytes) -> int:
-        """The state after a text, DEAD_STATE if no output goes on like that."""
+    def read(self, state: MatcherState, text: bytes) -> MatcherState | None:
+        """The state after a text, None if no output goes on like that."""
         if not text:
-            return DEAD_STATE
+            return None
         with self._lock:
-            initial = np.array(self._configs[state], np.int32).reshape(-1, 2)
+            initial = np.array(state.configs, np.int32).reshape(-1, 2)
             symbols = np.frombuffer(text, np.uint8)
-            missing = np.zeros(MAX_MISSING, np.int32)
             while True:
-                num_missing, configs = read_bytes(
-                    symbols, self._store.pool.arrays, self._parser.arrays, initial, missing
+                num_missing, found = read_bytes(
+                    symbols, self.store.pool.arrays, self._parser.arrays, initial, self._missing
                 )
                 if num_missing == 0:
-                    return self._intern(tuple(sorted(map(tuple, configs.tolist()))))
-                self._lower(missing[:num_missing])
+                    break
+                self._lower(num_missing)
+            if len(found) == 0:
+                return None
+            configs = tuple(sorted(map(tuple, found.tolist())))
+            after = self._states.get(configs)
+            if after is None:
+                after = self._states[configs] = MatcherState(configs)
+            return after
 
-    def row(self, state: int) -> Int32Array:
-        """int32[num_words]: the tokens with text that are allowed in a state; read-only."""
-        with self._lock:
-            row = self._rows.get(state)
-            if row is None:
-                row = self._compute_row(state)
-                row.setflags(write=False)
-                self._rows.put(state, row, row.nbytes)
-            return row
+    def row(self, state: MatcherState) -> Int32Array:
+        """int32[num_words]: the tokens allowed in a state, stop tokens included; read-only.
 
-    def _compute_row(self, state: int) -> Int32Array:
-        """Interior rows of all lexer states, and what the parser adds behind their exits."""
-        row = np.zeros(self._store.vocabulary.num_words, np.int32)
-        disputed: set[int] = set()
-        parsers_of: dict[int, set[int]] = {}
-        for parser_state, lexer_state in self._opened(state):
-            parsers_of.setdefault(lexer_state, set()).add(parser_state)
-        for lexer_state, parser_states in parsers_of.items():
-            entry = self._store.entry(lexer_state)
-            disputed.update(entry.disputed.tolist())
-            row |= entry.interior
-            for terminal, nodes in entry.residuals:
-                behind = {t for p in parser_states for t in self._parser.targets(p, terminal)}
-                starts = sorted(t for t in behind if self._parser.lexers(t))
-                if not starts:
-                    continue
-                trie = self._store.trie_below(nodes)
-                missing = np.zeros(MAX_MISSING, np.int32)
-                num_missing = 1
-                while num_missing:
-                    num_missing = walk_residual(
-                        *trie.arrays,
-                        trie.max_depth,
-                        self._store.pool.arrays,
-                        self._parser.arrays,
-                        np.array(starts, np.int32),
-                        row,
-                        missing,
-                    )
-                    self._lower(missing[:num_missing])
-        for token_id in disputed:
-            if has_bit(row, token_id) and self.advance(state, token_id) == DEAD_STATE:
-                clear_bit(row, token_id)
+        The row may be overwritten once it is no longer ``state.row``; whoever copies it looks again.
+        """
+        row = state.row
+        if row is None:
+            with self._lock:
+                row = state.row
+                if row is None:
+                    row = self._computed_row(state)
         return row
 
-    def _opened(self, state: int) -> list[Config]:
-        """A state's configs and those that begin behind its complete terminals."""
-        configs = dict.fromkeys(self._configs[state])
-        for target in self._behind(state):
-            configs.update(dict.fromkeys((target, s) for s in self._parser.lexers(target)))
-        return list(configs)
+    def _computed_row(self, state: MatcherState) -> Int32Array:
+        arena = self.store.arena
+        slot = arena.acquire()
+        try:
+            self._fill(state, arena.rows[slot])
+        except BaseException:
+            arena.release(slot)
+            raise
+        arena.publish(slot, state)
+        assert state.row is not None
+        return state.row
 
-    def _behind(self, state: int) -> list[int]:
+    def _fill(self, state: MatcherState, row: Int32Array) -> None:
+        """Interior rows of all lexer states, and what the parser adds behind their exits."""
+        parsers_of: dict[int, list[int]] = {}
+        for parser_state, lexer_state in self._opened(state):
+            parsers_of.setdefault(lexer_state, []).append(parser_state)
+        is_first = True
+        for lexer_state, parser_states in parsers_of.items():
+            entry = self.store.entry(lexer_state)
+            if is_first:
+                np.copyto(row, entry.interior)
+                is_first = False
+            else:
+                row |= entry.interior
+            if entry.base_exits:
+                row |= self._beyond_base(entry, lexer_state, parser_states)
+            for terminal, residuals in entry.exits:
+                targets = self._targets(parser_states, terminal)
+                self._walk_from(residuals.trie, WHOLE_TRIE, self._beginning(targets), row)
+        if is_first:
+            row[:] = 0
+        if self.is_accepting(state):
+            row |= self.store.vocabulary.stop_row
+
+    def _beyond_base(
+        self, entry: StoreEntry, lexer_state: int, parser_states: list[int]
+    ) -> Int32Array:
+        """What the base's exits allow, put right below the nodes where the state differs."""
+        trie = self.store.trie
+        rows = [
+            self._exit_row(residuals, self._targets(parser_states, terminal))
+            for terminal, residuals in entry.base_exits
+        ]
+        row = rows[0] if len(rows) == 1 else np.bitwise_or.reduce(rows)
+        if entry.differing is None:
+            return row
+        row = row.copy()
+        clear_below(row, entry.differing, trie.subtree_end, trie.token_start, trie.token_ids)
+        configs = [(parser_state, lexer_state) for parser_state in parser_states]
+        self._walk_from(trie, entry.differing, configs, row)
+        return row
+
+    def _exit_row(self, residuals: Residuals, targets: tuple[int, ...]) -> Int32Array:
+        """The tokens that leave at some residuals and go on in some parser states."""
+        key = (residuals, targets)
+        row = self._exit_rows.get(key)
+        if row is None:
+            row = np.zeros(self.store.vocabulary.num_words, np.int32)
+            self._walk_from(residuals.trie, WHOLE_TRIE, self._beginning(targets), row)
+            self._exit_rows.put(key, row, row.nbytes + 200)
+        return row
+
+    def _walk_from(
+        self, trie: TokenTrie, nodes: Int32Array, configs: list[Config], row: Int32Array
+    ) -> None:
+        if not configs:
+            return
+        initial = np.array(configs, np.int32)
+        while True:
+            num_missing = walk_configs(
+                *trie.arrays,
+                trie.max_depth,
+                nodes,
+                self.store.pool.arrays,
+                self._parser.arrays,
+                initial,
+                row,
+                self._missing,
+            )
+            if num_missing == 0:
+                return
+            self._lower(num_missing)
+
+    def _targets(self, parser_states: list[int], terminal: int) -> tuple[int, ...]:
+        parser = self._parser
+        if len(parser_states) == 1:
+            return tuple(parser.targets(parser_states[0], terminal))
+        return tuple(sorted({t for p in parser_states for t in parser.targets(p, terminal)}))
+
+    def _beginning(self, parser_states: tuple[int, ...]) -> list[Config]:
+        """The configs of parser states that have read nothing yet."""
+        lexers = self._parser.lexers
+        return [(target, lexer) for target in parser_states for lexer in lexers(target)]
+
+    def _opened(self, state: MatcherState) -> list[Config]:
+        """A state's configs and those that begin behind its complete terminals."""
+        behind = self._behind(state)
+        if not behind:
+            return list(state.configs)
+        return list(dict.fromkeys([*state.configs, *self._beginning(tuple(behind))]))
+
+    def _behind(self, state: MatcherState) -> list[int]:
         """The parser states behind the terminals that are complete in a state."""
-        if state == INITIAL_STATE:
-            return []
-        arrays = self._store.pool.arrays
         found: dict[int, None] = {}
-        for parser_state, lexer_state in self._configs[state]:
-            first, last = arrays.accept_start[lexer_state], arrays.accept_start[lexer_state + 1]
-            for terminal in arrays.accepts[first:last].tolist():
+        for parser_state, lexer_state in state.configs:
+            for terminal in self.store.pool.complete_in(lexer_state):
                 found.update(dict.fromkeys(self._parser.targets(parser_state, terminal)))
         return list(found)
 
-    def _lower(self, parser_states: Int32Array) -> None:
-        for parser_state in set(parser_states.tolist()):
+    def _lower(self, num_missing: int) -> None:
+        for parser_state in set(self._missing[:num_missing].tolist()):
             self._parser.lower(parser_state)
 
-    def _intern(self, configs: tuple[Config, ...]) -> int:
-        state = self._state_ids.get(configs)
-        if state is None:
-            state = self._state_ids[configs] = len(self._configs)
-            self._configs.append(configs)
-            self._accepting.append(None)
-        return state
+    def _forget_moves(self) -> None:
+        with self._lock:
+            for state in (self.initial, *self._states.values()):
+                state.moves = {}
+            self._num_moves = 0

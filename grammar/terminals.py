@@ -82,7 +82,7 @@ class OtherStrings:
         budget = Budget.unlimited()
         tree = ast.Union(tuple(ast.literal(name) for name in self.names))
         excluded = dfa_from_code_points(tree, Encoder.JSON, budget)
-        return dfas.surrounded(dfas.difference(_any_body(), excluded, budget), ord('"'))
+        return dfas.surrounded(dfas.difference(any_body(), excluded, budget), ord('"'))
 
     @property
     def shortest_length(self) -> int:
@@ -91,6 +91,13 @@ class OtherStrings:
 
 
 @functools.cache
-def _any_body() -> Dfa:
+def any_body() -> Dfa:
+    """What may stand between the quotes of a JSON string."""
     tree = ast.Repeat(ast.CharSet(ANY), 0, None)
     return dfa_from_code_points(tree, Encoder.JSON, Budget.unlimited())
+
+
+@functools.cache
+def any_string() -> Dfa:
+    """Any JSON string, quotes included."""
+    return dfas.surrounded(any_body(), ord('"'))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from syntagma.grammar.kernel_types import BoolArray
+from syntagma.grammar.kernel_types import BoolArray, Int32Array
 
 
 class Vocabulary:
@@ -107,6 +107,19 @@ class Vocabulary:
         spellable = np.zeros(256, np.bool_)
         spellable[[token[0] for token in self._tokens if len(token) == 1]] = True
         return spellable
+
+    @functools.cached_property
+    def spells_all(self) -> bool:
+        """Whether every byte has a token of its own."""
+        return bool(self.spellable.all())
+
+    @functools.cached_property
+    def stop_row(self) -> Int32Array:
+        """int32[num_words], the packed row of the stop tokens."""
+        row = np.zeros(self.num_words, np.uint32)
+        for token_id in self.stop_ids:
+            row[token_id >> 5] |= np.uint32(1 << (token_id & 31))
+        return row.view(np.int32)
 
     @functools.cached_property
     def max_token_bytes(self) -> int:

@@ -11,38 +11,19 @@ from __future__ import annotations
 import numpy as np
 
 from syntagma.grammar.automata_kernels import grown
+from syntagma.grammar.bitmask_kernels import clear_bit, set_bit
 from syntagma.grammar.kernel_types import Int32Array, UInt8Array, kernel
-from syntagma.grammar.lexer_pool import LexerArrays
+from syntagma.grammar.lexer_arrays import (
+    DEAD_STATE,
+    LexerArrays,
+    first_accept,
+    next_state,
+    num_accepts,
+)
 from syntagma.grammar.parser_arrays import NOT_LOWERED, ParserArrays
 
 FIRST_CONFIGS = 64
 NO_ROOM = -1
-
-
-@kernel
-def set_bit(row: Int32Array, token_id: int) -> None:
-    """Allow one token in a packed row."""
-    row[token_id >> 5] |= np.int32(1) << np.int32(token_id & 31)
-
-
-@kernel
-def has_bit(row: Int32Array, token_id: int) -> bool:
-    """Whether a token is allowed in a packed row."""
-    return bool((row[token_id >> 5] >> np.int32(token_id & 31)) & np.int32(1))
-
-
-@kernel
-def clear_bit(row: Int32Array, token_id: int) -> None:
-    """Forbid one token in a packed row."""
-    row[token_id >> 5] &= ~(np.int32(1) << np.int32(token_id & 31))
-
-
-@kernel
-def next_state(lexer: LexerArrays, state: int, byte: int) -> int:
-    """The lexer state after one byte, 0 if dead."""
-    column = lexer.class_maps[lexer.class_map_of[state], byte]
-    after: int = lexer.table[lexer.row_of[state] + column]
-    return after
 
 
 @kernel
@@ -77,14 +58,15 @@ def walk_interior(
     while node < byte.size:
         level = depth[node]
         after = next_state(lexer, states[level - 1], byte[node])
-        if after == 0:
+        if after == DEAD_STATE:
             node = subtree_end[node]
             continue
         states[level] = after
         for t in range(token_start[node], token_start[node + 1]):
             set_bit(row, token_ids[t])
-        if subtree_end[node] > node + 1:
-            for a in range(lexer.accept_start[after], lexer.accept_start[after + 1]):
+        if subtree_end[node] > node + 1 and num_accepts(lexer, after):
+            first = first_accept(lexer, after)
+            for a in range(first, first + num_accepts(lexer, after)):
                 exit_nodes = grown(exit_nodes, num_exits + 1)
                 exit_terminals = grown(exit_terminals, num_exits + 1)
                 exit_nodes[num_exits] = node
@@ -117,8 +99,9 @@ def walk_against_base(
         row: int32[words], a copy of the base's interior row; gets corrected.
 
     Returns:
-        (nodes, terminals, disputed): exits as in `walk_interior`, of ``state`` and where the two
-        differ only; the tokens below nodes where they differ and the base's terminal may be complete.
+        (nodes, terminals, differing): exits as in `walk_interior`, of ``state``, where the two differ
+        only; and the topmost nodes at which they differ and the base's terminal may be complete.
+        Below those nodes neither the base's exits nor the reported ones hold.
     """
     states = np.zeros(max_depth + 1, np.int32)
     bases = np.zeros(max_depth + 1, np.int32)
@@ -126,17 +109,18 @@ def walk_against_base(
     bases[0] = base
     exit_nodes = np.empty(16, np.int32)
     exit_terminals = np.empty(16, np.int32)
-    disputed = np.empty(16, np.int32)
+    differing = np.empty(16, np.int32)
     num_exits = 0
-    num_disputed = 0
+    num_differing = 0
+    differing_end = 0
     node = 1
     while node < byte.size:
         level = depth[node]
         after = 0
         base_after = 0
-        if states[level - 1] != 0:
+        if states[level - 1] != DEAD_STATE:
             after = next_state(lexer, states[level - 1], byte[node])
-        if bases[level - 1] != 0:
+        if bases[level - 1] != DEAD_STATE:
             base_after = next_state(lexer, bases[level - 1], byte[node])
         if after == base_after:
             node = subtree_end[node]
@@ -144,25 +128,30 @@ def walk_against_base(
         states[level] = after
         bases[level] = base_after
         for t in range(token_start[node], token_start[node + 1]):
-            if after != 0:
+            if after != DEAD_STATE:
                 set_bit(row, token_ids[t])
             else:
                 clear_bit(row, token_ids[t])
-        if subtree_end[node] > node + 1:
-            for a in range(lexer.accept_start[after], lexer.accept_start[after + 1]):
-                exit_nodes = grown(exit_nodes, num_exits + 1)
-                exit_terminals = grown(exit_terminals, num_exits + 1)
-                exit_nodes[num_exits] = node
-                exit_terminals[num_exits] = lexer.accepts[a]
-                num_exits += 1
-            if lexer.accept_start[base_after] < lexer.accept_start[base_after + 1]:
-                first = token_start[node + 1]
-                last = token_start[subtree_end[node]]
-                disputed = grown(disputed, num_disputed + last - first)
-                disputed[num_disputed : num_disputed + last - first] = token_ids[first:last]
-                num_disputed += last - first
+        if subtree_end[node] > node + 1 and node >= differing_end:
+            if num_accepts(lexer, base_after):
+                differing = grown(differing, num_differing + 1)
+                differing[num_differing] = node
+                num_differing += 1
+                differing_end = subtree_end[node]
+            else:
+                first = first_accept(lexer, after)
+                for a in range(first, first + num_accepts(lexer, after)):
+                    exit_nodes = grown(exit_nodes, num_exits + 1)
+                    exit_terminals = grown(exit_terminals, num_exits + 1)
+                    exit_nodes[num_exits] = node
+                    exit_terminals[num_exits] = lexer.accepts[a]
+                    num_exits += 1
         node += 1
-    return exit_nodes[:num_exits].copy(), exit_terminals[:num_exits].copy(), disputed[:num_disputed]
+    return (
+        exit_nodes[:num_exits].copy(),
+        exit_terminals[:num_exits].copy(),
+        differing[:num_differing].copy(),
+    )
 
 
 @kernel
@@ -176,45 +165,24 @@ def _add_config(configs: Int32Array, first: int, count: int, parser: int, state:
 
 
 @kernel
-def _start_parser(
-    lexer: LexerArrays,
-    parser: ParserArrays,
-    parser_state: int,
-    byte: int,
-    configs: Int32Array,
-    first: int,
-    count: int,
-) -> int:
-    """Begin the terminals of a lowered parser state with one byte."""
-    for s in range(parser.lexer_start[parser_state], parser.lexer_end[parser_state]):
-        after = next_state(lexer, parser.lexers[s], byte)
-        if after != 0:
-            count = _add_config(configs, first, count, parser_state, after)
-    return count
-
-
-@kernel
-def _start_all(
-    lexer: LexerArrays,
-    parser: ParserArrays,
-    parser_states: Int32Array,
-    byte: int,
-    configs: Int32Array,
-) -> int:
-    count = 0
-    for parser_state in parser_states:
-        num_lexers = parser.lexer_end[parser_state] - parser.lexer_start[parser_state]
-        if count + num_lexers > configs.shape[0]:
-            return NO_ROOM
-        count = _start_parser(lexer, parser, parser_state, byte, configs, 0, count)
-    return count
-
-
-@kernel
 def _with_more_room(configs: Int32Array) -> Int32Array:
     bigger = np.zeros((2 * configs.shape[0], 2), np.int32)
     bigger[: configs.shape[0]] = configs
     return bigger
+
+
+@kernel
+def _first_goto(parser: ParserArrays, parser_state: int, terminal: int) -> int:
+    """The first of a parser state's moves, which are sorted, that is not below a terminal."""
+    low: int = parser.goto_start[parser_state]
+    high: int = parser.goto_end[parser_state]
+    while low < high:
+        middle = (low + high) >> 1
+        if parser.goto_terminal[middle] < terminal:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @kernel
@@ -240,14 +208,15 @@ def _read_byte(
         if end + count + 1 >= configs.shape[0]:
             return NO_ROOM, num_missing
         after = next_state(lexer, state, byte)
-        if after != 0:
+        if after != DEAD_STATE:
             count = _add_config(configs, end, count, parser_state, after)
-        for a in range(lexer.accept_start[state], lexer.accept_start[state + 1]):
+        first = first_accept(lexer, state)
+        for a in range(first, first + num_accepts(lexer, state)):
             terminal = lexer.accepts[a]
-            for g in range(parser.goto_start[parser_state], parser.goto_end[parser_state]):
-                if parser.goto_terminal[g] != terminal:
-                    continue
+            g = _first_goto(parser, parser_state, terminal)
+            while g < parser.goto_end[parser_state] and parser.goto_terminal[g] == terminal:
                 target = parser.goto_target[g]
+                g += 1
                 if parser.lexer_start[target] == NOT_LOWERED:
                     if num_missing < missing.size:
                         missing[num_missing] = target
@@ -256,29 +225,70 @@ def _read_byte(
                 room = configs.shape[0] - end - count
                 if parser.lexer_end[target] - parser.lexer_start[target] >= room:
                     return NO_ROOM, num_missing
-                count = _start_parser(lexer, parser, target, byte, configs, end, count)
+                for s in range(parser.lexer_start[target], parser.lexer_end[target]):
+                    after = next_state(lexer, parser.lexers[s], byte)
+                    if after != DEAD_STATE:
+                        count = _add_config(configs, end, count, target, after)
     return count, num_missing
 
 
 @kernel
-def walk_residual(
+def _configs_at(
+    byte: UInt8Array,
+    subtree_end: Int32Array,
+    node: int,
+    lexer: LexerArrays,
+    parser: ParserArrays,
+    configs: Int32Array,
+    num_initial: int,
+    missing: Int32Array,
+    num_missing: int,
+) -> tuple[int, int, Int32Array]:
+    """Read the bytes from the root to a node; the configs replace those at the front.
+
+    Returns:
+        (their number, number of missing parser states, the configs, perhaps in a larger array).
+    """
+    count = num_initial
+    current = 0
+    while current != node and count > 0:
+        child = current + 1
+        while subtree_end[child] <= node:
+            child = subtree_end[child]
+        after, num_missing = _read_byte(
+            lexer, parser, configs, 0, count, byte[child], missing, num_missing
+        )
+        if after == NO_ROOM:
+            configs = _with_more_room(configs)
+            continue
+        for i in range(after):
+            configs[i] = configs[count + i]
+        count = after
+        current = child
+    return count, num_missing, configs
+
+
+@kernel
+def walk_configs(
     byte: UInt8Array,
     depth: Int32Array,
     subtree_end: Int32Array,
     token_start: Int32Array,
     token_ids: Int32Array,
     max_depth: int,
+    nodes: Int32Array,
     lexer: LexerArrays,
     parser: ParserArrays,
-    parser_states: Int32Array,
+    initial: Int32Array,
     row: Int32Array,
     missing: Int32Array,
 ) -> int:
-    """Allow the tokens whose rest, behind a complete terminal, the parser can read.
+    """Allow the tokens below some nodes that configs at the root of the trie can read.
 
     Args:
-        byte .. max_depth: the residual trie of a lexer state and terminal.
-        parser_states: int32[K], the lowered parser states behind the terminal.
+        byte .. max_depth: a trie.
+        nodes: where to walk; 0 alone is the whole trie.
+        initial: int32[K, 2], the configs at the root.
         row: int32[words], gets a bit for each surviving token.
         missing: int32[M], gets parser states that were met but are not lowered; their subtrees are
             skipped and the caller walks again.
@@ -286,18 +296,23 @@ def walk_residual(
     Returns:
         The number of missing parser states.
     """
-    configs = np.zeros((FIRST_CONFIGS, 2), np.int32)
-    # Level k's configs are those from level_start[k] to level_start[k + 1]; level 0 has none, since
-    # the root stands between two terminals: nothing to continue there, only to begin.
+    configs = np.zeros((FIRST_CONFIGS + 2 * initial.shape[0], 2), np.int32)
+    # The configs of level k are those from level_start[k] to level_start[k + 1].
     level_start = np.zeros(max_depth + 2, np.int32)
     num_missing = 0
-    node = 1
-    while node < byte.size:
-        level = depth[node]
-        end = level_start[level]
-        if level == 1:
-            count = _start_all(lexer, parser, parser_states, byte[node], configs)
-        else:
+    for top in nodes:
+        configs[: initial.shape[0]] = initial
+        count, num_missing, configs = _configs_at(
+            byte, subtree_end, top, lexer, parser, configs, initial.shape[0], missing, num_missing
+        )
+        if count == 0:
+            continue
+        level_start[depth[top]] = 0
+        level_start[depth[top] + 1] = count
+        node = top + 1
+        while node < subtree_end[top]:
+            level = depth[node]
+            end = level_start[level]
             count, num_missing = _read_byte(
                 lexer,
                 parser,
@@ -308,16 +323,16 @@ def walk_residual(
                 missing,
                 num_missing,
             )
-        if count == NO_ROOM:
-            configs = _with_more_room(configs)
-            continue
-        if count == 0:
-            node = subtree_end[node]
-            continue
-        level_start[level + 1] = end + count
-        for t in range(token_start[node], token_start[node + 1]):
-            set_bit(row, token_ids[t])
-        node += 1
+            if count == NO_ROOM:
+                configs = _with_more_room(configs)
+                continue
+            if count == 0:
+                node = subtree_end[node]
+                continue
+            level_start[level + 1] = end + count
+            for t in range(token_start[node], token_start[node + 1]):
+                set_bit(row, token_ids[t])
+            node += 1
     return num_missing
 
 
@@ -333,7 +348,7 @@ def read_bytes(
 
     Args:
         initial: int32[K, 2], configs to start in.
-        missing: as in `walk_residual`.
+        missing: as in `walk_configs`.
 
     Returns:
         (number of missing parser states, configs int32[C, 2]).
@@ -350,7 +365,8 @@ def read_bytes(
         if after == NO_ROOM:
             configs = _with_more_room(configs)
             continue
-        configs[:after] = configs[count : count + after].copy()
+        for i in range(after):
+            configs[i] = configs[count + i]
         count = after
         position += 1
     return num_missing, configs[:count].copy()

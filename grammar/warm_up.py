@@ -35,10 +35,12 @@ def _exercise() -> None:
     compiler = GrammarCompiler(Vocabulary(tokens, stop_ids=[259]), limits=limits)
     schema = {"properties": {"a": {"type": ["string", "integer"]}}, "required": ["a"]}
     recognizer = compiler.compile_json_schema({"type": "object", **schema}).recognizer
-    state = 1
+    state = recognizer.initial
     for byte in b'{"a": "x"':
         recognizer.row(state)
-        state = recognizer.advance(state, byte)
+        after = recognizer.advance(state, byte)
+        assert after is not None
+        state = after
     recognizer.is_accepting(state)
     words = dfas.from_words([b"a", b"ab"])
     dfas.intersection(words, dfas.literal(b"a"), Budget(limits))

@@ -12,6 +12,7 @@ from typing import Any
 
 from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.dfa import Dfa
+from syntagma.grammar.lexer_arrays import LexerArrays
 from syntagma.grammar.token_trie import TokenTrie
 
 Table = Sequence[Sequence[int]]
@@ -349,3 +350,14 @@ def allowed_ids(row: Iterable[int], size: int) -> set[int]:
     """The ids whose bit is set in a packed row."""
     words = [int(word) & 0xFFFFFFFF for word in row]
     return {i for i in range(size) if words[i // 32] >> (i % 32) & 1}
+
+
+def naive_next_state(lexer: LexerArrays, state: int, byte: int) -> int:
+    """One step of a lexer state: a dense row, or edges and what to fall back on."""
+    cell, kind, fallback, _ = lexer.states[state].tolist()
+    if kind >= 0:
+        return int(lexer.table[cell + int(lexer.class_maps[kind, byte])])
+    edges = lexer.table[cell : cell + 2 * (-1 - kind)].reshape(-1, 2).tolist()
+    if byte in dict(edges):
+        return int(dict(edges)[byte])
+    return naive_next_state(lexer, fallback, byte) if fallback else 0

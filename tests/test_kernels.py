@@ -36,9 +36,11 @@ from syntagma.grammar import automata_kernels as kernels
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import minimise_kernels, product_kernels, word_kernels
 from syntagma.grammar import regex_ast as ast
+from syntagma.grammar.bitmask_kernels import clear_below, clear_bit, gather_rows, has_bit, set_bit
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_bytes
-from syntagma.grammar.lexer_kernels import union_of_terminals
+from syntagma.grammar.lexer_arrays import next_state
+from syntagma.grammar.lexer_kernels import union_of_lexers
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.parser_arrays import NOT_LOWERED, ParserArrays
@@ -46,14 +48,10 @@ from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.trie_kernels import build_trie, merge_subtrees
 from syntagma.grammar.walk_kernels import (
     FIRST_CONFIGS,
-    clear_bit,
-    has_bit,
-    next_state,
     read_bytes,
-    set_bit,
     walk_against_base,
+    walk_configs,
     walk_interior,
-    walk_residual,
 )
 
 ALPHABET = b"abc"
@@ -339,12 +337,11 @@ def run(pool: LexerPool, state: int, text: bytes) -> int:
 
 
 def complete_in(pool: LexerPool, state: int) -> list[int]:
-    first, last = pool.arrays.accept_start[state : state + 2]
-    return pool.arrays.accepts[first:last].tolist()
+    return pool.complete_in(state)
 
 
-@given(st.lists(terminals, min_size=2, max_size=4))
-def test_union_of_terminals(given: list[Dfa]) -> None:
+@given(st.lists(terminals, min_size=2, max_size=4), st.integers(1, 6))
+def test_union_of_lexers(given: list[Dfa], limit: int) -> None:
     """New states where two or more terminals live, a terminal's own where one does."""
     pool = LexerPool()
     by_id = register(pool, given)
@@ -352,33 +349,28 @@ def test_union_of_terminals(given: list[Dfa]) -> None:
         return
     starts = {t: pool.lexer((t,))[0] for t in by_id}
     first = pool.num_states
-    arrays = pool.arrays
-    arguments = (
-        np.array(sorted(starts.values()), np.int32),
-        np.array(list(ALPHABET), np.uint8),
-        first,
-        arrays.table,
-        arrays.row_of,
-        arrays.class_map_of,
-        arrays.class_maps,
-    )
-    num_states, flat, offsets, members = union_of_terminals(*arguments, 1000)
-    table = flat.reshape(num_states, 3)
+    (start,) = pool.lexer(tuple(sorted(by_id)))
     for text in WORDS:
-        state = first
-        for byte in text:
-            is_new = state >= first
-            column = ALPHABET.index(byte)
-            state = int(table[state - first, column] if is_new else next_state(arrays, state, byte))
+        state = run(pool, start, text)
         alive = naive_alive_terminals(by_id, text)
         runs = {run(pool, starts[t], text) for t in alive}
         if len(alive) > 1:
-            new = state - first
-            assert set(members[offsets[new] : offsets[new + 1]].tolist()) == runs
+            assert state >= first
         else:
             assert {state} == (runs or {0})
-    if num_states > 1:
-        assert union_of_terminals(*arguments, num_states - 1)[0] == kernels.LIMIT_REACHED
+        assert set(complete_in(pool, state)) == naive_complete_terminals(by_id, text)
+    num_new = pool.num_states - first
+    again = union_of_lexers(
+        np.array(sorted(starts.values()), np.int32),
+        pool.arrays,
+        int(pool.arrays.states[start, 1]),
+        np.arange(256, dtype=np.uint8),
+        first,
+        0,
+        0,
+        limit,
+    )
+    assert again[0] == (num_new if num_new <= limit else kernels.LIMIT_REACHED)
 
 
 def prefixes_of(trie: TokenTrie) -> list[bytes]:
@@ -421,7 +413,7 @@ def test_walk_interior(given: list[Dfa], tokens: list[bytes], prefix: bytes) -> 
 def test_walk_against_base(
     given: list[Dfa], tokens: list[bytes], prefix: bytes, other: bytes
 ) -> None:
-    """From any base: the state's own row, and exits that are its own, the base's or disputed."""
+    """From any base: the state's own row; the base's exits hold but below the differing nodes."""
     pool = LexerPool()
     by_id = register(pool, given)
     (start,) = pool.lexer(tuple(sorted(by_id)))
@@ -436,15 +428,19 @@ def test_walk_against_base(
         found = walk_interior(*trie.arrays, trie.max_depth, pool.arrays, from_state, row)
         exits.append({(where[n], int(t)) for n, t in zip(*found, strict=True)})
     corrected = rows[1].copy()
-    nodes, ended, disputed = walk_against_base(
+    nodes, ended, differing = walk_against_base(
         *trie.arrays, trie.max_depth, pool.arrays, state, base, corrected
     )
     assert corrected.tolist() == rows[0].tolist()
-    own = {(where[n], int(t)) for n, t in zip(nodes, ended, strict=True)}
-    assert own <= exits[0] <= own | exits[1]
-    for exit_, _ in exits[1] - exits[0]:
-        below = {i for i, t in enumerate(tokens) if t.startswith(exit_) and t != exit_}
-        assert below <= set(disputed.tolist())
+    tops = [where[n] for n in differing]
+
+    def outside(found: set[tuple[bytes, int]]) -> set[tuple[bytes, int]]:
+        return {(e, t) for e, t in found if not any(e.startswith(top) for top in tops)}
+
+    reported = {(where[n], int(t)) for n, t in zip(nodes, ended, strict=True)}
+    assert reported == outside(reported)
+    assert outside(exits[0]) == reported | outside(exits[1])
+    assert all(any((top, t) in exits[1] for t in by_id) for top in tops)
 
 
 Moves = dict[int, dict[int, set[int]]]
@@ -464,7 +460,7 @@ def parser_arrays(pool: LexerPool, moves: Moves, lowered: set[int]) -> ParserArr
         lexers += pool.lexer(tuple(sorted(by_terminal))) if by_terminal else ()
         lexer_end.append(len(lexers))
         goto_start.append(len(goto_terminal))
-        for terminal_id, targets in by_terminal.items():
+        for terminal_id, targets in sorted(by_terminal.items()):
             goto_terminal += [terminal_id] * len(targets)
             goto_target += sorted(targets)
         goto_end.append(len(goto_terminal))
@@ -482,17 +478,28 @@ def parsers(draw: st.DrawFn) -> tuple[LexerPool, dict[int, Dfa], Moves]:
 
 
 def residual_row(
-    pool: LexerPool, trie: TokenTrie, parser: ParserArrays, starts: list[int], room: int
+    pool: LexerPool,
+    trie: TokenTrie,
+    parser: ParserArrays,
+    starts: list[int],
+    room: int,
+    nodes: tuple[int, ...] = (0,),
 ) -> tuple[set[int], set[int]]:
     """(allowed tokens, parser states that must be lowered first)."""
     row = np.zeros(4, np.int32)
     missing = np.full(room, -1, np.int32)
-    num_missing = walk_residual(
+    initial = [
+        (p, int(s))
+        for p in starts
+        for s in parser.lexers[parser.lexer_start[p] : parser.lexer_end[p]]
+    ]
+    num_missing = walk_configs(
         *trie.arrays,
         trie.max_depth,
+        np.array(nodes, np.int32),
         pool.arrays,
         parser,
-        np.array(starts, np.int32),
+        np.array(initial, np.int32).reshape(-1, 2),
         row,
         missing,
     )
@@ -500,7 +507,7 @@ def residual_row(
 
 
 @given(parsers(), tokens_lists, st.data())
-def test_walk_residual(
+def test_walk_configs(
     given: tuple[LexerPool, dict[int, Dfa], Moves], tokens: list[bytes], data: st.DataObject
 ) -> None:
     """States are lowered as they are asked for; what is allowed only grows, up to the twin's row."""
@@ -508,12 +515,15 @@ def test_walk_residual(
     starts = sorted(data.draw(st.sets(st.sampled_from(sorted(moves)), min_size=1)))
     room = data.draw(st.integers(1, 8))
     twin = NaiveParser(by_id, moves)
-    expected = {i for i, token in enumerate(tokens) if token and twin.read(starts, token)}
     trie = flat_trie(tokens)
+    where = prefixes_of(trie)
+    nodes = tuple(sorted(data.draw(st.sets(st.integers(0, len(where) - 1), min_size=1))))
+    below = {w for n in nodes for w in where if w.startswith(where[n]) and w != where[n]}
+    expected = {i for i, token in enumerate(tokens) if token in below and twin.read(starts, token)}
     lowered, seen = set(starts), set()
     while True:
         parser = parser_arrays(pool, moves, lowered)
-        allowed, missing = residual_row(pool, trie, parser, starts, room)
+        allowed, missing = residual_row(pool, trie, parser, starts, room, nodes)
         assert seen <= allowed <= expected
         seen = allowed
         if not missing:
@@ -594,6 +604,30 @@ def test_bits_of_a_row(steps: list[tuple[bool, int]]) -> None:
         assert has_bit(row, token_id) == is_set
     assert allowed_ids(row, 96) == expected
     assert {i for i in range(96) if has_bit(row, i)} == expected
+
+
+@given(tokens_lists, st.data())
+def test_clear_below(tokens: list[bytes], data: st.DataObject) -> None:
+    trie = flat_trie(tokens)
+    where = prefixes_of(trie)
+    nodes = sorted(data.draw(st.sets(st.integers(0, len(where) - 1))))
+    row = np.full(4, -1, np.int32)
+    clear_below(row, np.array(nodes, np.int32), trie.subtree_end, trie.token_start, trie.token_ids)
+    below = {w for n in nodes for w in where if w.startswith(where[n]) and w != where[n]}
+    assert allowed_ids(row, 128) == {
+        i for i in range(128) if i >= len(tokens) or tokens[i] not in below or not tokens[i]
+    }
+
+
+@given(st.lists(st.tuples(st.integers(-1, 4), st.integers(0, 5)), max_size=8))
+def test_gather_rows(moves: list[tuple[int, int]]) -> None:
+    rows = np.arange(15, dtype=np.int32).reshape(5, 3)
+    bitmask, expected = np.full((6, 3), 7, np.int32), np.full((6, 3), 7, np.int32)
+    slots, targets = (np.array([m[i] for m in moves], np.int32) for i in (0, 1))
+    gather_rows(rows, slots, bitmask, targets)
+    for slot, target in moves:
+        expected[target] = rows[slot] if slot >= 0 else 0
+    assert bitmask.tolist() == expected.tolist()
 
 
 def test_complete_terminals_of_a_lexer() -> None:

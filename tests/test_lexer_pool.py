@@ -5,19 +5,27 @@ from __future__ import annotations
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive import naive_alive_terminals, naive_complete_terminals, naive_state
+from naive import (
+    naive_alive_terminals,
+    naive_complete_terminals,
+    naive_next_state,
+    naive_state,
+)
 
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_bytes, dfa_from_code_points
 from syntagma.grammar.encoders import Encoder
-from syntagma.grammar.lexer_pool import LexerArrays, LexerPool
+from syntagma.grammar.lexer_arrays import LexerArrays
+from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.regex_parser import parse_regex
+from syntagma.grammar.terminals import OtherStrings, WordList, any_string
 
 BUDGET = Budget.unlimited()
 ALPHABET = b'ab"\xc3'
@@ -39,14 +47,13 @@ pattern_lists = st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=6)
 def run(arrays: LexerArrays, state: int, text: bytes) -> int:
     """As the layout says, in plain Python."""
     for byte in text:
-        column = arrays.class_maps[arrays.class_map_of[state], byte]
-        state = int(arrays.table[arrays.row_of[state] + column])
+        state = naive_next_state(arrays, state, byte)
     return state
 
 
 def complete_in(arrays: LexerArrays, state: int) -> list[int]:
-    first, last = arrays.accept_start[state : state + 2]
-    return arrays.accepts[first:last].tolist()
+    at = arrays.states[state, 3]
+    return arrays.accepts[at + 1 : at + 1 + arrays.accepts[at]].tolist()
 
 
 def check_lexer(
@@ -157,62 +164,87 @@ def test_threads_agree_on_ids(patterns: list[str]) -> None:
         check_lexer(pool.arrays, lexer, {t: by_id[t] for t in pair}, WORDS[::11])
 
 
-@given(pattern_lists, st.sampled_from(WORDS[:21]))
-def test_terminals_and_languages_ahead(patterns: list[str], prefix: bytes) -> None:
-    """What may still be completed, and one key for equal futures of a single terminal."""
+def language_of(pool: LexerPool, start: int, name: int) -> Dfa:
+    """All texts that lead from a state to where a terminal is complete."""
+    arrays = pool.arrays
+    number = {0: 0, start: 1}
+    rows = [[0] * 256]
+    labels = [0]
+    waiting = [start]
+    for state in waiting:
+        row = []
+        for byte in range(256):
+            after = naive_next_state(arrays, state, byte)
+            if after not in number:
+                number[after] = len(number)
+                waiting.append(after)
+            row.append(number[after])
+        rows.append(row)
+        labels.append(int(name in complete_in(arrays, state)))
+    everything = np.arange(256, dtype=np.uint8)
+    return dfas.from_table(np.array(rows, np.int32), everything, 1, np.array(labels, np.int32))
+
+
+names = st.text(st.sampled_from('ab"\\/\n\x00\x7fäÄ€😀\ud800n'), max_size=5)
+some_names = st.lists(names, max_size=6)
+some_words = st.lists(st.binary(min_size=1, max_size=5), min_size=1, max_size=8)
+
+
+@given(some_words)
+def test_word_lists_become_tries(words: list[bytes]) -> None:
     pool = LexerPool()
-    by_id = {pool.terminal_id(TERMINALS[p]): TERMINALS[p] for p in patterns}
-    (start,) = pool.lexer(tuple(sorted(by_id)))
-    state = run(pool.arrays, start, prefix)
-    if state == 0:
-        return
-    futures = {t: naive_state(dfa, 1, prefix) for t, dfa in by_id.items()}
-    alive = tuple(sorted(t for t, s in futures.items() if s))
-    assert pool.terminals_ahead(state) == alive
-    if len(alive) > 1:
-        assert pool.language_key(state) is None
-        return
-    dfa = by_id[alive[0]]
-    future = dfas.from_table(dfa.transitions, dfa.byte_classes, futures[alive[0]], dfa.accepting)
-    assert pool.language_key(state) == future.key
-    assert pool.language_key(run(pool.arrays, pool.lexer(alive)[0], prefix)) == future.key
-
-
-@given(pattern_lists, st.sampled_from(WORDS[:21]))
-def test_a_base_stays_the_same_and_completes_nothing(patterns: list[str], prefix: bytes) -> None:
-    pool = LexerPool()
-    by_id = {pool.terminal_id(TERMINALS[p]): TERMINALS[p] for p in patterns}
-    (start,) = pool.lexer(tuple(sorted(by_id)))
-    state = run(pool.arrays, start, prefix)
-    base = pool.base_of(state) if state else None
-    if base is not None:
-        assert complete_in(pool.arrays, base) == []
-        assert any(
-            run(pool.arrays, state, bytes([b])) == base == run(pool.arrays, base, bytes([b]))
-            for b in range(256)
-        )
-
-
-def test_the_base_inside_a_key_is_any_other_key() -> None:
-    pool = LexerPool()
-    any_string = pool.terminal_id(compiled(r'"[^"]*"'))
-    key = pool.terminal_id(dfas.literal(b'"alpha"'))
-    (start,) = pool.lexer((any_string, key))
-    (own,) = pool.lexer((any_string,))
-    inside = run(pool.arrays, own, b'"x')
-    for text in (b'"', b'"al', b'"alpha'):
-        assert pool.base_of(run(pool.arrays, start, text)) == inside
-    assert pool.base_of(inside) == inside
-    assert pool.base_of(run(pool.arrays, start, b'"alpha"')) is None
-    assert pool.base_of(start) is None
-
-
-def test_a_language_with_many_states_has_no_key() -> None:
-    pool = LexerPool()
-    terminal = pool.terminal_id(dfas.literal(b"a" * 200))
+    terminal = pool.terminal_id(WordList(words))
     (start,) = pool.lexer((terminal,))
-    assert pool.language_key(start) is None
-    assert pool.language_key(run(pool.arrays, start, b"a" * 190)) == dfas.literal(b"a" * 10).key
+    assert language_of(pool, start, terminal) == dfas.from_words(words)
+
+
+@given(some_names)
+def test_other_strings_are_the_difference(excluded: list[str]) -> None:
+    pool = LexerPool()
+    language = OtherStrings(excluded)
+    terminal = pool.terminal_id(language)
+    (start,) = pool.lexer((terminal,))
+    (name,) = pool.complete_as((terminal,))
+    assert language_of(pool, start, name) == language.dfa
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(some_names, min_size=1, max_size=3), st.lists(some_words, max_size=3), pattern_lists
+)
+def test_sparse_and_dense_terminals_side_by_side(
+    excluded: list[list[str]], words: list[list[bytes]], patterns: list[str]
+) -> None:
+    pool = LexerPool()
+    quoted = [WordList([b'"' + w + b'"' for w in listed]) for listed in words]
+    languages = {
+        pool.terminal_id(language): language
+        for language in [
+            *map(OtherStrings, excluded), *quoted, *(TERMINALS[p] for p in patterns), any_string(),
+        ]
+    }  # fmt: skip
+    terminals = tuple(sorted(languages))
+    starts = pool.lexer(terminals)
+    assert len(starts) == 1
+    for terminal, name in zip(terminals, pool.complete_as(terminals), strict=True):
+        assert language_of(pool, starts[0], name) == languages[terminal].dfa
+
+
+def test_other_strings_share_the_states_of_any_string() -> None:
+    pool = LexerPool()
+    terminals = tuple(
+        sorted(pool.terminal_id(OtherStrings(n)) for n in (["alpha"], ["beta"], ["gamma"]))
+    )
+    (alone,) = pool.lexer(terminals[:1])
+    (own,) = pool.lexer((pool.terminal_id(any_string()),))
+    inside = run(pool.arrays, own, b'"x')
+    copy = run(pool.arrays, alone, b'"x')
+    assert pool.fallback_of(run(pool.arrays, alone, b'"al')) == copy
+    assert pool.original_of(copy) == (inside, pool.terminal_id(any_string()))
+    assert pool.original_of(inside) is None
+    assert pool.fallback_of(inside) == 0
+    assert len(set(pool.complete_as(terminals))) == 3
+    assert pool.terminal_id(any_string()) not in pool.complete_as(terminals)
 
 
 def test_num_bytes_grows_with_the_buffers() -> None:

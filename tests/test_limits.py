@@ -300,12 +300,14 @@ def test_random_patterns_compile_or_fail_with_our_errors(pieces: list[str], seed
     if isinstance(grammar, GrammarError):
         return
     recognizer, rng = grammar.recognizer, random.Random(seed)
-    state, text = 1, b""
+    state, text = recognizer.initial, b""
     while not (recognizer.is_accepting(state) and rng.random() < 0.3) and len(text) < 60:
         followers = [b for b in range(256) if recognizer.read(state, bytes([b]))]
         if not followers:
             break
         text += bytes([rng.choice(followers)])
-        state = recognizer.read(state, text[-1:])
+        after = recognizer.read(state, text[-1:])
+        assert after is not None
+        state = after
     assert recognizer.is_accepting(state) or len(text) == 60
     assert len(text) >= grammar.shortest_bytes or not recognizer.is_accepting(state)

@@ -13,6 +13,7 @@ from toy import JSON_TOKENS, allowed_ids, byte_vocabulary, sample
 
 from syntagma.decoding.matcher import Matcher
 from syntagma.grammar import CompiledGrammar, GrammarCompiler, Vocabulary
+from syntagma.grammar.mask_store import MaskStore
 
 VOCABULARY = byte_vocabulary(JSON_TOKENS)
 STOP = VOCABULARY.stop_ids[0]
@@ -151,15 +152,17 @@ def test_many_threads_may_share_a_grammar() -> None:
 
 def test_caches_do_not_change_answers() -> None:
     """The same walk with every cache as small as it can be."""
-    grammar, uncached = compiled(), compiled()
+    grammar = compiled()
+    compiler = GrammarCompiler(VOCABULARY)
+    compiler._store = MaskStore(VOCABULARY, max_bytes=0)
+    uncached = compiler.compile_json_schema(SCHEMA)
     recognizer = uncached.recognizer
-    recognizer._rows.max_bytes = 0
-    recognizer._store._entries.max_bytes = 0
+    recognizer._exit_rows.max_bytes = 0
     for seed in range(5):
         matcher, twin = Matcher(grammar), Matcher(uncached)
         rng = random.Random(seed)
         for _ in range(25):
-            recognizer._moves.clear()
+            recognizer._forget_moves()
             allowed = allowed_ids(matcher)
             assert allowed_ids(twin) == allowed
             token_id = rng.choice(sorted(allowed))

@@ -40,11 +40,12 @@ def accepts(grammar: CompiledGrammar, text: str | bytes) -> bool:
     """Whether a whole text, read byte by byte, is an output of the grammar."""
     recognizer = grammar.recognizer
     raw = text.encode() if isinstance(text, str) else text
-    state = 1
+    state = recognizer.initial
     for byte in raw:
-        state = recognizer.read(state, bytes([byte]))
-        if state == 0:
+        after = recognizer.read(state, bytes([byte]))
+        if after is None:
             return False
+        state = after
     return recognizer.is_accepting(state)
 
 

@@ -1,0 +1,51 @@
+"""Numba kernels on packed rows: bit ``t & 31`` of word ``t >> 5`` is token ``t``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from syntagma.grammar.kernel_types import Int32Array, kernel
+
+
+@kernel
+def set_bit(row: Int32Array, token_id: int) -> None:
+    """Allow one token."""
+    row[token_id >> 5] |= np.int32(1) << np.int32(token_id & 31)
+
+
+@kernel
+def clear_bit(row: Int32Array, token_id: int) -> None:
+    """Forbid one token."""
+    row[token_id >> 5] &= ~(np.int32(1) << np.int32(token_id & 31))
+
+
+@kernel
+def has_bit(row: Int32Array, token_id: int) -> bool:
+    """Whether a token is allowed."""
+    return bool((row[token_id >> 5] >> np.int32(token_id & 31)) & np.int32(1))
+
+
+@kernel
+def clear_below(
+    row: Int32Array,
+    nodes: Int32Array,
+    subtree_end: Int32Array,
+    token_start: Int32Array,
+    token_ids: Int32Array,
+) -> None:
+    """Forbid all tokens that go on below some nodes of a token trie."""
+    for node in nodes:
+        for t in range(token_start[node + 1], token_start[subtree_end[node]]):
+            clear_bit(row, token_ids[t])
+
+
+@kernel
+def gather_rows(
+    rows: Int32Array, slots: Int32Array, bitmask: Int32Array, targets: Int32Array
+) -> None:
+    """Copy ``rows[slots[i]]`` to ``bitmask[targets[i]]``, a slot of -1 meaning an empty row."""
+    for i in range(slots.size):
+        if slots[i] < 0:
+            bitmask[targets[i]] = 0
+        else:
+            bitmask[targets[i]] = rows[slots[i]]

@@ -1,0 +1,102 @@
+"""Finished rows of one vocabulary, in one block of memory that batches are copied from."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Protocol
+
+import numpy as np
+
+from syntagma.grammar.kernel_types import Int32Array
+
+
+class RowOwner(Protocol):
+    """Whoever keeps a row in the arena; loses it when the space is needed."""
+
+    row: Int32Array | None
+    slot: int
+
+
+class RowArena:
+    """A fixed number of rows, handed out and taken back by second chance (Corbato 1968).
+
+    Rows are not cleared when they are handed out. Memory is touched as far as it is used.
+
+    Args:
+        num_words: int32 words of a row.
+        max_bytes: size of the whole arena; at least four rows.
+
+    Attributes:
+        rows: int32[capacity, num_words].
+        was_used: uint8[capacity]; an owner that reads its row sets its byte, so that rows that are
+            not read go first.
+    """
+
+    def __init__(self, num_words: int, max_bytes: int) -> None:
+        self.capacity = max(4, max_bytes // (4 * num_words))
+        self.rows: Int32Array = np.zeros((self.capacity, num_words), np.int32)
+        self.was_used = bytearray()
+        self.num_evicted = 0
+        self._owners: list[weakref.ref[RowOwner] | None] = []
+        self._hand = 0
+        self._lock = threading.Lock()
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that have been handed out and not taken back."""
+        return len(self._owners)
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory touched so far."""
+        return len(self._owners) * int(self.rows[0].nbytes)
+
+    def acquire(self) -> int:
+        """A slot whose row the caller may write; it belongs to nobody until `publish`."""
+        with self._lock:
+            if len(self._owners) < self.capacity:
+                self._owners.append(None)
+                self.was_used.append(1)
+                return len(self._owners) - 1
+            while True:
+                slot = self._hand
+                self._hand = (slot + 1) % self.capacity
+                owner_ref = self._owners[slot]
+                if owner_ref is None:
+                    continue
+                if self.was_used[slot]:
+                    self.was_used[slot] = 0
+                    continue
+                owner = owner_ref()
+                if owner is not None:
+                    owner.row = None
+                self._owners[slot] = None
+                self.num_evicted += 1
+                return slot
+
+    def publish(self, slot: int, owner: RowOwner) -> None:
+        """Give the owner its finished row."""
+        with self._lock:
+            self._owners[slot] = weakref.ref(owner)
+            self.was_used[slot] = 1
+            row = self.rows[slot]
+            row.setflags(write=False)
+            owner.slot = slot
+            owner.row = row
+
+    def release(self, slot: int) -> None:
+        """Take back a slot that was acquired and will not be published."""
+        with self._lock:
+            self.was_used[slot] = 0
+            self._owners[slot] = weakref.ref(_NOBODY)
+
+
+class _Nobody:
+    """Owns the slots that nobody wants."""
+
+    row: Int32Array | None = None
+    slot = -1
+
+
+_NOBODY = _Nobody()
