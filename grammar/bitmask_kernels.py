@@ -26,20 +26,6 @@ def has_bit(row: Int32Array, token_id: int) -> bool:
 
 
 @kernel
-def clear_below(
-    row: Int32Array,
-    nodes: Int32Array,
-    subtree_end: Int32Array,
-    token_start: Int32Array,
-    token_ids: Int32Array,
-) -> None:
-    """Forbid all tokens that go on below some nodes of a token trie."""
-    for node in nodes:
-        for t in range(token_start[node + 1], token_start[subtree_end[node]]):
-            clear_bit(row, token_ids[t])
-
-
-@kernel
 def gather_rows(
     rows: Int32Array, slots: Int32Array, bitmask: Int32Array, targets: Int32Array
 ) -> None:

@@ -17,10 +17,9 @@ import numpy as np
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar.automata_kernels import LIMIT_REACHED
 from syntagma.grammar.growable import Growable
-from syntagma.grammar.kernel_types import Int32Array
+from syntagma.grammar.kernel_types import BoolArray, UInt8Array
 from syntagma.grammar.lexer_arrays import (
     ACCEPTS,
-    CELL,
     DEAD_STATE,
     FALLBACK,
     KIND,
@@ -29,12 +28,11 @@ from syntagma.grammar.lexer_arrays import (
     next_state,
 )
 from syntagma.grammar.lexer_kernels import union_of_lexers
-from syntagma.grammar.minimise_kernels import bounded_classes
+from syntagma.grammar.pair_kernels import first_of_classes
 from syntagma.grammar.sparse_kernels import dense_states, other_string_states, word_states
 from syntagma.grammar.terminals import Language, OtherStrings, WordList, any_string
 
 MAX_LEXER_STATES = 4_000
-MIN_TWIN_STATES = 128
 # Longer lists are worth minimising: their words share endings.
 MAX_TRIE_BYTES = 50_000
 NO_CLASS_MAP = -1
@@ -53,9 +51,8 @@ class LexerPool:
         self._terminal_ids: dict[bytes, int] = {}
         self._start_of_terminal: list[int] = []
         self._class_map_of_terminal: list[int] = []
-        # [first, end) of each terminal's states, ascending; and their twins within a length.
+        # [first, end) of each terminal's states, ascending.
         self._terminal_ranges: list[tuple[int, int]] = []
-        self._twins: dict[tuple[int, int], Int32Array] = {}
         self._other_strings: dict[int, OtherStrings] = {}
         # Any-string terminals that other strings fall back on, one for each that run side by side.
         self._any_strings: list[int] = []
@@ -169,23 +166,27 @@ class LexerPool:
             state = int(states[state, FALLBACK])
         return state
 
-    def twin_within(self, state: int, max_bytes: int) -> int:
-        """A state of the same terminal that no ``max_bytes`` bytes tell apart from this one.
+    def states_of(self, terminal: int) -> tuple[int, int]:
+        """[first, end) of a terminal's own states."""
+        return self._terminal_ranges[terminal]
 
-        In a counted repetition most states are far from either bound and have one twin. Small
-        terminals and states where several terminals are alive are their own twins.
-        """
-        index = self._range_index(state)
-        if index is None:
-            return state
-        first, end = self._terminal_ranges[index]
-        if end - first < MIN_TWIN_STATES or self._states.data[first, KIND] < 0:
-            return state
-        with self._lock:
-            key = (first, max_bytes)
-            if key not in self._twins:
-                self._twins[key] = self._bounded_twins(first, end, max_bytes)
-            return int(self._twins[key][state - first])
+    def is_dense_terminal(self, state: int) -> bool:
+        """Whether a state is one terminal's own, and all that follow it are, with rows of a table."""
+        return self.terminal_of(state) >= 0 and bool(self._states.data[state, KIND] >= 0)
+
+    def start_of(self, terminal: int) -> int:
+        """The start state of a terminal, but for `OtherStrings`."""
+        return self._start_of_terminal[terminal]
+
+    def any_string_start(self) -> tuple[int, int]:
+        """The start state of any JSON string and its terminal."""
+        terminal = self.terminal_id(any_string())
+        return self._start_of_terminal[terminal], terminal
+
+    def bytes_of_classes(self, left: int, right: int, is_left_out: BoolArray) -> UInt8Array:
+        """A byte of each class on which two dense states, or others of their terminals, differ."""
+        states, maps = self._states.data, self._class_maps.data
+        return first_of_classes(maps[states[left, KIND]], maps[states[right, KIND]], is_left_out)
 
     def step(self, state: int, byte: int) -> int:
         """The state after one byte, 0 if dead."""
@@ -296,19 +297,7 @@ class LexerPool:
         inside = self.fallback_of(self.step(start, ord('"')))
         return [int(states[inside, KIND])] if inside else []
 
-    def _bounded_twins(self, first: int, end: int, max_bytes: int) -> Int32Array:
-        states = self._states.data[first:end]
-        width = int(self._class_maps.data[states[0, KIND]].max()) + 1
-        cell = states[0, CELL]
-        table = np.zeros((end - first + 1, width), np.int32)
-        flat = self._table.data[cell : cell + (end - first) * width].reshape(-1, width)
-        table[1:] = np.where(flat > 0, flat - (first - 1), 0)
-        labels = np.ones(end - first + 1, np.int32)
-        labels[1:] += states[:, ACCEPTS] > 0
-        labels[0] = 0
-        return bounded_classes(table, labels, max_bytes)[1:] + (first - 1)
-
-    def _class_map_id(self, byte_classes: np.ndarray) -> int:
+    def _class_map_id(self, byte_classes: UInt8Array) -> int:
         key = byte_classes.tobytes()
         found = self._class_map_ids.get(key)
         if found is None:

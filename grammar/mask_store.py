@@ -7,22 +7,39 @@ for a vocabulary, when a grammar first reaches the state, and shared from then o
 
 from __future__ import annotations
 
+import functools
 import threading
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from syntagma.grammar.kernel_types import Int32Array
+from syntagma.grammar.kernel_types import BoolArray, Int32Array
 from syntagma.grammar.lexer_arrays import DEAD_STATE
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.lru import ByteLru
+from syntagma.grammar.pair_kernels import pair_distances, size_to_walk, subtree_heights
 from syntagma.grammar.row_arena import RowArena
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.vocabulary import Vocabulary
 from syntagma.grammar.walk_kernels import walk_against_base, walk_interior
 
 DEFAULT_MAX_BYTES = 128 << 20
+# Narrower states are walked as they are.
+MIN_WIDE_NODES = 4_000
+MAX_BASES = 3
 WHOLE_TRIE = np.zeros(1, np.int32)
+NOBODY = np.zeros(0, np.int32)
+NO_MARK = np.zeros(256, np.bool_)
+
+
+class NearBase(NamedTuple):
+    """A state to compare with, and how long states behave as those met together with them."""
+
+    base: int
+    first_state: int = 0
+    partner: Int32Array = NOBODY
+    distance: Int32Array = NOBODY
 
 
 class Residuals:
@@ -60,22 +77,15 @@ class StoreEntry:
     Attributes:
         interior: int32[num_words], tokens that keep the state alive to their last byte.
         exits: (terminal, residuals): the terminal may be complete there, inside a token.
-        base_exits: further exits, those of another state that differs on few tokens; they do not
-            hold below the differing nodes.
-        differing: int32[D], nodes of the token trie; what is allowed below them beyond the interior
-            must be found by reading whole tokens. None: there are none.
     """
 
     interior: Int32Array
     exits: Exits
-    base_exits: Exits = ()
-    differing: Int32Array | None = None
 
     @property
     def num_bytes(self) -> int:
         """Memory of the entry by itself."""
-        differing = 0 if self.differing is None else self.differing.nbytes
-        return self.interior.nbytes + differing + 300
+        return self.interior.nbytes + 300
 
 
 class MaskStore:
@@ -102,6 +112,11 @@ class MaskStore:
         self._max_depth = self.trie.max_depth
         self._entries: ByteLru[int, StoreEntry] = ByteLru(max_bytes)
         self._residuals: ByteLru[bytes, Residuals] = ByteLru(max_bytes // 4)
+        # Closing quotes tell a pattern from any string everywhere; they are few and looked at singly.
+        self._is_mark = np.zeros(256, np.bool_)
+        self._is_mark[ord('"')] = True
+        self._bases: dict[int, list[int]] = {}
+        self._partners: dict[int, Int32Array] = {}
         self._lock = threading.RLock()
 
     @property
@@ -121,16 +136,82 @@ class MaskStore:
 
     def _compute(self, lexer_state: int) -> StoreEntry:
         """The cheapest way to an entry that the lexer state allows."""
-        base = self.pool.fallback_of(lexer_state)
-        if base != DEAD_STATE:
-            return self._walk_against(lexer_state, base)
+        fallback = self.pool.fallback_of(lexer_state)
+        if fallback != DEAD_STATE:
+            return self._walk_against(lexer_state, NearBase(fallback))
         original = self.pool.original_of(lexer_state)
         if original is not None:
             return self._relabelled(lexer_state, *original)
-        twin = self.pool.twin_within(lexer_state, self._max_depth)
-        if twin != lexer_state:
-            return self.entry(twin)
-        return self._walk(lexer_state)
+        trie, lexer = self.trie, self.pool.arrays
+        width = size_to_walk(
+            trie.byte, trie.subtree_end, *self._heights, lexer, lexer_state, 0, 0, NOBODY, NOBODY
+        )
+        if width < MIN_WIDE_NODES or not self.pool.is_dense_terminal(lexer_state):
+            return self._walk(lexer_state)
+        near = self._nearest_base(lexer_state, width // 2)
+        if near is not None:
+            return self._walk_against(lexer_state, near)
+        entry = self._walk(lexer_state)
+        self._bases.setdefault(self.pool.terminal_of(lexer_state), []).append(lexer_state)
+        return entry
+
+    def _nearest_base(self, lexer_state: int, most: int) -> NearBase | None:
+        """A state that differs from a wide one on little of the vocabulary, ``most`` nodes at most."""
+        trie, pool, best = self.trie, self.pool, None
+        terminal = pool.terminal_of(lexer_state)
+        first, end = pool.states_of(terminal)
+        candidates = self._bases.get(terminal, [])[-MAX_BASES:]
+        partner = self._any_string_partner(terminal, lexer_state)
+        if partner:
+            candidates = [partner, *candidates]
+        for base in candidates:
+            near = NearBase(
+                base,
+                first,
+                *pair_distances(
+                    pool.arrays,
+                    first,
+                    end - first,
+                    lexer_state,
+                    base,
+                    pool.bytes_of_classes(lexer_state, base, self._is_mark),
+                    self._max_depth,
+                ),
+            )
+            size = size_to_walk(
+                trie.byte,
+                trie.subtree_end,
+                *self._heights,
+                pool.arrays,
+                lexer_state,
+                near.base,
+                near.first_state,
+                near.partner,
+                near.distance,
+            )
+            if size < most:
+                most, best = size, near
+        return best
+
+    def _any_string_partner(self, terminal: int, lexer_state: int) -> int:
+        """Where any JSON string is when a terminal is in one of its states; 0: nowhere in particular."""
+        any_start, any_terminal = self.pool.any_string_start()
+        if terminal == any_terminal:
+            return DEAD_STATE
+        partners = self._partners.get(terminal)
+        if partners is None:
+            first, end = self.pool.states_of(terminal)
+            partners, _ = pair_distances(
+                self.pool.arrays,
+                first,
+                end - first,
+                self.pool.start_of(terminal),
+                any_start,
+                self.pool.bytes_of_classes(first, any_start, NO_MARK),
+                end - first,
+            )
+            self._partners[terminal] = partners
+        return max(DEAD_STATE, int(partners[lexer_state - self.pool.states_of(terminal)[0]]))
 
     def _walk(self, lexer_state: int) -> StoreEntry:
         """Walk the whole vocabulary."""
@@ -142,20 +223,40 @@ class MaskStore:
         row.setflags(write=False)
         return StoreEntry(row, self._exits(nodes, terminals))
 
-    def _walk_against(self, lexer_state: int, base: int) -> StoreEntry:
+    def _walk_against(self, lexer_state: int, near: NearBase) -> StoreEntry:
         """Walk where the state differs from its base, as a key differs from any other string."""
-        known = self.entry(base)
+        known = self.entry(near.base)
         row = known.interior.copy()
-        nodes, terminals, differing = walk_against_base(
-            *self.trie.arrays, self._max_depth, self.pool.arrays, lexer_state, base, row
+        nodes, terminals, removed = walk_against_base(
+            *self.trie.arrays,
+            self._max_depth,
+            *self._heights,
+            self.pool.arrays,
+            lexer_state,
+            near.base,
+            near.first_state,
+            near.partner,
+            near.distance,
+            row,
         )
         row.setflags(write=False)
-        return StoreEntry(
-            row,
-            self._exits(nodes, terminals),
-            known.exits,
-            differing if differing.size else None,
-        )
+        exits = known.exits
+        if near.partner.size:
+            own = self.pool.terminal_of(lexer_state)
+            exits = tuple((own, residuals) for _, residuals in exits)
+        if nodes.size or removed.size:
+            exits = self._corrected(exits, nodes, terminals, removed)
+        return StoreEntry(row, exits)
+
+    def _corrected(
+        self, exits: Exits, nodes: Int32Array, terminals: Int32Array, removed: Int32Array
+    ) -> Exits:
+        """A base's exits without the removed ones and with those at the given nodes."""
+        kept = [(t, r.nodes[~np.isin(r.nodes, removed, kind="sort")]) for t, r in exits]
+        all_nodes = np.concatenate([*(n for _, n in kept), nodes])
+        all_terminals = np.concatenate([*(np.full(n.size, t) for t, n in kept), terminals])
+        order = np.argsort(all_nodes, kind="stable")
+        return self._exits(all_nodes[order].astype(np.int32), all_terminals[order])
 
     def _relabelled(self, lexer_state: int, original: int, terminal: int) -> StoreEntry:
         """The entry of a state that behaves as another, in a terminal of its own."""
@@ -163,6 +264,11 @@ class MaskStore:
         own = self.pool.terminal_of(lexer_state)
         renamed = tuple((own if t == terminal else t, residuals) for t, residuals in known.exits)
         return StoreEntry(known.interior, renamed)
+
+    @functools.cached_property
+    def _heights(self) -> tuple[Int32Array, BoolArray]:
+        trie = self.trie
+        return subtree_heights(trie.byte, trie.depth, trie.subtree_end, self._is_mark)
 
     def _exits(self, nodes: Int32Array, terminals: Int32Array) -> Exits:
         if nodes.size == 0:

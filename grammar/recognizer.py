@@ -11,10 +11,9 @@ import threading
 
 import numpy as np
 
-from syntagma.grammar.bitmask_kernels import clear_below
 from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.lru import ByteLru
-from syntagma.grammar.mask_store import WHOLE_TRIE, MaskStore, Residuals, StoreEntry
+from syntagma.grammar.mask_store import MaskStore, Residuals
 from syntagma.grammar.parser import START_STATE, Parser
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.walk_kernels import read_bytes, walk_configs
@@ -162,33 +161,12 @@ class Recognizer:
                 is_first = False
             else:
                 row |= entry.interior
-            if entry.base_exits:
-                row |= self._beyond_base(entry, lexer_state, parser_states)
             for terminal, residuals in entry.exits:
-                targets = self._targets(parser_states, terminal)
-                self._walk_from(residuals.trie, WHOLE_TRIE, self._beginning(targets), row)
+                row |= self._exit_row(residuals, self._targets(parser_states, terminal))
         if is_first:
             row[:] = 0
         if self.is_accepting(state):
             row |= self.store.vocabulary.stop_row
-
-    def _beyond_base(
-        self, entry: StoreEntry, lexer_state: int, parser_states: list[int]
-    ) -> Int32Array:
-        """What the base's exits allow, put right below the nodes where the state differs."""
-        trie = self.store.trie
-        rows = [
-            self._exit_row(residuals, self._targets(parser_states, terminal))
-            for terminal, residuals in entry.base_exits
-        ]
-        row = rows[0] if len(rows) == 1 else np.bitwise_or.reduce(rows)
-        if entry.differing is None:
-            return row
-        row = row.copy()
-        clear_below(row, entry.differing, trie.subtree_end, trie.token_start, trie.token_ids)
-        configs = [(parser_state, lexer_state) for parser_state in parser_states]
-        self._walk_from(trie, entry.differing, configs, row)
-        return row
 
     def _exit_row(self, residuals: Residuals, targets: tuple[int, ...]) -> Int32Array:
         """The tokens that leave at some residuals and go on in some parser states."""
@@ -196,13 +174,11 @@ class Recognizer:
         row = self._exit_rows.get(key)
         if row is None:
             row = np.zeros(self.store.vocabulary.num_words, np.int32)
-            self._walk_from(residuals.trie, WHOLE_TRIE, self._beginning(targets), row)
+            self._walk_from(residuals.trie, self._beginning(targets), row)
             self._exit_rows.put(key, row, row.nbytes + 200)
         return row
 
-    def _walk_from(
-        self, trie: TokenTrie, nodes: Int32Array, configs: list[Config], row: Int32Array
-    ) -> None:
+    def _walk_from(self, trie: TokenTrie, configs: list[Config], row: Int32Array) -> None:
         if not configs:
             return
         initial = np.array(configs, np.int32)
@@ -210,7 +186,6 @@ class Recognizer:
             num_missing = walk_configs(
                 *trie.arrays,
                 trie.max_depth,
-                nodes,
                 self.store.pool.arrays,
                 self._parser.arrays,
                 initial,

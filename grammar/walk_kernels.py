@@ -12,7 +12,7 @@ import numpy as np
 
 from syntagma.grammar.automata_kernels import grown
 from syntagma.grammar.bitmask_kernels import clear_bit, set_bit
-from syntagma.grammar.kernel_types import Int32Array, UInt8Array, kernel
+from syntagma.grammar.kernel_types import BoolArray, Int32Array, UInt8Array, kernel
 from syntagma.grammar.lexer_arrays import (
     DEAD_STATE,
     LexerArrays,
@@ -77,6 +77,21 @@ def walk_interior(
 
 
 @kernel
+def _same_accepts(lexer: LexerArrays, state: int, other: int) -> bool:
+    count = num_accepts(lexer, state)
+    if count != num_accepts(lexer, other):
+        return False
+    for a in range(count):
+        same: bool = (
+            lexer.accepts[first_accept(lexer, state) + a]
+            == lexer.accepts[first_accept(lexer, other) + a]
+        )
+        if not same:
+            return False
+    return True
+
+
+@kernel
 def walk_against_base(
     byte: UInt8Array,
     depth: Int32Array,
@@ -84,24 +99,32 @@ def walk_against_base(
     token_start: Int32Array,
     token_ids: Int32Array,
     max_depth: int,
+    height: Int32Array,
+    has_mark: BoolArray,
     lexer: LexerArrays,
     state: int,
     base: int,
+    first_state: int,
+    partner: Int32Array,
+    distance: Int32Array,
     row: Int32Array,
 ) -> tuple[Int32Array, Int32Array, Int32Array]:
-    """`walk_interior` for a state that soon behaves like another one, whose row is known.
+    """`walk_interior` for a state that behaves much like another one, whose row is known.
 
-    Both states read along; where they have become the same state, the rest of the subtree is as in
-    the base's row. So only the tokens on which the two differ are visited.
+    Both states read along; where they have become the same state, or are known to behave alike for
+    as long as tokens go on there, the rest of the subtree is as in the base's row. So only the
+    tokens on which the two may differ are visited.
 
     Args:
+        height, has_mark: per node, see `subtree_heights`; distances hold where there is no mark.
         state, base: the lexer states.
+        first_state, partner, distance: what `pair_distances` found out, states counted from
+            ``first_state``; empty: nothing is known, and terminals must be the same to count as equal.
         row: int32[words], a copy of the base's interior row; gets corrected.
 
     Returns:
-        (nodes, terminals, differing): exits as in `walk_interior`, of ``state``, where the two differ
-        only; and the topmost nodes at which they differ and the base's terminal may be complete.
-        Below those nodes neither the base's exits nor the reported ones hold.
+        (nodes, terminals, removed): exits as in `walk_interior` where they are not the base's, and
+        the nodes of those exits of the base that are not the state's.
     """
     states = np.zeros(max_depth + 1, np.int32)
     bases = np.zeros(max_depth + 1, np.int32)
@@ -109,10 +132,9 @@ def walk_against_base(
     bases[0] = base
     exit_nodes = np.empty(16, np.int32)
     exit_terminals = np.empty(16, np.int32)
-    differing = np.empty(16, np.int32)
+    removed = np.empty(16, np.int32)
     num_exits = 0
-    num_differing = 0
-    differing_end = 0
+    num_removed = 0
     node = 1
     while node < byte.size:
         level = depth[node]
@@ -125,20 +147,34 @@ def walk_against_base(
         if after == base_after:
             node = subtree_end[node]
             continue
+        if partner.size > 0 and after != DEAD_STATE and base_after != DEAD_STATE:
+            known = after - first_state
+            if (
+                partner[known] == base_after
+                and distance[known] > height[node]
+                and not has_mark[node]
+            ):
+                node = subtree_end[node]
+                continue
         states[level] = after
         bases[level] = base_after
-        for t in range(token_start[node], token_start[node + 1]):
-            if after != DEAD_STATE:
-                set_bit(row, token_ids[t])
-            else:
-                clear_bit(row, token_ids[t])
-        if subtree_end[node] > node + 1 and node >= differing_end:
-            if num_accepts(lexer, base_after):
-                differing = grown(differing, num_differing + 1)
-                differing[num_differing] = node
-                num_differing += 1
-                differing_end = subtree_end[node]
-            else:
+        if (after == DEAD_STATE) != (base_after == DEAD_STATE):
+            for t in range(token_start[node], token_start[node + 1]):
+                if after != DEAD_STATE:
+                    set_bit(row, token_ids[t])
+                else:
+                    clear_bit(row, token_ids[t])
+        if subtree_end[node] > node + 1:
+            is_complete = num_accepts(lexer, after) > 0
+            base_is_complete = num_accepts(lexer, base_after) > 0
+            is_same = is_complete == base_is_complete
+            if is_same and is_complete and partner.size == 0:
+                is_same = _same_accepts(lexer, after, base_after)
+            if not is_same:
+                if base_is_complete:
+                    removed = grown(removed, num_removed + 1)
+                    removed[num_removed] = node
+                    num_removed += 1
                 first = first_accept(lexer, after)
                 for a in range(first, first + num_accepts(lexer, after)):
                     exit_nodes = grown(exit_nodes, num_exits + 1)
@@ -150,7 +186,7 @@ def walk_against_base(
     return (
         exit_nodes[:num_exits].copy(),
         exit_terminals[:num_exits].copy(),
-        differing[:num_differing].copy(),
+        removed[:num_removed].copy(),
     )
 
 
@@ -233,42 +269,6 @@ def _read_byte(
 
 
 @kernel
-def _configs_at(
-    byte: UInt8Array,
-    subtree_end: Int32Array,
-    node: int,
-    lexer: LexerArrays,
-    parser: ParserArrays,
-    configs: Int32Array,
-    num_initial: int,
-    missing: Int32Array,
-    num_missing: int,
-) -> tuple[int, int, Int32Array]:
-    """Read the bytes from the root to a node; the configs replace those at the front.
-
-    Returns:
-        (their number, number of missing parser states, the configs, perhaps in a larger array).
-    """
-    count = num_initial
-    current = 0
-    while current != node and count > 0:
-        child = current + 1
-        while subtree_end[child] <= node:
-            child = subtree_end[child]
-        after, num_missing = _read_byte(
-            lexer, parser, configs, 0, count, byte[child], missing, num_missing
-        )
-        if after == NO_ROOM:
-            configs = _with_more_room(configs)
-            continue
-        for i in range(after):
-            configs[i] = configs[count + i]
-        count = after
-        current = child
-    return count, num_missing, configs
-
-
-@kernel
 def walk_configs(
     byte: UInt8Array,
     depth: Int32Array,
@@ -276,18 +276,16 @@ def walk_configs(
     token_start: Int32Array,
     token_ids: Int32Array,
     max_depth: int,
-    nodes: Int32Array,
     lexer: LexerArrays,
     parser: ParserArrays,
     initial: Int32Array,
     row: Int32Array,
     missing: Int32Array,
 ) -> int:
-    """Allow the tokens below some nodes that configs at the root of the trie can read.
+    """Allow the tokens that configs at the root of a trie can read.
 
     Args:
         byte .. max_depth: a trie.
-        nodes: where to walk; 0 alone is the whole trie.
         initial: int32[K, 2], the configs at the root.
         row: int32[words], gets a bit for each surviving token.
         missing: int32[M], gets parser states that were met but are not lowered; their subtrees are
@@ -297,42 +295,28 @@ def walk_configs(
         The number of missing parser states.
     """
     configs = np.zeros((FIRST_CONFIGS + 2 * initial.shape[0], 2), np.int32)
+    configs[: initial.shape[0]] = initial
     # The configs of level k are those from level_start[k] to level_start[k + 1].
     level_start = np.zeros(max_depth + 2, np.int32)
+    level_start[1] = initial.shape[0]
     num_missing = 0
-    for top in nodes:
-        configs[: initial.shape[0]] = initial
-        count, num_missing, configs = _configs_at(
-            byte, subtree_end, top, lexer, parser, configs, initial.shape[0], missing, num_missing
+    node = 1
+    while node < byte.size:
+        level = depth[node]
+        end = level_start[level]
+        count, num_missing = _read_byte(
+            lexer, parser, configs, level_start[level - 1], end, byte[node], missing, num_missing
         )
-        if count == 0:
+        if count == NO_ROOM:
+            configs = _with_more_room(configs)
             continue
-        level_start[depth[top]] = 0
-        level_start[depth[top] + 1] = count
-        node = top + 1
-        while node < subtree_end[top]:
-            level = depth[node]
-            end = level_start[level]
-            count, num_missing = _read_byte(
-                lexer,
-                parser,
-                configs,
-                level_start[level - 1],
-                end,
-                byte[node],
-                missing,
-                num_missing,
-            )
-            if count == NO_ROOM:
-                configs = _with_more_room(configs)
-                continue
-            if count == 0:
-                node = subtree_end[node]
-                continue
-            level_start[level + 1] = end + count
-            for t in range(token_start[node], token_start[node + 1]):
-                set_bit(row, token_ids[t])
-            node += 1
+        if count == 0:
+            node = subtree_end[node]
+            continue
+        level_start[level + 1] = end + count
+        for t in range(token_start[node], token_start[node + 1]):
+            set_bit(row, token_ids[t])
+        node += 1
     return num_missing
 
 

@@ -36,13 +36,14 @@ from syntagma.grammar import automata_kernels as kernels
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import minimise_kernels, product_kernels, word_kernels
 from syntagma.grammar import regex_ast as ast
-from syntagma.grammar.bitmask_kernels import clear_below, clear_bit, gather_rows, has_bit, set_bit
+from syntagma.grammar.bitmask_kernels import clear_bit, gather_rows, has_bit, set_bit
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_bytes
 from syntagma.grammar.lexer_arrays import next_state
 from syntagma.grammar.lexer_kernels import union_of_lexers
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.limits import Budget
+from syntagma.grammar.pair_kernels import pair_distances, subtree_heights
 from syntagma.grammar.parser_arrays import NOT_LOWERED, ParserArrays
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.trie_kernels import build_trie, merge_subtrees
@@ -428,19 +429,105 @@ def test_walk_against_base(
         found = walk_interior(*trie.arrays, trie.max_depth, pool.arrays, from_state, row)
         exits.append({(where[n], int(t)) for n, t in zip(*found, strict=True)})
     corrected = rows[1].copy()
-    nodes, ended, differing = walk_against_base(
-        *trie.arrays, trie.max_depth, pool.arrays, state, base, corrected
+    nothing = np.zeros(0, np.int32)
+    nodes, ended, removed = walk_against_base(
+        *trie.arrays,
+        trie.max_depth,
+        *subtree_heights(trie.byte, trie.depth, trie.subtree_end, np.zeros(256, np.bool_)),
+        pool.arrays,
+        state,
+        base,
+        0,
+        nothing,
+        nothing,
+        corrected,
     )
     assert corrected.tolist() == rows[0].tolist()
-    tops = [where[n] for n in differing]
-
-    def outside(found: set[tuple[bytes, int]]) -> set[tuple[bytes, int]]:
-        return {(e, t) for e, t in found if not any(e.startswith(top) for top in tops)}
-
+    gone = {where[n] for n in removed}
     reported = {(where[n], int(t)) for n, t in zip(nodes, ended, strict=True)}
-    assert reported == outside(reported)
-    assert outside(exits[0]) == reported | outside(exits[1])
-    assert all(any((top, t) in exits[1] for t in by_id) for top in tops)
+    assert exits[0] == reported | {(e, t) for e, t in exits[1] if e not in gone}
+    assert gone <= {e for e, _ in exits[1]}
+
+
+@given(
+    st.lists(terminals, min_size=2, max_size=2),
+    tokens_lists,
+    st.sampled_from(WORDS[:13]),
+    st.sampled_from(WORDS[:13]),
+    st.sets(st.sampled_from(ALPHABET)),
+    st.data(),
+)
+def test_walk_with_known_distances(
+    given: list[Dfa],
+    tokens: list[bytes],
+    prefix: bytes,
+    other: bytes,
+    marks: set[int],
+    data: st.DataObject,
+) -> None:
+    """Two terminals read along: what a distance lets the walk skip does not change the result."""
+    pool = LexerPool()
+    left, right = (pool.terminal_id(dfa) for dfa in given)
+    state = run(pool, pool.start_of(left), prefix)
+    base = run(pool, pool.start_of(right), other)
+    if state == 0 or base == 0:
+        return
+    trie = flat_trie(tokens)
+    where = prefixes_of(trie)
+    is_mark = np.zeros(256, np.bool_)
+    is_mark[list(marks)] = True
+    first, end = pool.states_of(left)
+    max_steps = data.draw(st.sampled_from((trie.max_depth, 100)))
+    partner, distance = pair_distances(
+        pool.arrays,
+        first,
+        end - first,
+        state,
+        base,
+        pool.bytes_of_classes(state, base, is_mark),
+        max_steps,
+    )
+    for index in np.flatnonzero(partner >= 0).tolist():
+        pair = first + index, int(partner[index])
+        expected = naive_parting(pool, *pair, set(ALPHABET) - marks)
+        assert distance[index] <= expected or max_steps == trie.max_depth
+    rows = np.zeros((2, 2), np.int32)
+    found = [
+        walk_interior(*trie.arrays, trie.max_depth, pool.arrays, s, row)[0].tolist()
+        for s, row in zip((state, base), rows, strict=True)
+    ]
+    heights = subtree_heights(trie.byte, trie.depth, trie.subtree_end, is_mark)
+    for node, text in enumerate(where):
+        below = [w[len(text) :] for w in where if w.startswith(text)]
+        assert heights[0][node] == max(map(len, below))
+        assert heights[1][node] == any(marks & set(w) for w in below)
+    nodes, ended, removed = walk_against_base(
+        *trie.arrays,
+        trie.max_depth,
+        *heights,
+        pool.arrays,
+        state,
+        base,
+        first,
+        partner,
+        distance,
+        rows[1],
+    )
+    assert rows[1].tolist() == rows[0].tolist()
+    assert set(ended.tolist()) <= {left}
+    assert sorted({*nodes.tolist(), *found[1]} - set(removed.tolist())) == found[0]
+
+
+def naive_parting(pool: LexerPool, left: int, right: int, letters: set[int]) -> int:
+    """Letters of a shortest text after which only one of two states is alive, or only one complete."""
+    seen, pairs = set(), {(left, right)}
+    for length in range(12):
+        if any((a == 0) != (b == 0) or bool(pool.complete_in(a)) != bool(pool.complete_in(b))
+               for a, b in pairs):  # fmt: skip
+            return length
+        seen |= pairs
+        pairs = {(pool.step(a, c), pool.step(b, c)) for a, b in pairs for c in letters} - seen
+    return 1 << 30
 
 
 Moves = dict[int, dict[int, set[int]]]
@@ -483,7 +570,6 @@ def residual_row(
     parser: ParserArrays,
     starts: list[int],
     room: int,
-    nodes: tuple[int, ...] = (0,),
 ) -> tuple[set[int], set[int]]:
     """(allowed tokens, parser states that must be lowered first)."""
     row = np.zeros(4, np.int32)
@@ -496,7 +582,6 @@ def residual_row(
     num_missing = walk_configs(
         *trie.arrays,
         trie.max_depth,
-        np.array(nodes, np.int32),
         pool.arrays,
         parser,
         np.array(initial, np.int32).reshape(-1, 2),
@@ -516,14 +601,11 @@ def test_walk_configs(
     room = data.draw(st.integers(1, 8))
     twin = NaiveParser(by_id, moves)
     trie = flat_trie(tokens)
-    where = prefixes_of(trie)
-    nodes = tuple(sorted(data.draw(st.sets(st.integers(0, len(where) - 1), min_size=1))))
-    below = {w for n in nodes for w in where if w.startswith(where[n]) and w != where[n]}
-    expected = {i for i, token in enumerate(tokens) if token in below and twin.read(starts, token)}
+    expected = {i for i, token in enumerate(tokens) if token and twin.read(starts, token)}
     lowered, seen = set(starts), set()
     while True:
         parser = parser_arrays(pool, moves, lowered)
-        allowed, missing = residual_row(pool, trie, parser, starts, room, nodes)
+        allowed, missing = residual_row(pool, trie, parser, starts, room)
         assert seen <= allowed <= expected
         seen = allowed
         if not missing:
@@ -604,19 +686,6 @@ def test_bits_of_a_row(steps: list[tuple[bool, int]]) -> None:
         assert has_bit(row, token_id) == is_set
     assert allowed_ids(row, 96) == expected
     assert {i for i in range(96) if has_bit(row, i)} == expected
-
-
-@given(tokens_lists, st.data())
-def test_clear_below(tokens: list[bytes], data: st.DataObject) -> None:
-    trie = flat_trie(tokens)
-    where = prefixes_of(trie)
-    nodes = sorted(data.draw(st.sets(st.integers(0, len(where) - 1))))
-    row = np.full(4, -1, np.int32)
-    clear_below(row, np.array(nodes, np.int32), trie.subtree_end, trie.token_start, trie.token_ids)
-    below = {w for n in nodes for w in where if w.startswith(where[n]) and w != where[n]}
-    assert allowed_ids(row, 128) == {
-        i for i in range(128) if i >= len(tokens) or tokens[i] not in below or not tokens[i]
-    }
 
 
 @given(st.lists(st.tuples(st.integers(-1, 4), st.integers(0, 5)), max_size=8))

@@ -18,7 +18,7 @@ from syntagma.grammar import (
     UnsupportedGrammarError,
     Vocabulary,
     ir,
-    lexer_pool,
+    mask_store,
 )
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar.limits import Budget
@@ -149,13 +149,13 @@ def test_long_repetitions_share_rows_and_stay_exact(pattern: str) -> None:
 def test_sharing_rows_changes_nothing(
     pattern: str, vocabulary: Vocabulary, rng: random.Random
 ) -> None:
-    """The same brute force with every terminal, however small, looking for twins."""
-    before = lexer_pool.MIN_TWIN_STATES
-    lexer_pool.MIN_TWIN_STATES = 1
+    """The same brute force with every terminal, however small, comparing itself with a base."""
+    before = mask_store.MIN_WIDE_NODES
+    mask_store.MIN_WIDE_NODES = 0
     try:
         check_regex_walk(pattern, vocabulary, rng, num_tokens=6)
     finally:
-        lexer_pool.MIN_TWIN_STATES = before
+        mask_store.MIN_WIDE_NODES = before
 
 
 @SETTINGS

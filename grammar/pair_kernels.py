@@ -1,0 +1,169 @@
+"""Numba kernels that tell how long two lexer states behave alike.
+
+A state of a bounded string and the same state of an unbounded one differ on no token that is shorter
+than what is left of the bound. Knowing that, a walk that compares the two (`walk_against_base`) skips
+almost all of the vocabulary. This is the bounded form of Moore's equivalence (1956).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from syntagma.grammar.kernel_types import BoolArray, Int32Array, UInt8Array, kernel
+from syntagma.grammar.lexer_arrays import DEAD_STATE, LexerArrays, next_state, num_accepts
+
+NO_PARTNER = -1
+NEVER = 1 << 20
+
+
+@kernel
+def pair_distances(
+    lexer: LexerArrays,
+    first: int,
+    count: int,
+    state: int,
+    base: int,
+    representative: UInt8Array,
+    max_steps: int,
+) -> tuple[Int32Array, Int32Array]:
+    """Read along from two states and find how many bytes it takes to tell the pairs met apart.
+
+    Args:
+        first, count: the range of states that ``state`` and all that follows it belong to.
+        representative: uint8[C], a byte of each joint byte class; bytes left out do not tell apart.
+        max_steps: pairs are followed for so many bytes.
+
+    Returns:
+        (partner int32[count], distance int32[count]): the state that was first met together with
+        each state, or NO_PARTNER; and the length of a shortest text after which exactly one of the
+        two is alive or complete (NEVER if there is none within reach).
+    """
+    partner = np.full(count, NO_PARTNER, np.int32)
+    distance = np.zeros(count, np.int32)
+    queue = np.empty(count, np.int32)
+    level = np.zeros(count, np.int32)
+    queue[0] = state
+    partner[state - first] = base
+    num_queued = 1
+    done = 0
+    while done < num_queued:
+        left = queue[done]
+        right = partner[left - first]
+        done += 1
+        if level[left - first] >= max_steps:
+            continue
+        for byte in representative:
+            left_after = next_state(lexer, left, byte)
+            right_after = next_state(lexer, right, byte)
+            if left_after in (right_after, DEAD_STATE) or right_after == DEAD_STATE:
+                continue
+            if partner[left_after - first] == NO_PARTNER:
+                partner[left_after - first] = right_after
+                level[left_after - first] = level[left - first] + 1
+                queue[num_queued] = left_after
+                num_queued += 1
+    for q in range(num_queued):
+        left = queue[q]
+        same = (num_accepts(lexer, left) > 0) == (num_accepts(lexer, partner[left - first]) > 0)
+        distance[left - first] = NEVER if same else 0
+    changed = True
+    while changed:
+        changed = False
+        for q in range(num_queued - 1, -1, -1):
+            left = queue[q]
+            nearest = distance[left - first]
+            if nearest == 0 or level[left - first] >= max_steps:
+                continue
+            right = partner[left - first]
+            for byte in representative:
+                left_after = next_state(lexer, left, byte)
+                right_after = next_state(lexer, right, byte)
+                if left_after == right_after:
+                    continue
+                after = 0
+                if (
+                    left_after != DEAD_STATE
+                    and right_after != DEAD_STATE
+                    and partner[left_after - first] == right_after
+                ):
+                    after = distance[left_after - first]
+                nearest = min(nearest, after + 1)
+            if nearest < distance[left - first]:
+                distance[left - first] = nearest
+                changed = True
+    return partner, distance
+
+
+@kernel
+def first_of_classes(
+    left_map: UInt8Array, right_map: UInt8Array, is_left_out: BoolArray
+) -> UInt8Array:
+    """A byte of each class of pairs of classes, of those bytes that are not left out."""
+    representative = np.zeros(256, np.uint8)
+    num_classes = 0
+    for byte in range(256):
+        if is_left_out[byte]:
+            continue
+        is_new = True
+        for c in range(num_classes):
+            known = representative[c]
+            if left_map[known] == left_map[byte] and right_map[known] == right_map[byte]:
+                is_new = False
+                break
+        if is_new:
+            representative[num_classes] = byte
+            num_classes += 1
+    return representative[:num_classes].copy()
+
+
+@kernel
+def subtree_heights(
+    byte: UInt8Array, depth: Int32Array, subtree_end: Int32Array, marked: BoolArray
+) -> tuple[Int32Array, BoolArray]:
+    """Per node of a trie: bytes of the longest path below it, and whether a marked byte is below."""
+    height = np.zeros(byte.size, np.int32)
+    has_mark = np.zeros(byte.size, np.bool_)
+    for node in range(byte.size - 1, -1, -1):
+        child = node + 1
+        while child < subtree_end[node]:
+            height[node] = max(height[node], height[child] + 1)
+            has_mark[node] |= has_mark[child] or marked[byte[child]]
+            child = subtree_end[child]
+    return height, has_mark
+
+
+@kernel
+def size_to_walk(
+    byte: UInt8Array,
+    subtree_end: Int32Array,
+    height: Int32Array,
+    has_mark: BoolArray,
+    lexer: LexerArrays,
+    state: int,
+    base: int,
+    first: int,
+    partner: Int32Array,
+    distance: Int32Array,
+) -> int:
+    """Nodes in the subtrees at the root in which a state may differ from its base.
+
+    A base of 0 and no partners: the nodes in the subtrees in which the state is alive.
+    """
+    size = 0
+    node = 1
+    while node < byte.size:
+        after = next_state(lexer, state, byte[node])
+        base_after = DEAD_STATE if base == DEAD_STATE else next_state(lexer, base, byte[node])
+        if after != base_after:
+            is_alike = (
+                after != DEAD_STATE
+                and base_after != DEAD_STATE
+                and partner.size > 0
+                and partner[after - first] == base_after
+                and distance[after - first] > height[node]
+                and not has_mark[node]
+            )
+            if not is_alike:
+                size += subtree_end[node] - node
+        node = subtree_end[node]
+    return size
