@@ -118,9 +118,17 @@ class JsonTerminals:
         return ir.Terminal(_number(self.options))
 
     def integer(self, low: int | None, high: int | None) -> ir.Node:
-        """The integers from ``low`` to ``high``.
+        """The integers from ``low`` to ``high``; raises as `integer_range`."""
+        low, high = self.integer_range(low, high)
+        if low is not None and high is not None and low > high:
+            return ir.NOTHING
+        return ir.Terminal(_integer(low, high, self.options))
 
-        A bound farther out than ``max_number_digits`` excludes nothing that the options allow.
+    def integer_range(self, low: int | None, high: int | None) -> tuple[int | None, int | None]:
+        """Bounds without those that exclude nothing the options allow.
+
+        Raises:
+            GrammarLimitError: a bound that excludes something has more than ``max_number_digits``.
         """
         largest = 10**self.budget.limits.max_number_digits
         if (low is not None and low > largest) or (high is not None and high < -largest):
@@ -129,11 +137,10 @@ class JsonTerminals:
                 f"{self.budget.limits.max_number_digits} digits",
                 limit="max_number_digits",
             )
-        low = None if low is not None and low < -largest else low
-        high = None if high is not None and high > largest else high
-        if low is not None and high is not None and low > high:
-            return ir.NOTHING
-        return ir.Terminal(_integer(low, high, self.options))
+        return (
+            None if low is not None and low < -largest else low,
+            None if high is not None and high > largest else high,
+        )
 
     def string(self, bounds: StringBounds) -> ir.Node:
         """The strings within some bounds.
@@ -145,6 +152,8 @@ class JsonTerminals:
             return ir.NOTHING
         if not bounds.patterns and not bounds.formats:
             return self._string_of_length(bounds.min_length, bounds.max_length)
+        if not bounds.patterns and not bounds.asks_length:
+            return ir.Terminal(_format_string(bounds.formats))
         terminal = self._patterned.get(bounds)
         if terminal is None:
             terminal = ir.Terminal(_bounded_string(bounds, self.budget.limits))
@@ -234,6 +243,11 @@ def _integer(low: int | None, high: int | None, options: JsonOptions) -> Dfa:
 def _body(low: int, high: int | None) -> Dfa:
     tree = ast.Repeat(ANY_CHAR, low, high)
     return dfa_from_code_points(tree, Encoder.JSON, Budget.unlimited())
+
+
+@functools.lru_cache(maxsize=64)
+def _format_string(formats: tuple[str, ...]) -> Dfa:
+    return _bounded_string(StringBounds(formats=formats), CompileLimits.unlimited())
 
 
 @functools.lru_cache(maxsize=256)

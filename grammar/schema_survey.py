@@ -32,14 +32,19 @@ from syntagma.grammar.schema_forms import (
     member_goal,
     object_form,
     refuse_number_bounds,
+    string_bounds,
 )
-from syntagma.grammar.schema_keywords import check_keywords
+from syntagma.grammar.schema_keywords import ANNOTATIONS, check_keywords
 from syntagma.grammar.schema_strings import string_node
 
 # A way to satisfy a goal: the goals it needs. One that needs none is an instance.
 Alternative = list[GoalKey]
 
 MAX_ROUNDS = 8
+
+# Schemas of these types without any other assertion need no closer look.
+PLAIN_TYPES = frozenset(["null", "boolean", "integer", "number", "string"])
+PLAIN = ANNOTATIONS | {"type"}
 
 
 class Survey:
@@ -59,6 +64,7 @@ class Survey:
         self._waiting: list[Goal] = []
         self._seen: set[GoalKey] = set()
         self._num_rules = 0
+        self._is_sure = True
         # Goals without an instance at hand, in the order they were met.
         self._needs: dict[GoalKey, list[Alternative]] = {}
 
@@ -95,7 +101,7 @@ class Survey:
                     return False
         except GrammarError:
             return False
-        return self._all_have_instances()
+        return self._is_sure and self._all_have_instances()
 
     def _visit(self, goal: Goal) -> Alternative:
         """Look at a goal some time; what an alternative needs that needs it."""
@@ -125,32 +131,83 @@ class Survey:
 
     def _alternatives(self, branch: Branch) -> list[Alternative]:
         """The ways to satisfy a branch, one for each type; none: not sure that all types have one."""
+        if len(branch) == 1:
+            found = self._single(branch[0])
+            if found is not None:
+                return [found]
         values = listed_values(branch, self.document)
         if values is not None:
             self.check_enum(values, branch)
             return [[]] if values else []
         types = allowed_types(branch)
         refuse_number_bounds(branch, types, self.document)
-        found: list[Alternative | None] = []
+        ways: list[Alternative | None] = []
         if not types.isdisjoint(("null", "boolean", "number")):
-            found.append([])
+            ways.append([])
         if "integer" in types and "number" not in types:
-            is_empty = self.terminals.integer(*integer_bounds(branch)) is ir.NOTHING
-            found.append(None if is_empty else [])
+            low, high = self.terminals.integer_range(*integer_bounds(branch))
+            ways.append(None if low is not None and high is not None and low > high else [])
         if "string" in types:
-            found.append([] if self._has_string(branch) else None)
+            ways.append([] if self._has_string(branch) else None)
         if "array" in types:
-            found.append(self._array(branch))
+            ways.append(self._array(branch))
         if "object" in types:
-            found.append(self._object(branch))
-        sure = [alternative for alternative in found if alternative is not None]
-        return sure if len(sure) == len(found) else []
+            ways.append(self._object(branch))
+        sure = [way for way in ways if way is not None]
+        return sure if len(sure) == len(ways) else []
+
+    def _single(self, schema: dict[str, Any]) -> Alternative | None:
+        """What one plain array or object schema needs; None: look closer."""
+        if "enum" in schema or "const" in schema:
+            return None
+        match schema.get("type"):
+            case "object":
+                return self._single_object(schema)
+            case "array" if "prefixItems" not in schema and "maxItems" not in schema:
+                needs = self._visit_schema(schema.get("items", True))
+                return needs if schema.get("minItems", 0) > 0 else []
+            case _:
+                return None
+
+    def _single_object(self, schema: dict[str, Any]) -> Alternative | None:
+        properties: dict[str, Any] = schema.get("properties", {})
+        required = set(schema.get("required", ()))
+        self._num_rules += len(properties) + len(required) + 1
+        needs: Alternative = []
+        for name, member in properties.items():
+            if type(member) is dict and _is_plain(member):
+                continue
+            if member is not False:
+                keys = self._visit_schema(member)
+                if keys and name in required:
+                    needs += keys
+            elif name in required:
+                return None
+        additional = schema.get("additionalProperties", True)
+        if additional is not True:
+            keys = [] if additional is False else self._visit_schema(additional)
+            if (keys or additional is False) and not properties.keys() >= required:
+                if additional is False:
+                    return None
+                needs += keys
+        return needs
+
+    def _visit_schema(self, schema: Any) -> Alternative:
+        """Look at the goal of one schema some time."""
+        if type(schema) is not dict:
+            if schema is True:
+                return []
+            # Whatever is wrong with it is said when it is lowered.
+            self._is_sure = False
+            return []
+        return self._visit(normal_goal([schema], self.document))
 
     def _has_string(self, branch: Branch) -> bool:
-        node = string_node(branch, self.document, self.terminals)
-        if isinstance(node, ir.Terminal):
-            return not node.language.dfa.is_empty
-        return node is not ir.NOTHING
+        if any("pattern" in schema or "format" in schema for schema in branch):
+            node = string_node(branch, self.document, self.terminals)
+            return isinstance(node, ir.Terminal) and not node.language.dfa.is_empty
+        bounds = string_bounds(branch)
+        return bounds.max_length is None or bounds.min_length <= bounds.max_length
 
     def _array(self, branch: Branch) -> Alternative | None:
         form = array_form(branch, self.document)
@@ -185,3 +242,8 @@ class Survey:
                 if any(self._needs.keys().isdisjoint(needs) for needs in self._needs[key]):
                     del self._needs[key]
         return not self._needs
+
+
+def _is_plain(schema: dict[str, Any]) -> bool:
+    types = schema.get("type")
+    return type(types) is str and types in PLAIN_TYPES and PLAIN.issuperset(schema)
