@@ -10,6 +10,7 @@ their bodies are asked for.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -75,6 +76,7 @@ class _Lowering:
         self.survey = survey
         self.terminals = terminals
         self.grammar = ir.Grammar(produce=self.produce)
+        self.lock = threading.Lock()
         self.nodes: dict[GoalKey, ir.Node] = {}
         self.bodies: dict[int, Callable[[], ir.Node]] = {}
         self.opening = {b: terminals.punctuation(b) for b in "[{"}
@@ -91,9 +93,11 @@ class _Lowering:
         return rule
 
     def produce(self, rule: int) -> None:
-        """Define a declared rule."""
-        self.grammar.define(rule, self.bodies[rule]())
-        del self.bodies[rule]
+        """Define a declared rule, unless another thread has done so meanwhile."""
+        with self.lock:
+            body = self.bodies.pop(rule, None)
+            if body is not None:
+                self.grammar.define(rule, body())
 
     def produce_all(self, budget: Budget) -> None:
         """Define every rule, within the budget."""

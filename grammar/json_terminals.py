@@ -88,7 +88,9 @@ class JsonTerminals:
         spelled: set[bytes] = set()
         for value in values:
             if isinstance(value, str):
-                spelled.update(_spellings(value))
+                spelled.add(encode_basestring(value).encode())
+                if not value.isascii():
+                    spelled.add(encode_basestring_ascii(value).encode())
             elif isinstance(value, float):
                 spelled.add(repr(value).encode())
                 if value.is_integer() and abs(value) < 1e15:
@@ -187,6 +189,17 @@ class JsonTerminals:
                 else ir.sequence(full, ir.Repeat(full, 0, blocks - 2), _block_end(0, last)),
             ),
         )
+
+
+def prebuild() -> None:
+    """Build what nearly every schema needs, so that no compilation pays for it (once a process)."""
+    options = JsonOptions()
+    _space(options.max_indent)
+    _number(options)
+    _integer(None, None, options)
+    _string(0, None)
+    for name in FORMATS:
+        _format_string((name,))
 
 
 # What follows is built once for the process. Where no limits are passed, the size does not depend on

@@ -6,6 +6,7 @@ import functools
 import json
 import math
 import re
+from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
@@ -324,8 +325,7 @@ def check_values(schema: object, budget: Budget) -> None:
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        double = next(k for k in keys if keys.count(k) > 1)
+        double = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise GrammarSyntaxError(f"the key {shorten(double)!r} is given twice in one object")
     return result
 

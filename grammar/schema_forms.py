@@ -77,7 +77,10 @@ def listed_values(branch: Branch, document: SchemaDocument) -> list[Any] | None:
     if types is not ALL_TYPES:
         values = [v for v in values if _type_of(v) in types]
     others = {k for schema in branch for k in schema} - WITHOUT_ASSERTION
-    if len(lists) == 1 and others <= {"type", "enum", "const"}:
+    if others <= {"type", "enum", "const"} and (len(lists) == 1 or _are_scalars(lists)):
+        for other in lists[1:]:
+            found = {_scalar_key(v) for v in other}
+            values = [v for v in values if _scalar_key(v) in found]
         return values
     validators = [document.validator(schema) for schema in branch]
     try:
@@ -88,6 +91,15 @@ def listed_values(branch: Branch, document: SchemaDocument) -> list[Any] | None:
             keyword="enum",
             pointer=document.pointer(branch[0]),
         ) from None
+
+
+def _are_scalars(lists: list[list[Any]]) -> bool:
+    return not any(isinstance(value, list | dict) for values in lists for value in values)
+
+
+def _scalar_key(value: Any) -> tuple[bool, Any]:
+    """Equal for equal JSON scalars; in Python 1 equals True."""
+    return isinstance(value, bool), value
 
 
 def _type_of(value: Any) -> str:

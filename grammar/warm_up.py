@@ -26,6 +26,7 @@ def warm_kernels() -> None:
 def _exercise() -> None:
     from syntagma.grammar import code_points
     from syntagma.grammar import dfa as dfas
+    from syntagma.grammar import json_terminals
     from syntagma.grammar.compiler import GrammarCompiler
     from syntagma.grammar.limits import Budget, CompileLimits
     from syntagma.grammar.vocabulary import Vocabulary
@@ -46,3 +47,4 @@ def _exercise() -> None:
     dfas.intersection(words, dfas.literal(b"a"), Budget(limits))
     _ = words.shortest_length
     code_points.general_category("L")  # a scan of all of Unicode
+    json_terminals.prebuild()
