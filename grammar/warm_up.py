@@ -24,9 +24,8 @@ def warm_kernels() -> None:
 
 
 def _exercise() -> None:
-    from syntagma.grammar import code_points
+    from syntagma.grammar import code_points, json_terminals
     from syntagma.grammar import dfa as dfas
-    from syntagma.grammar import json_terminals
     from syntagma.grammar.compiler import GrammarCompiler
     from syntagma.grammar.limits import Budget, CompileLimits
     from syntagma.grammar.vocabulary import Vocabulary
