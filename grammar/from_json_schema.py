@@ -2,39 +2,43 @@
 
 Every goal (a set of schemas that one value must satisfy) becomes a rule: a choice over the goal's
 branches and, within a branch, over JSON types. Goals of properties and items are new goals, so that
-recursion ends where a goal has been met before. The constraints of a branch are merged per type in
-`schema_forms`; here they become rules.
+recursion ends where a goal has been met before; scalars are written where they are used. The
+constraints of a branch are merged per type in `schema_forms`; here they become rules, one by one as
+their bodies are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from syntagma.grammar import ir
-from syntagma.grammar.errors import GrammarError
 from syntagma.grammar.json_options import JsonOptions
-from syntagma.grammar.json_terminals import JsonTerminals, StringBounds
+from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
-from syntagma.grammar.regex_parser import parse_regex
-from syntagma.grammar.schema_conjunction import Branch, Goal, branches_of, normal_goal
-from syntagma.grammar.schema_document import Located, SchemaDocument
+from syntagma.grammar.schema_conjunction import Branch, Goal, GoalKey, goal_key, normal_goal
+from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_forms import (
     ArrayForm,
     ObjectForm,
     allowed_types,
     array_form,
-    asked,
     integer_bounds,
     listed_values,
+    member_goal,
     object_form,
     refuse_number_bounds,
-    string_bounds,
 )
+from syntagma.grammar.schema_strings import string_node
+from syntagma.grammar.schema_survey import Survey
+
+SCALARS = frozenset(["null", "boolean", "integer", "number", "string"])
 
 
 def json_schema_to_grammar(
-    document: SchemaDocument, options: JsonOptions, budget: Budget
+    document: SchemaDocument, options: JsonOptions, budget: Budget, *, on_demand: bool = True
 ) -> ir.Grammar:
     """The grammar of the JSON texts that are valid against a document's root.
 
@@ -42,79 +46,110 @@ def json_schema_to_grammar(
     ``enum`` and ``const`` are spelled as `json.dumps` does, with or without ``ensure_ascii``; all
     other strings may use any escape.
 
+    A schema of which a survey shows that nothing can go wrong gives a proper grammar whose rules are
+    produced on demand. Any other is lowered at once, so that all errors surface here.
+
+    Args:
+        document: the schema.
+        options: how JSON may be spelled.
+        budget: bounds on this compilation.
+        on_demand: False: lower everything at once in any case.
+
     Raises:
         GrammarError: as `GrammarCompiler.compile_json_schema`.
     """
-    return _Lowering(document, options, budget).run()
+    terminals = JsonTerminals(options, budget)
+    survey = Survey(document, terminals, budget)
+    lowering = _Lowering(document, survey, terminals)
+    if on_demand and survey.is_sound():
+        lowering.grammar.is_proper = True
+    else:
+        lowering.produce_all(budget)
+    return lowering.grammar
 
 
 class _Lowering:
-    """One pass over a document; goals wait in a list, so depth costs no stack."""
+    """The rules of one document; the grammar keeps it to produce what has not been asked for."""
 
-    def __init__(self, document: SchemaDocument, options: JsonOptions, budget: Budget) -> None:
+    def __init__(self, document: SchemaDocument, survey: Survey, terminals: JsonTerminals) -> None:
         self.document = document
-        self.budget = budget
-        self.terminals = JsonTerminals(options, budget)
-        self.grammar = ir.Grammar()
-        self.rule_of_goal: dict[Goal, int] = {}
-        self.waiting: list[Goal] = []
+        self.survey = survey
+        self.terminals = terminals
+        self.grammar = ir.Grammar(produce=self.produce)
+        self.lock = threading.Lock()
+        self.nodes: dict[GoalKey, ir.Node] = {}
+        self.bodies: dict[int, Callable[[], ir.Node]] = {}
+        self.opening = {b: terminals.punctuation(b) for b in "[{"}
+        self.closing = {b: ir.Sequence((terminals.space, terminals.punctuation(b))) for b in "]}"}
+        self.after_comma = ir.Sequence((terminals.comma, terminals.space))
+        self.declare(
+            "root", functools.partial(self.goal_body, normal_goal([document.root], document))
+        )
 
-    def run(self) -> ir.Grammar:
-        self.value([self.document.root])
-        while self.waiting:
-            self.budget.check_time()
-            self.budget.check("max_rules", len(self.grammar.rules), "rules of the schema")
-            goal = self.waiting.pop()
-            branches = branches_of(goal, self.document, self.budget)
-            body = ir.choice(*(self.branch(branch) for branch in branches))
-            self.grammar.define(self.rule_of_goal[goal], body)
-        return self.grammar
+    def declare(self, name: str, body: Callable[[], ir.Node]) -> int:
+        """A new rule, its body made when it is asked for."""
+        rule = self.grammar.declare(name)
+        self.bodies[rule] = body
+        return rule
 
-    def value(self, schemas: Iterable[Located]) -> ir.Node:
-        """A value that satisfies all the schemas."""
-        goal = normal_goal(list(schemas), self.document)
-        rule = self.rule_of_goal.get(goal)
-        if rule is None:
-            name = " & ".join(f"#{at.pointer}" for at in goal) or "any value"
-            rule = self.rule_of_goal[goal] = self.grammar.declare(name)
-            self.waiting.append(goal)
-        return ir.Call(rule)
+    def produce(self, rule: int) -> None:
+        """Define a declared rule, unless another thread has done so meanwhile."""
+        with self.lock:
+            body = self.bodies.pop(rule, None)
+            if body is not None:
+                self.grammar.define(rule, body())
+
+    def produce_all(self, budget: Budget) -> None:
+        """Define every rule, within the budget."""
+        rules = self.grammar.rules
+        rule = 0
+        while rule < len(rules):
+            budget.check_time()
+            budget.check("max_rules", len(rules), "rules of the schema")
+            self.produce(rule)
+            rule += 1
+
+    def value(self, goal: Goal) -> ir.Node:
+        """A value that satisfies a goal: a call of its rule, or its body if that is short."""
+        key = goal_key(goal)
+        node = self.nodes.get(key)
+        if node is None:
+            if self.is_scalar(goal):
+                node = self.goal_body(goal)
+            else:
+                node = ir.Call(self.declare("value", functools.partial(self.goal_body, goal)))
+            self.nodes[key] = node
+        return node
+
+    def is_scalar(self, goal: Goal) -> bool:
+        """Whether a goal's values are neither arrays nor objects, as one look can tell."""
+        return bool(goal) and all(
+            any(map(_is_scalar, branch)) for branch in self.survey.branches(goal)
+        )
+
+    def goal_body(self, goal: Goal) -> ir.Node:
+        return ir.choice(*(self.branch(branch) for branch in self.survey.branches(goal)))
 
     def branch(self, branch: Branch) -> ir.Node:
         """The values of one branch, type by type."""
         values = listed_values(branch, self.document)
         if values is not None:
-            what, where = "values of an enum", branch[0].pointer
-            self.budget.check("max_enum_values", len(values), what, pointer=where)
+            self.survey.check_enum(values, branch)
             return self.listed(values)
         types = allowed_types(branch)
-        refuse_number_bounds(branch, types)
-        parts: list[ir.Node] = []
-        if "null" in types:
-            parts.append(self.terminals.words([None]))
-        if "boolean" in types:
-            parts.append(self.terminals.words([True, False]))
+        refuse_number_bounds(branch, types, self.document)
+        parts = self.terminals.literals(types)
         if "number" in types:
             parts.append(self.terminals.number())
         elif "integer" in types:
             parts.append(self.terminals.integer(*integer_bounds(branch)))
         if "string" in types:
-            parts.append(self.string(branch))
+            parts.append(string_node(branch, self.document, self.terminals))
         if "array" in types:
-            parts.append(self.array(array_form(branch)))
+            parts.append(self.array(array_form(branch, self.document)))
         if "object" in types:
-            parts.append(self.object(object_form(branch)))
+            parts.append(self.object(object_form(branch, self.document)))
         return ir.choice(*parts)
-
-    def string(self, branch: Branch) -> ir.Node:
-        """A string; what is wrong with a pattern is reported where the pattern stands."""
-        for at, pattern in asked(branch, "pattern"):
-            try:
-                parse_regex(pattern, self.budget)
-            except GrammarError as error:
-                error.pointer = f"{at.pointer}/pattern"
-                raise
-        return self.terminals.string(string_bounds(branch))
 
     def listed(self, values: list[Any]) -> ir.Node:
         """Any of some given values."""
@@ -127,103 +162,120 @@ class _Lowering:
         if isinstance(value, list):
             return self.bracketed("[", [self.constant(v) for v in value], "]")
         if isinstance(value, dict):
-            members = [self.member(self.terminals.words([k]), self.constant(v))
-                       for k, v in value.items()]  # fmt: skip
+            members = [self.member(k, self.constant(v)) for k, v in value.items()]
             return self.bracketed("{", members, "}")
         return self.terminals.words([value])
 
     def bracketed(self, opening: str, members: Sequence[ir.Node], closing: str) -> ir.Node:
         """Given members between brackets."""
-        space, parts = self.terminals.whitespace, [self.terminals.punctuation(opening)]
+        parts = [self.opening[opening]]
         for index, member in enumerate(members):
-            parts += [space, member] if index == 0 else [self.terminals.comma, space, member]
-        return ir.sequence(*parts, space, self.terminals.punctuation(closing))
+            parts += [self.after_comma if index else self.terminals.space, member]
+        return ir.sequence(*parts, self.closing[closing])
 
-    def member(self, key: ir.Node, value: ir.Node) -> ir.Node:
-        """``key: value``."""
-        return ir.sequence(key, self.terminals.colon, self.terminals.whitespace, value)
+    def member(self, name: str, *value: ir.Node) -> ir.Node:
+        """``"name": value``, and what is to follow."""
+        return ir.Sequence((self.terminals.key(name), self.terminals.space, *value))
 
     def array(self, form: ArrayForm) -> ir.Node:
         """``[`` items ``]``: the prefix one by one, the rest counted."""
-        space = self.terminals.whitespace
         parts: list[ir.Node] = []
         if form.min_items == 0:
-            parts.append(space)
+            parts.append(self.terminals.punctuation("]"))
         if form.max_items is None or form.max_items >= max(1, form.min_items):
-            parts.append(ir.sequence(space, self.items(form), space))
-        return ir.sequence(
-            self.terminals.punctuation("["), ir.choice(*parts), self.terminals.punctuation("]")
-        )
+            parts.append(ir.Sequence((self.items(form), self.closing["]"])))
+        return ir.Sequence((self.opening["["], self.terminals.space, ir.choice(*parts)))
 
     def items(self, form: ArrayForm) -> ir.Node:
         """One or more items, separated by commas."""
         count = len(form.prefix)
-        separator = ir.sequence(self.terminals.comma, self.terminals.whitespace)
         low = max(0, form.min_items - count)
         high = None if form.max_items is None else form.max_items - count
         # Built from the back: `after` is what may follow the items read so far.
         after: ir.Node = ir.EMPTY
         if high is None or high > 0:
             rest = self.value(form.rest)
+            next_item = ir.Sequence((self.after_comma, rest))
             if count == 0:
-                more = ir.Repeat(
-                    ir.sequence(separator, rest),
-                    max(0, low - 1),
-                    None if high is None else high - 1,
-                )
-                return ir.sequence(rest, more)
-            after = ir.Repeat(ir.sequence(separator, rest), low, high)
+                if high == 1:
+                    return rest
+                more = ir.Repeat(next_item, max(0, low - 1), None if high is None else high - 1)
+                return ir.Sequence((rest, more))
+            after = ir.Repeat(next_item, low, high)
         elif low > 0:
             return ir.NOTHING
         last = count if form.max_items is None else min(count, form.max_items)
         for index in range(last - 1, -1, -1):
             item = self.value(form.prefix[index])
-            step = ir.sequence(item if index == 0 else ir.sequence(separator, item), after)
+            step = ir.Sequence((item, after) if index == 0 else (self.after_comma, item, after))
             after = step if index < max(1, form.min_items) else ir.optional(step)
         return after
 
     def object(self, form: ObjectForm) -> ir.Node:
-        """``{`` members ``}``; see `members` for their order."""
-        space = self.terminals.whitespace
-        first = self.members(form)
-        filled = ir.sequence(space, ir.Call(first), space)
-        may_be_empty = not any(form.required)
-        inner = ir.choice(filled, space) if may_be_empty else filled
-        return ir.sequence(self.terminals.punctuation("{"), inner, self.terminals.punctuation("}"))
+        """``{`` members ``}``."""
+        parts: list[ir.Node] = []
+        if not form.required:
+            parts.append(self.terminals.punctuation("}"))
+        if form.names or form.additional is not None:
+            parts.append(ir.Call(_Members(self, form).rule(0)))
+        return ir.Sequence((self.opening["{"], self.terminals.space, ir.choice(*parts)))
 
-    def members(self, form: ObjectForm) -> int:
-        """The rule of one or more members, in the order of the schema.
 
-        Two rules for each property, both entered before it: one if no member has been written yet,
-        one if a comma is due. All calls between them are tail calls and need no stack.
-        """
-        grammar = self.grammar
-        first = grammar.add("undeclared members", ir.NOTHING)
-        later = grammar.declare("more undeclared members")
-        if form.additional is None:
-            grammar.define(later, ir.EMPTY)
-        else:
-            key = self.undeclared_key(form.declared)
-            member = ir.sequence(self.member(key, self.value(form.additional)), ir.Call(later))
-            grammar.define(first, member)
-            grammar.define(later, ir.choice(self.after_comma(ir.Call(first)), ir.EMPTY))
-        for name, schemas, is_required in zip(
-            reversed(form.names), reversed(form.schemas), reversed(form.required), strict=True
-        ):
-            value = self.member(self.terminals.words([name]), self.value(schemas))
-            present = grammar.add(f"member {name!r}", ir.sequence(value, ir.Call(later)))
-            here, due = ir.Call(present), self.after_comma(ir.Call(present))
-            if is_required:
-                first, later = present, grammar.add(f"after comma, {name!r}", due)
-            else:
-                first = grammar.add(f"from {name!r}", ir.choice(here, ir.Call(first)))
-                later = grammar.add(f"on from {name!r}", ir.choice(due, ir.Call(later)))
-        return first
+def _is_scalar(schema: dict[str, Any]) -> bool:
+    types = schema.get("type")
+    if types is not None:
+        return SCALARS.issuperset([types] if isinstance(types, str) else types)
+    if "enum" in schema:
+        return not any(isinstance(value, list | dict) for value in schema["enum"])
+    return "const" in schema and not isinstance(schema["const"], list | dict)
 
-    def after_comma(self, member: ir.Node) -> ir.Node:
-        return ir.sequence(self.terminals.comma, self.terminals.whitespace, member)
 
-    def undeclared_key(self, names: Sequence[str]) -> ir.Node:
-        if not names:
-            return self.terminals.string(StringBounds())
-        return self.terminals.string_other_than(names)
+class _Members:
+    """The rules of one object's members, in the order of the schema.
+
+    Rule ``i`` is one or more of the members from the ``i``-th on and the closing brace, so that a rule
+    ends where the object does and all calls between these rules are tail calls. The last rule is for
+    undeclared members.
+    """
+
+    def __init__(self, lowering: _Lowering, form: ObjectForm) -> None:
+        self.lowering = lowering
+        self.form = form
+        self.rules: dict[int, int] = {}
+        positions = [i for i, name in enumerate(form.names) if name in form.required]
+        self.last_required = positions[-1] if positions else -1
+
+    def rule(self, index: int) -> int:
+        """The rule of the members from an index on."""
+        rule = self.rules.get(index)
+        if rule is None:
+            body = functools.partial(self.body, index)
+            rule = self.rules[index] = self.lowering.declare("members", body)
+        return rule
+
+    def has_rule(self, index: int) -> bool:
+        """Whether there are members from an index on."""
+        return index < len(self.form.names) or self.form.additional is not None
+
+    def body(self, index: int) -> ir.Node:
+        """A member, then the end or others; an optional one may be passed over."""
+        lowering, form = self.lowering, self.form
+        if index == len(form.names):
+            key = lowering.terminals.key_other_than(form.declared)
+            value = lowering.value(form.additional or ())
+            return ir.Sequence((key, lowering.terminals.space, value, self.after(index)))
+        name = form.names[index]
+        value = lowering.value(member_goal(form, name, lowering.document))
+        present = lowering.member(name, value, self.after(index + 1))
+        if name in form.required or not self.has_rule(index + 1):
+            return present
+        return ir.Choice((present, ir.Call(self.rule(index + 1))))
+
+    def after(self, index: int) -> ir.Node:
+        """What follows a member if those from an index on are still to come."""
+        parts: list[ir.Node] = []
+        if self.has_rule(index):
+            parts.append(ir.Sequence((self.lowering.after_comma, ir.Call(self.rule(index)))))
+        if index > self.last_required:
+            parts.append(self.lowering.closing["}"])
+        return ir.choice(*parts)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring, encode_basestring_ascii
 
 from syntagma.grammar import code_points as cp
 from syntagma.grammar import dfa as dfas
@@ -20,6 +21,7 @@ from syntagma.grammar.json_numbers import integer_tree, number_tree
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.regex_parser import parse_regex
+from syntagma.grammar.terminals import OtherStrings, WordList
 
 QUOTE = ast.Automaton(dfas.literal(b'"'))
 ANY_CHAR = ast.CharSet(cp.ANY)
@@ -27,6 +29,9 @@ BLANKS = ast.CharSet(((9, 9), (0x20, 0x20)))
 
 # Longer strings are counted in blocks by the parser instead of being unrolled in one automaton.
 BLOCK_LENGTH = 512
+
+# Keys up to this length are remembered for the process.
+LONGEST_SHARED_KEY = 64
 
 
 @dataclass(frozen=True)
@@ -57,52 +62,75 @@ class StringBounds:
 class JsonTerminals:
     """Builds the terminals of one compilation under one set of options.
 
-    Terminals that do not depend on the schema are remembered for the process.
+    Terminals that do not depend on the schema are remembered for the process; those of patterns and
+    formats for the compilation.
+
+    Attributes:
+        space: what may stand before a value, a key or a closing bracket.
+        comma, colon: with the blank that may stand before them.
     """
 
     def __init__(self, options: JsonOptions, budget: Budget) -> None:
         self.options = options
         self.budget = budget
         self.is_compact = options.whitespace == "compact"
-        blank = b"" if self.is_compact else b" "
-        self.comma = ir.Terminal(_optional_prefix(blank, b","))
-        self.colon = ir.Terminal(_optional_prefix(blank, b":"))
-
-    @property
-    def whitespace(self) -> ir.Node:
-        """What may stand before a value, a key or a closing bracket."""
-        if self.is_compact:
-            return ir.EMPTY
-        return ir.optional(ir.Terminal(_whitespace(self.options.max_indent)))
+        self.comma = _after_blank(",", self.is_compact)
+        self.colon = _after_blank(":", self.is_compact)
+        self.space = ir.EMPTY if self.is_compact else _space(options.max_indent)
+        self._patterned: dict[StringBounds, ir.Terminal] = {}
 
     def punctuation(self, text: str) -> ir.Node:
         """A bracket or keyword."""
-        return ir.Terminal(_literal(text))
+        return _literal(text)
 
     def words(self, values: Iterable[str | int | float | bool | None]) -> ir.Node:
         """Any of some scalar values, spelled as `json.dumps` does, with or without escapes."""
-        spelled = set()
+        spelled: set[bytes] = set()
         for value in values:
-            text = json.dumps(value, ensure_ascii=False)
-            spelled.add(text.encode())
-            if not text.isascii():
+            if isinstance(value, str):
+                spelled.add(encode_basestring(value).encode())
+                if not value.isascii():
+                    spelled.add(encode_basestring_ascii(value).encode())
+            elif isinstance(value, float):
+                spelled.add(repr(value).encode())
+                if value.is_integer() and abs(value) < 1e15:
+                    spelled.add(str(int(value)).encode())
+            else:
                 spelled.add(json.dumps(value).encode())
-            if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-                spelled.add(str(int(value)).encode())
-        if not spelled:
-            return ir.NOTHING
-        if len(spelled) == 1:
-            return ir.Terminal(dfas.literal(spelled.pop()))
-        return ir.Terminal(dfas.from_words(spelled, self.budget))
+        return ir.Terminal(WordList(spelled)) if spelled else ir.NOTHING
+
+    def key(self, name: str) -> ir.Node:
+        """The key of a member and the colon behind it."""
+        make = _key if len(name) <= LONGEST_SHARED_KEY else _key.__wrapped__
+        return make(name, self.is_compact)
+
+    def key_other_than(self, names: Sequence[str]) -> ir.Node:
+        """Any key but the given ones, however they are spelled, and the colon behind it."""
+        key = ir.Terminal(OtherStrings(names)) if names else self._string_of_length(0, None)
+        return ir.Sequence((key, self.colon))
+
+    def literals(self, types: Collection[str]) -> list[ir.Node]:
+        """``null`` and the booleans, where they are among the types."""
+        texts = ["null"] if "null" in types else []
+        texts += ["true", "false"] if "boolean" in types else []
+        return [_literal(*texts)] if texts else []
 
     def number(self) -> ir.Node:
         """Any number."""
         return ir.Terminal(_number(self.options))
 
     def integer(self, low: int | None, high: int | None) -> ir.Node:
-        """The integers from ``low`` to ``high``.
+        """The integers from ``low`` to ``high``; raises as `integer_range`."""
+        low, high = self.integer_range(low, high)
+        if low is not None and high is not None and low > high:
+            return ir.NOTHING
+        return ir.Terminal(_integer(low, high, self.options))
 
-        A bound farther out than ``max_number_digits`` excludes nothing that the options allow.
+    def integer_range(self, low: int | None, high: int | None) -> tuple[int | None, int | None]:
+        """Bounds without those that exclude nothing the options allow.
+
+        Raises:
+            GrammarLimitError: a bound that excludes something has more than ``max_number_digits``.
         """
         largest = 10**self.budget.limits.max_number_digits
         if (low is not None and low > largest) or (high is not None and high < -largest):
@@ -111,28 +139,29 @@ class JsonTerminals:
                 f"{self.budget.limits.max_number_digits} digits",
                 limit="max_number_digits",
             )
-        low = None if low is not None and low < -largest else low
-        high = None if high is not None and high > largest else high
-        if low is not None and high is not None and low > high:
-            return ir.NOTHING
-        return ir.Terminal(_integer(low, high, self.options))
+        return (
+            None if low is not None and low < -largest else low,
+            None if high is not None and high > largest else high,
+        )
 
     def string(self, bounds: StringBounds) -> ir.Node:
-        """The strings within some bounds."""
+        """The strings within some bounds.
+
+        Raises:
+            GrammarError: a pattern is malformed, or too large with all that stands beside it.
+        """
         if bounds.max_length is not None and bounds.max_length < bounds.min_length:
             return ir.NOTHING
         if not bounds.patterns and not bounds.formats:
             return self._string_of_length(bounds.min_length, bounds.max_length)
-        terminal = ir.Terminal(_bounded_string(bounds, self.budget.limits))
-        self.budget.check_time()
+        if not bounds.patterns and not bounds.asks_length:
+            return ir.Terminal(_format_string(bounds.formats))
+        terminal = self._patterned.get(bounds)
+        if terminal is None:
+            terminal = ir.Terminal(_bounded_string(bounds, self.budget.limits))
+            self._patterned[bounds] = terminal
+            self.budget.check_time()
         return terminal
-
-    def string_other_than(self, names: Iterable[str]) -> ir.Node:
-        """Any string but the given ones, however they are spelled."""
-        tree = ast.Union(tuple(ast.literal(name) for name in names))
-        excluded = dfa_from_code_points(tree, Encoder.JSON, self.budget)
-        body = dfas.difference(_any_body(), excluded, self.budget)
-        return ir.Terminal(_quoted(body))
 
     def _string_of_length(self, low: int, high: int | None) -> ir.Node:
         """``"`` low to high characters ``"``; whole blocks of long strings are counted."""
@@ -162,18 +191,46 @@ class JsonTerminals:
         )
 
 
+def prebuild() -> None:
+    """Build what nearly every schema needs, so that no compilation pays for it (once a process)."""
+    options = JsonOptions()
+    _space(options.max_indent)
+    _number(options)
+    _integer(None, None, options)
+    _string(0, None)
+    for name in FORMATS:
+        _format_string((name,))
+
+
 # What follows is built once for the process. Where no limits are passed, the size does not depend on
 # a request.
 
 
 @functools.cache
-def _literal(text: str) -> Dfa:
-    return dfas.literal(text.encode())
+def _literal(*texts: str) -> ir.Node:
+    return ir.Terminal(WordList(text.encode() for text in texts))
 
 
 @functools.cache
-def _optional_prefix(prefix: bytes, text: bytes) -> Dfa:
-    return dfas.from_words({prefix + text, text})
+def _after_blank(text: str, is_compact: bool) -> ir.Node:
+    return _literal(text) if is_compact else _literal(text, " " + text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _key(name: str, is_compact: bool) -> ir.Node:
+    colons = (b":",) if is_compact else (b":", b" :")
+    return ir.Terminal(WordList(word + colon for word in _spellings(name) for colon in colons))
+
+
+def _spellings(text: str) -> tuple[bytes, ...]:
+    """A string as `json.dumps` writes it, with and without ``ensure_ascii``."""
+    raw = encode_basestring(text).encode()
+    return (raw,) if text.isascii() else (raw, encode_basestring_ascii(text).encode())
+
+
+@functools.cache
+def _space(max_indent: int) -> ir.Node:
+    return ir.optional(ir.Terminal(_whitespace(max_indent)))
 
 
 @functools.cache
@@ -195,15 +252,15 @@ def _integer(low: int | None, high: int | None, options: JsonOptions) -> Dfa:
     return dfa_from_bytes(integer_tree(low, high, options), Budget.unlimited())
 
 
-@functools.cache
-def _any_body() -> Dfa:
-    return _body(0, None)
-
-
 @functools.lru_cache(maxsize=256)
 def _body(low: int, high: int | None) -> Dfa:
     tree = ast.Repeat(ANY_CHAR, low, high)
     return dfa_from_code_points(tree, Encoder.JSON, Budget.unlimited())
+
+
+@functools.lru_cache(maxsize=64)
+def _format_string(formats: tuple[str, ...]) -> Dfa:
+    return _bounded_string(StringBounds(formats=formats), CompileLimits.unlimited())
 
 
 @functools.lru_cache(maxsize=256)

@@ -39,6 +39,11 @@ class CompileLimits:
     max_number_digits: int = 100
     max_branches: int = 512
 
+    @classmethod
+    def unlimited(cls) -> CompileLimits:
+        """No bounds on time and on the size of automata."""
+        return cls(max_seconds=math.inf, max_nfa_states=1 << 30, max_dfa_states=1 << 30)
+
 
 class Budget:
     """The limits of one running compilation, with its deadline."""
@@ -82,6 +87,4 @@ class Budget:
     @classmethod
     def unlimited(cls) -> Budget:
         """For automata whose size does not depend on a request."""
-        return cls(
-            CompileLimits(max_seconds=math.inf, max_nfa_states=1 << 30, max_dfa_states=1 << 30)
-        )
+        return cls(CompileLimits.unlimited())

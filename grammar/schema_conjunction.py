@@ -7,100 +7,128 @@ keywords all apply (the disjunctive normal form of witness generation, arXiv 220
 
 from __future__ import annotations
 
+from typing import Any
+
 from syntagma.grammar.errors import UnsatisfiableGrammarError, UnsupportedGrammarError
 from syntagma.grammar.limits import Budget
-from syntagma.grammar.schema_document import Located, SchemaDocument
+from syntagma.grammar.schema_document import JsonSchema, SchemaDocument
 from syntagma.grammar.schema_keywords import ANNOTATIONS, check_keywords
 
-Goal = tuple[Located, ...]
-Branch = tuple[Located, ...]
-Step = tuple[Located, frozenset[Located]]
+Goal = tuple[JsonSchema, ...]
+GoalKey = tuple[int, ...]
+Branch = tuple[dict[str, Any], ...]
+
+# Keywords that only lead to other schemas, or nowhere.
+LINKS = frozenset(["$ref", "anyOf", "allOf"])
+WITHOUT_ASSERTION = ANNOTATIONS | LINKS
 
 
-def normal_goal(schemas: list[Located], document: SchemaDocument) -> Goal:
+def goal_key(goal: Goal) -> GoalKey:
+    """Equal keys, equal goals: schemas are told apart by their place in the document."""
+    return tuple(map(id, goal))
+
+
+def normal_goal(schemas: list[JsonSchema], document: SchemaDocument) -> Goal:
     """A goal without doubles and trivial members, bare references followed, in a fixed order."""
-    found: dict[Located, None] = {}
-    for at in schemas:
-        followed: set[Located] = set()
-        while _is_bare_reference(at) and at not in followed:
-            followed.add(at)
-            check_keywords(at)
-            assert isinstance(at.schema, dict)
-            at = document.resolve(at.schema["$ref"], at)
-        if at.schema is not True:
-            found[at] = None
-    return tuple(sorted(found, key=lambda at: at.pointer))
+    found: dict[int, JsonSchema] = {}
+    for schema in schemas:
+        if isinstance(schema, dict) and "$ref" in schema:
+            schema = _followed(schema, document)
+        if schema is False or (schema is not True and not ANNOTATIONS.issuperset(schema)):
+            found[id(schema)] = schema
+    if len(found) < 2:
+        return tuple(found.values())
+    return tuple(sorted(found.values(), key=document.pointer))
 
 
-def _is_bare_reference(at: Located) -> bool:
-    return (
-        isinstance(at.schema, dict)
-        and "$ref" in at.schema
-        and all(k == "$ref" or (k in ANNOTATIONS and k != "$id") for k in at.schema)
+def _followed(schema: JsonSchema, document: SchemaDocument) -> JsonSchema:
+    """What a chain of bare references leads to; a chain that loops: one of its members."""
+    passed: set[int] = set()
+    while isinstance(schema, dict) and id(schema) not in passed and _is_bare_reference(schema):
+        passed.add(id(schema))
+        check_keywords(schema, document)
+        schema = document.resolve(schema)
+    return schema
+
+
+def _is_bare_reference(schema: dict[str, Any]) -> bool:
+    return "$ref" in schema and all(
+        k == "$ref" or (k in ANNOTATIONS and k != "$id") for k in schema
     )
 
 
 def branches_of(goal: Goal, document: SchemaDocument, budget: Budget) -> list[Branch]:
     """The alternatives of a goal; none if it cannot be satisfied.
 
+    Schemas without an assertion of their own are left out of the branches.
+
     Raises:
         UnsatisfiableGrammarError: the goal is a loop of references without content.
         GrammarLimitError: more than ``max_branches`` alternatives.
     """
     finished: list[Branch] = []
-    looped: Located | None = None
-    # Schemas still to be opened, each with those it was reached through; plain schemas found.
-    waiting: list[tuple[tuple[Step, ...], Branch]] = [(tuple((at, frozenset()) for at in goal), ())]
+    looped: dict[str, Any] | None = None
+    # Schemas still to be opened, each with those it was reached through; schemas opened.
+    start = tuple((schema, frozenset[int]()) for schema in goal)
+    waiting: list[tuple[tuple[tuple[JsonSchema, frozenset[int]], ...], Branch]] = [(start, ())]
     while waiting:
-        pending, plain = waiting.pop()
-        budget.check(
-            "max_branches",
-            len(finished) + len(waiting),
-            "alternatives of a schema",
-            pointer=goal[0].pointer if goal else "",
-        )
+        pending, opened = waiting.pop()
+        budget.check_time()
+        if len(finished) + len(waiting) > budget.limits.max_branches:
+            budget.check(
+                "max_branches",
+                len(finished) + len(waiting),
+                "alternatives of a schema",
+                pointer=document.pointer(goal[0]) if goal else "",
+            )
         if not pending:
-            finished.append(plain)
+            finished.append(tuple(s for s in opened if not WITHOUT_ASSERTION.issuperset(s)))
             continue
-        (at, through), rest = pending[0], pending[1:]
-        check_keywords(at)
-        if at.schema is False:
+        (schema, through), rest = pending[0], pending[1:]
+        if isinstance(schema, bool):
+            if schema:
+                waiting.append((rest, opened))
             continue
-        if at in through:
+        check_keywords(schema, document)
+        if id(schema) in through:
             # Reached from itself without reading anything: only its other alternatives can hold.
-            looped = at
+            looped = schema
             continue
-        if isinstance(at.schema, bool) or at in plain:
-            waiting.append((rest, plain))
+        if any(schema is other for other in opened):
+            waiting.append((rest, opened))
             continue
-        conjuncts = _conjuncts(at, document)
+        opened = (*opened, schema)
+        if LINKS.isdisjoint(schema):
+            waiting.append((rest, opened))
+            continue
+        conjuncts = _conjuncts(schema, document)
         alternatives = [conjuncts]
-        if "anyOf" in at.schema:
-            choices = [at.child("anyOf", i) for i in range(len(at.schema["anyOf"]))]
+        if "anyOf" in schema:
+            choices = [document.child(schema, "anyOf", i) for i in range(len(schema["anyOf"]))]
             alternatives = [[*conjuncts, choice] for choice in choices]
+        through |= {id(schema)}
         for more in reversed(alternatives):
-            steps = tuple((schema, through | {at}) for schema in more)
-            waiting.append((steps + rest, (*plain, at)))
+            waiting.append((tuple((s, through) for s in more) + rest, opened))
     if looped is not None and not finished:
         raise UnsatisfiableGrammarError(
-            "the schema refers to itself without asking for anything else", pointer=looped.pointer
+            "the schema refers to itself without asking for anything else",
+            pointer=document.pointer(looped),
         )
     return finished
 
 
-def _conjuncts(at: Located, document: SchemaDocument) -> list[Located]:
+def _conjuncts(schema: dict[str, Any], document: SchemaDocument) -> list[JsonSchema]:
     """The schemas that a schema's references and ``allOf`` add."""
-    assert isinstance(at.schema, dict)
-    found: list[Located] = []
-    if "$ref" in at.schema:
-        siblings = [k for k in at.schema if k != "$ref" and k not in ANNOTATIONS]
+    found: list[JsonSchema] = []
+    if "$ref" in schema:
+        siblings = [k for k in schema if k != "$ref" and k not in ANNOTATIONS]
         if siblings and document.ignores_ref_siblings:
             raise UnsupportedGrammarError(
                 f"{siblings[0]!r} beside $ref has no effect in the draft named by $schema; "
                 "remove it or use draft 2020-12",
                 keyword=siblings[0],
-                pointer=f"{at.pointer}/{siblings[0]}",
+                pointer=f"{document.pointer(schema)}/{siblings[0]}",
             )
-        found.append(document.resolve(at.schema["$ref"], at))
-    found += [at.child("allOf", i) for i in range(len(at.schema.get("allOf", ())))]
+        found.append(document.resolve(schema))
+    found += [document.child(schema, "allOf", i) for i in range(len(schema.get("allOf", ())))]
     return found

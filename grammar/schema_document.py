@@ -6,8 +6,9 @@ import functools
 import json
 import math
 import re
-from dataclasses import dataclass, field
+from collections import Counter
 from typing import Any
+from urllib.parse import quote
 
 import jsonschema
 import referencing
@@ -26,118 +27,132 @@ MALFORMED = (AttributeError, TypeError, ValueError, KeyError)
 OLD_DRAFTS = ("draft-03", "draft-04", "draft-06", "draft-07")
 
 
-@dataclass(frozen=True, eq=False)
-class Located:
-    """A schema and where it stands in its document; equal place, equal schema."""
-
-    schema: JsonSchema
-    pointer: str
-    resolver: Any = field(repr=False)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Located) and self.pointer == other.pointer
-
-    def __hash__(self) -> int:
-        return hash(self.pointer)
-
-    def child(self, *path: str | int) -> Located:
-        """The subschema at a path of keys and indices.
-
-        Raises:
-            GrammarSyntaxError: it is neither an object nor a boolean.
-        """
-        value: Any = self.schema
-        for step in path:
-            value = value[step]
-        return located(value, self.pointer + "".join(f"/{escape(s)}" for s in path), self.resolver)
-
-
-def located(value: Any, pointer: str, resolver: Any) -> Located:
-    """Check that a value can be a schema and enter the scope of its ``$id``."""
-    if not isinstance(value, dict | bool):
-        raise GrammarSyntaxError(
-            f"a schema must be an object or a boolean, not {describe(value)}", pointer=pointer
-        )
-    if pointer and isinstance(value, dict) and isinstance(value.get("$id"), str):
-        resolver = resolver.in_subresource(DRAFT202012.create_resource(value))
-    return Located(value, pointer, resolver)
-
-
 class SchemaDocument:
     """A whole schema document; use `load`.
 
+    Its schemas are the parsed objects themselves: no two places share one, so `id` tells places apart
+    as long as the document lives. Pointers and resolvers are worked out when somebody asks for them.
+
     Attributes:
-        source: canonical text, key order kept.
         root: the schema itself.
         ignores_ref_siblings: by its ``$schema``, keywords beside ``$ref`` have no effect.
+        is_flat: no schema below the root has an identifier of its own, so that a local reference
+            means the same everywhere.
     """
 
-    def __init__(self, parsed: JsonSchema, source: str) -> None:
-        self.source = source
-        resource = DRAFT202012.create_resource(parsed)
-        try:
-            self._registry: Any = referencing.Registry().with_resource(DOCUMENT_URI, resource)
-            resolver = self._registry.resolver_with_root(resource)
-        except MALFORMED as error:
-            raise GrammarSyntaxError(f"$id or $anchor is malformed: {error}", pointer="") from None
-        self.root = located(parsed, "", resolver)
-        self._pointers: dict[int, str] | None = None
-        dialect = parsed.get("$schema", "") if isinstance(parsed, dict) else ""
+    def __init__(self, root: JsonSchema, *, is_flat: bool) -> None:
+        self.root = root
+        self.is_flat = is_flat
+        self._targets: dict[int, JsonSchema] = {}
+        dialect = root.get("$schema", "") if isinstance(root, dict) else ""
         self.ignores_ref_siblings = isinstance(dialect, str) and any(
             d in dialect for d in OLD_DRAFTS
         )
+        if not is_flat or (isinstance(root, dict) and not isinstance(root.get("$id", ""), str)):
+            _ = self._registry
 
     @classmethod
     def load(cls, schema: JsonSchema | str, budget: Budget) -> SchemaDocument:
-        """Parse and check a document's size, nesting and values.
+        """Parse and check a document's size, nesting and values; the caller's objects are copied.
 
         Raises:
             GrammarSyntaxError: not JSON, doubled keys, a number without finite value.
             GrammarLimitError: larger or deeper than the limits.
         """
         if isinstance(schema, str):
-            budget.check("max_source_bytes", len(schema), "characters of the schema")
-            check_text_depth(schema, budget)
-            try:
-                schema = json.loads(schema, object_pairs_hook=_without_doubles)
-            except json.JSONDecodeError as error:
-                raise GrammarSyntaxError(
-                    f"the schema is not JSON: {error.msg}", line=error.lineno, column=error.colno
-                ) from None
-            except GrammarSyntaxError:
-                raise
-            except ValueError as error:
-                raise GrammarSyntaxError(f"the schema holds too long a number: {error}") from None
-        if not isinstance(schema, dict | bool):
+            text = schema
+            budget.check("max_source_bytes", len(text), "characters of the schema")
+            parsed = _parsed(text, budget)
+            _check_parsed(parsed, budget)
+        elif isinstance(schema, dict | bool):
+            check_values(schema, budget)
+            text = _dumped(schema)
+            parsed = json.loads(text)
+        else:
+            parsed, text = schema, ""
+        if not isinstance(parsed, dict | bool):
             raise GrammarSyntaxError(
-                f"a schema must be an object or a boolean, not {describe(schema)}", pointer=""
+                f"a schema must be an object or a boolean, not {describe(parsed)}", pointer=""
             )
-        check_values(schema, budget)
-        try:
-            source = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
-            budget.check("max_source_bytes", len(source.encode()), "bytes of the schema")
-        except UnicodeEncodeError:
-            raise GrammarSyntaxError("the schema contains a lone surrogate", pointer="") from None
-        except GrammarLimitError:
-            raise
-        except ValueError as error:
-            raise GrammarSyntaxError(f"the schema holds too long a number: {error}") from None
-        return cls(schema, source)
+        _check_encoding(text, parsed, budget)
+        return cls(parsed, is_flat=_is_flat(parsed, text))
 
-    def resolve(self, reference: object, at: Located) -> Located:
-        """The schema that a ``$ref`` of ``at`` means.
+    @property
+    def source(self) -> str:
+        """Canonical text, key order kept."""
+        return _dumped(self.root)
+
+    def pointer(self, schema: JsonSchema) -> str:
+        """Where a schema object stands (RFC 6901); "" for a boolean, which could stand anywhere."""
+        steps = []
+        place = id(schema)
+        while place in self._parents:
+            parent, step = self._parents[place]
+            steps.append(f"/{escape(step)}")
+            place = id(parent)
+        return "".join(reversed(steps))
+
+    def child(self, schema: dict[str, Any], *path: str | int) -> JsonSchema:
+        """The subschema at a path of keys and indices.
+
+        Raises:
+            GrammarSyntaxError: it is neither an object nor a boolean.
+        """
+        value: Any = schema
+        for step in path:
+            value = value[step]
+        if not isinstance(value, dict | bool):
+            pointer = self.pointer(schema) + "".join(f"/{escape(step)}" for step in path)
+            raise _no_schema(value, pointer)
+        return value
+
+    def resolve(self, at: dict[str, Any]) -> JsonSchema:
+        """The schema that the ``$ref`` of a schema means.
 
         Raises:
             GrammarSyntaxError: there is nothing at that place.
             UnsupportedGrammarError: it lies outside the document; nothing is ever fetched.
         """
-        pointer = f"{at.pointer}/$ref"
+        found = self._targets.get(id(at))
+        if found is None:
+            reference = at["$ref"]
+            found = self._below_root(reference) if self.is_flat else None
+            if found is None:
+                found = self._looked_up(reference, at)
+            self._targets[id(at)] = found
+        return found
+
+    def validator(self, at: JsonSchema) -> jsonschema.Draft202012Validator:
+        """An independent validator of a schema in this document, enforced formats included."""
+        reference = {"$ref": f"{DOCUMENT_URI}#{quote(self.pointer(at))}"}
+        return jsonschema.Draft202012Validator(
+            reference, registry=self._registry, format_checker=_format_checker()
+        )
+
+    def _below_root(self, reference: object) -> JsonSchema | None:
+        """The schema at a plain JSON pointer; None: whatever it is, ask the registry."""
+        if not isinstance(reference, str) or "%" in reference or not reference.startswith("#"):
+            return None
+        value: Any = self.root
+        if reference != "#":
+            if not reference.startswith("#/"):
+                return None
+            for step in reference[2:].split("/"):
+                step = step.replace("~1", "/").replace("~0", "~") if "~" in step else step
+                if not isinstance(value, dict) or step not in value:
+                    return None
+                value = value[step]
+        return value if isinstance(value, dict | bool) else None
+
+    def _looked_up(self, reference: object, at: dict[str, Any]) -> JsonSchema:
+        pointer = f"{self.pointer(at)}/$ref"
         if not isinstance(reference, str):
             raise GrammarSyntaxError(
                 f"$ref must be a string, not {describe(reference)}", pointer=pointer
             )
+        registry = self._registry
         try:
-            found = at.resolver.lookup(reference)
+            found: Any = self._resolver(at, registry).lookup(reference).contents
         except (
             referencing.exceptions.PointerToNowhere,
             referencing.exceptions.NoSuchAnchor,
@@ -154,29 +169,119 @@ class SchemaDocument:
                 keyword="$ref",
                 pointer=pointer,
             ) from None
-        return located(found.contents, self._pointer_of(found.contents, reference), found.resolver)
+        if not isinstance(found, dict | bool):
+            raise _no_schema(found, reference.partition("#")[2])
+        return found
 
-    def validator(self, at: Located) -> jsonschema.Draft202012Validator:
-        """An independent validator of a schema in this document, enforced formats included."""
-        reference = {"$ref": f"{DOCUMENT_URI}#{at.pointer}"}
-        return jsonschema.Draft202012Validator(
-            reference, registry=self._registry, format_checker=_format_checker()
-        )
+    @functools.cached_property
+    def _registry(self) -> Any:
+        try:
+            resource = DRAFT202012.create_resource(self.root)
+            registry: Any = referencing.Registry().with_resource(DOCUMENT_URI, resource)
+            registry.resolver_with_root(resource)
+        except MALFORMED as error:
+            raise GrammarSyntaxError(f"$id or $anchor is malformed: {error}", pointer="") from None
+        return registry
 
-    def _pointer_of(self, contents: object, reference: str) -> str:
-        if not isinstance(contents, dict):
-            return reference.partition("#")[2]
-        if self._pointers is None:
-            self._pointers = {}
-            waiting: list[tuple[str, Any]] = [("", self.root.schema)]
-            while waiting:
-                pointer, value = waiting.pop()
-                if isinstance(value, dict):
-                    self._pointers[id(value)] = pointer
-                    waiting += [(f"{pointer}/{escape(k)}", v) for k, v in value.items()]
-                elif isinstance(value, list):
-                    waiting += [(f"{pointer}/{i}", v) for i, v in enumerate(value)]
-        return self._pointers[id(contents)]
+    def _resolver(self, at: dict[str, Any], registry: Any) -> Any:
+        """What references of a schema are relative to: the ``$id`` of all schemas around it."""
+        around: list[dict[str, Any]] = []
+        place: Any = at
+        while place is not self.root:
+            if isinstance(place, dict) and isinstance(place.get("$id"), str):
+                around.append(place)
+            place = self._parents[id(place)][0]
+        resolver = registry.resolver_with_root(DRAFT202012.create_resource(self.root))
+        for schema in reversed(around):
+            resolver = resolver.in_subresource(DRAFT202012.create_resource(schema))
+        return resolver
+
+    @functools.cached_property
+    def _parents(self) -> dict[int, tuple[Any, str | int]]:
+        """By the `id` of every object and array below the root: what holds it, and under which key."""
+        parents: dict[int, tuple[Any, str | int]] = {}
+        waiting: list[Any] = [self.root]
+        while waiting:
+            holder = waiting.pop()
+            items = holder.items() if isinstance(holder, dict) else enumerate(holder)
+            for step, value in items:
+                if isinstance(value, dict | list):
+                    parents[id(value)] = (holder, step)
+                    waiting.append(value)
+        return parents
+
+
+def _parsed(text: str, budget: Budget) -> Any:
+    """JSON text as objects."""
+    try:
+        return json.loads(text, object_pairs_hook=_without_doubles)
+    except json.JSONDecodeError as error:
+        raise GrammarSyntaxError(
+            f"the schema is not JSON: {error.msg}", line=error.lineno, column=error.colno
+        ) from None
+    except GrammarSyntaxError:
+        raise
+    except ValueError as error:
+        raise GrammarSyntaxError(f"the schema holds too long a number: {error}") from None
+    except RecursionError:
+        # The parser guards its own recursion, far beyond the limit.
+        allowed = budget.limits.max_schema_depth
+        raise GrammarLimitError(
+            f"the schema is nested deeper than the limit max_schema_depth = {allowed}",
+            limit="max_schema_depth",
+            pointer="",
+        ) from None
+
+
+def _check_parsed(parsed: object, budget: Budget) -> None:
+    """`check_values` for what `json.loads` returned: level by level, without pointers."""
+    depth = 0
+    level: list[Any] = [parsed] if isinstance(parsed, dict | list) else []
+    while level:
+        depth += 1
+        budget.check("max_schema_depth", depth, "nesting of the schema", pointer="")
+        values: list[Any] = []
+        for holder in level:
+            values += holder.values() if type(holder) is dict else holder
+        if float in set(map(type, values)) and not all(
+            math.isfinite(v) for v in values if type(v) is float
+        ):
+            check_values(parsed, budget)
+        level = [v for v in values if type(v) is dict or type(v) is list]
+
+
+def _dumped(schema: JsonSchema) -> str:
+    try:
+        return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
+    except ValueError as error:
+        raise GrammarSyntaxError(f"the schema holds too long a number: {error}") from None
+
+
+def _check_encoding(text: str, parsed: JsonSchema, budget: Budget) -> None:
+    """Bound the bytes of a document and refuse lone surrogates, escaped ones included."""
+    if text.isascii() and "\\ud" not in text and "\\uD" not in text:
+        return
+    try:
+        source = _dumped(parsed).encode()
+    except UnicodeEncodeError:
+        raise GrammarSyntaxError("the schema contains a lone surrogate", pointer="") from None
+    budget.check("max_source_bytes", len(source), "bytes of the schema")
+
+
+def _is_flat(root: JsonSchema, text: str) -> bool:
+    """Whether no schema below the root can have an identifier, judged by the text alone."""
+    if "\\u00" in text:
+        text = _dumped(root)
+    has_id = isinstance(root, dict) and "$id" in root
+    return (
+        text.count('"$id"') == has_id and '"$anchor"' not in text and '"$dynamicAnchor"' not in text
+    )
+
+
+def _no_schema(value: object, pointer: str) -> GrammarSyntaxError:
+    return GrammarSyntaxError(
+        f"a schema must be an object or a boolean, not {describe(value)}", pointer=pointer
+    )
 
 
 @functools.cache
@@ -192,33 +297,15 @@ def _matches(patterns: tuple[re.Pattern[str], ...], value: object) -> bool:
     return not isinstance(value, str) or all(p.fullmatch(value) for p in patterns)
 
 
-def check_text_depth(text: str, budget: Budget) -> None:
-    """Bound the nesting of JSON text before a recursive parser sees it."""
-    depth = deepest = 0
-    in_string = escaped = False
-    for char in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif char == "\\":
-                escaped = True
-            elif char == '"':
-                in_string = False
-        elif char == '"':
-            in_string = True
-        elif char in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif char in "]}":
-            depth -= 1
-    budget.check("max_schema_depth", deepest, "nesting of the schema", pointer="")
-
-
 def check_values(schema: object, budget: Budget) -> None:
     """Bound the nesting of parsed JSON and refuse what JSON cannot hold."""
     waiting: list[tuple[int, str, object]] = [(0, "", schema)]
+    num_values = 0
     while waiting:
         depth, pointer, value = waiting.pop()
+        # Each is at least one byte of text; an object may be held in many places.
+        num_values += 1
+        budget.check("max_source_bytes", num_values, "values in the schema")
         budget.check("max_schema_depth", depth, "nesting of the schema", pointer="")
         if isinstance(value, dict):
             for key, item in value.items():
@@ -238,8 +325,7 @@ def check_values(schema: object, budget: Budget) -> None:
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        double = next(k for k in keys if keys.count(k) > 1)
+        double = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise GrammarSyntaxError(f"the key {shorten(double)!r} is given twice in one object")
     return result
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from syntagma.grammar.errors import UnsupportedGrammarError
 from syntagma.grammar.json_terminals import StringBounds
-from syntagma.grammar.schema_conjunction import Branch, Goal
-from syntagma.grammar.schema_document import Located, SchemaDocument
-from syntagma.grammar.schema_keywords import ANNOTATIONS, TYPES
+from syntagma.grammar.schema_conjunction import WITHOUT_ASSERTION, Branch, Goal, normal_goal
+from syntagma.grammar.schema_document import JsonSchema, SchemaDocument
+from syntagma.grammar.schema_keywords import TYPES
 
 NUMBER_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+# What each value of `type` allows; `number` includes `integer`.
+TYPE_SETS = {name: frozenset([name]) for name in TYPES}
+TYPE_SETS["number"] = frozenset(["number", "integer"])
+ALL_TYPES = frozenset(TYPES)
 
 
 @dataclass(frozen=True)
@@ -32,54 +36,70 @@ class ObjectForm:
     """Objects.
 
     Attributes:
-        names, schemas, required: the members that may be written, in order, with their goals.
+        branch: what the members have to satisfy; see `member_goal`.
+        names, required: the members that may be written, in order.
         additional: the goal of all members that are not declared; None: there may be none.
         declared: every declared name, those that may not be written included.
     """
 
+    branch: Branch
     names: tuple[str, ...]
-    schemas: tuple[Goal, ...]
-    required: tuple[bool, ...]
+    required: frozenset[str]
     additional: Goal | None
     declared: tuple[str, ...]
 
 
-def asked(branch: Branch, keyword: str) -> Iterator[tuple[Located, Any]]:
-    """Each use of a keyword in a branch: where, and its value."""
-    for at in branch:
-        if isinstance(at.schema, dict) and keyword in at.schema:
-            yield at, at.schema[keyword]
+def asked(branch: Branch, keyword: str) -> list[Any]:
+    """The values that the schemas of a branch give to a keyword."""
+    return [schema[keyword] for schema in branch if keyword in schema]
 
 
-def allowed_types(branch: Branch) -> set[str]:
+def allowed_types(branch: Branch) -> frozenset[str]:
     """The types that all ``type`` keywords leave; ``number`` includes ``integer``."""
-    allowed = set(TYPES)
-    for _, value in asked(branch, "type"):
-        names = set(value if isinstance(value, list) else [value])
-        allowed &= names | ({"integer"} if "number" in names else set())
+    allowed = ALL_TYPES
+    for value in asked(branch, "type"):
+        names = TYPE_SETS[value] if isinstance(value, str) else _union(value)
+        allowed = names if allowed is ALL_TYPES else allowed & names
     return allowed
+
+
+def _union(names: list[str]) -> frozenset[str]:
+    return frozenset[str]().union(*(TYPE_SETS[name] for name in names))
 
 
 def listed_values(branch: Branch, document: SchemaDocument) -> list[Any] | None:
     """The values that ``enum`` and ``const`` leave, valid against the whole branch; None: no list."""
-    lists = [values for _, values in asked(branch, "enum")]
-    lists += [[value] for _, value in asked(branch, "const")]
+    lists = asked(branch, "enum") + [[value] for value in asked(branch, "const")]
     if not lists:
         return None
     types = allowed_types(branch)
-    values = [v for v in lists[0] if _type_of(v) in types]
-    keywords = {k for at in branch if isinstance(at.schema, dict) for k in at.schema} - ANNOTATIONS
-    if len(lists) == 1 and keywords <= {"type", "enum", "const", "$ref", "anyOf", "allOf"}:
+    values: list[Any] = lists[0]
+    if types is not ALL_TYPES:
+        values = [v for v in values if _type_of(v) in types]
+    others = {k for schema in branch for k in schema} - WITHOUT_ASSERTION
+    if others <= {"type", "enum", "const"} and (len(lists) == 1 or _are_scalars(lists)):
+        for other in lists[1:]:
+            found = {_scalar_key(v) for v in other}
+            values = [v for v in values if _scalar_key(v) in found]
         return values
-    validators = [document.validator(at) for at in branch]
+    validators = [document.validator(schema) for schema in branch]
     try:
         return [v for v in values if all(validator.is_valid(v) for validator in validators)]
     except (re.error, RecursionError) as error:
         raise UnsupportedGrammarError(
             f"enum or const cannot be checked against what stands beside it: {error}",
             keyword="enum",
-            pointer=branch[0].pointer,
+            pointer=document.pointer(branch[0]),
         ) from None
+
+
+def _are_scalars(lists: list[list[Any]]) -> bool:
+    return not any(isinstance(value, list | dict) for values in lists for value in values)
+
+
+def _scalar_key(value: Any) -> tuple[bool, Any]:
+    """Equal for equal JSON scalars; in Python 1 equals True."""
+    return isinstance(value, bool), value
 
 
 def _type_of(value: Any) -> str:
@@ -100,7 +120,7 @@ def _type_of(value: Any) -> str:
             return "object"
 
 
-def refuse_number_bounds(branch: Branch, types: Collection[str]) -> None:
+def refuse_number_bounds(branch: Branch, types: Collection[str], document: SchemaDocument) -> None:
     """Ranges are enforced on integers only.
 
     Raises:
@@ -109,20 +129,21 @@ def refuse_number_bounds(branch: Branch, types: Collection[str]) -> None:
     if "number" not in types:
         return
     for keyword in NUMBER_BOUNDS:
-        for at, _ in asked(branch, keyword):
-            raise UnsupportedGrammarError(
-                f'{keyword} is enforced for integers only; add "type": "integer"',
-                keyword=keyword,
-                pointer=f"{at.pointer}/{keyword}",
-            )
+        for schema in branch:
+            if keyword in schema:
+                raise UnsupportedGrammarError(
+                    f'{keyword} is enforced for integers only; add "type": "integer"',
+                    keyword=keyword,
+                    pointer=f"{document.pointer(schema)}/{keyword}",
+                )
 
 
 def integer_bounds(branch: Branch) -> tuple[int | None, int | None]:
     """The smallest and largest integer that all bounds leave; None: unbounded."""
-    lows = [math.ceil(v) for _, v in asked(branch, "minimum")]
-    lows += [math.floor(v) + 1 for _, v in asked(branch, "exclusiveMinimum")]
-    highs = [math.floor(v) for _, v in asked(branch, "maximum")]
-    highs += [math.ceil(v) - 1 for _, v in asked(branch, "exclusiveMaximum")]
+    lows = [math.ceil(v) for v in asked(branch, "minimum")]
+    lows += [math.floor(v) + 1 for v in asked(branch, "exclusiveMinimum")]
+    highs = [math.floor(v) for v in asked(branch, "maximum")]
+    highs += [math.ceil(v) - 1 for v in asked(branch, "exclusiveMaximum")]
     return max(lows, default=None), min(highs, default=None)
 
 
@@ -131,68 +152,80 @@ def string_bounds(branch: Branch) -> StringBounds:
     return StringBounds(
         min_length=_largest(branch, "minLength"),
         max_length=_smallest(branch, "maxLength"),
-        patterns=tuple(dict.fromkeys(v for _, v in asked(branch, "pattern"))),
-        formats=tuple(dict.fromkeys(v for _, v in asked(branch, "format"))),
+        patterns=tuple(dict.fromkeys(asked(branch, "pattern"))),
+        formats=tuple(dict.fromkeys(asked(branch, "format"))),
     )
 
 
-def array_form(branch: Branch) -> ArrayForm:
+def array_form(branch: Branch, document: SchemaDocument) -> ArrayForm:
     """All constraints on an array; item ``i`` must satisfy what each schema says of it."""
-    prefixes = [len(value) for _, value in asked(branch, "prefixItems")]
-    rest = tuple(at.child("items") for at, _ in asked(branch, "items"))
+    count = max((len(value) for value in asked(branch, "prefixItems")), default=0)
+    rest = [document.child(schema, "items") for schema in branch if "items" in schema]
+    max_items = _smallest(branch, "maxItems")
+    if any(schema is False for schema in rest):
+        max_items = count if max_items is None else min(count, max_items)
     return ArrayForm(
         prefix=tuple(
-            tuple(s for at in branch if (s := _item_schema(at, index)) is not None)
-            for index in range(max(prefixes, default=0))
+            normal_goal([_item_schema(s, index, document) for s in branch], document)
+            for index in range(count)
         ),
-        rest=rest,
+        rest=normal_goal(rest, document),
         min_items=_largest(branch, "minItems"),
-        max_items=_smallest(branch, "maxItems"),
+        max_items=max_items,
     )
 
 
-def _item_schema(at: Located, index: int) -> Located | None:
-    if isinstance(at.schema, bool):
-        return None
-    if index < len(at.schema.get("prefixItems", ())):
-        return at.child("prefixItems", index)
-    return at.child("items") if "items" in at.schema else None
+def _item_schema(schema: dict[str, Any], index: int, document: SchemaDocument) -> JsonSchema:
+    if index < len(schema.get("prefixItems", ())):
+        return document.child(schema, "prefixItems", index)
+    return document.child(schema, "items") if "items" in schema else True
 
 
-def object_form(branch: Branch) -> ObjectForm:
+def object_form(branch: Branch, document: SchemaDocument) -> ObjectForm:
     """All constraints on an object; names that are only required come last."""
-    required = dict.fromkeys(name for _, names in asked(branch, "required") for name in names)
-    declared = (name for _, properties in asked(branch, "properties") for name in properties)
-    names = tuple(dict.fromkeys([*declared, *required]))
-    schemas = tuple(
-        tuple(s for at in branch if (s := _property_schema(at, name)) is not None) for name in names
-    )
-    additional = tuple(at.child("additionalProperties")
-                       for at, _ in asked(branch, "additionalProperties"))  # fmt: skip
-    # A property that can never be valid can only be left out.
-    is_possible = [all(s.schema is not False for s in goal) for goal in schemas]
-    keep = [i for i in range(len(names)) if is_possible[i] or names[i] in required]
-    closed = any(s.schema is False for s in additional)
+    properties = asked(branch, "properties")
+    required = dict.fromkeys(name for names in asked(branch, "required") for name in names)
+    declared = tuple(dict.fromkeys([n for members in properties for n in members] + [*required]))
+    additional = [
+        document.child(schema, "additionalProperties")
+        for schema in branch
+        if "additionalProperties" in schema
+    ]
+    closed = any(schema is False for schema in additional)
+    names = declared
+    if closed or any(False in members.values() for members in properties):
+        # A property that can never be valid can only be left out.
+        names = tuple(
+            name
+            for name in declared
+            if name in required
+            or all(_member_schema(schema, name, document) is not False for schema in branch)
+        )
     return ObjectForm(
-        names=tuple(names[i] for i in keep),
-        schemas=tuple(schemas[i] for i in keep),
-        required=tuple(names[i] in required for i in keep),
-        additional=None if closed else additional,
-        declared=names,
+        branch=branch,
+        names=names,
+        required=frozenset(required),
+        additional=None if closed else normal_goal(additional, document),
+        declared=declared,
     )
 
 
-def _property_schema(at: Located, name: str) -> Located | None:
-    if isinstance(at.schema, bool):
-        return None
-    if name in at.schema.get("properties", ()):
-        return at.child("properties", name)
-    return at.child("additionalProperties") if "additionalProperties" in at.schema else None
+def member_goal(form: ObjectForm, name: str, document: SchemaDocument) -> Goal:
+    """What the value of a declared member must satisfy."""
+    return normal_goal([_member_schema(s, name, document) for s in form.branch], document)
+
+
+def _member_schema(schema: dict[str, Any], name: str, document: SchemaDocument) -> JsonSchema:
+    if name in schema.get("properties", ()):
+        return document.child(schema, "properties", name)
+    if "additionalProperties" in schema:
+        return document.child(schema, "additionalProperties")
+    return True
 
 
 def _largest(branch: Branch, keyword: str) -> int:
-    return max((int(v) for _, v in asked(branch, keyword)), default=0)
+    return max(map(int, asked(branch, keyword)), default=0)
 
 
 def _smallest(branch: Branch, keyword: str) -> int | None:
-    return min((int(v) for _, v in asked(branch, keyword)), default=None)
+    return min(map(int, asked(branch, keyword)), default=None)

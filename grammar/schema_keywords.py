@@ -8,7 +8,7 @@ from typing import Any
 
 from syntagma.grammar.errors import GrammarSyntaxError, UnsupportedGrammarError
 from syntagma.grammar.json_formats import FORMATS
-from syntagma.grammar.schema_document import Located, describe, escape, shorten
+from syntagma.grammar.schema_document import SchemaDocument, describe, escape, shorten
 
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 
@@ -32,6 +32,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_type(value: Any) -> bool:
+    if type(value) is str:
+        return value in TYPES
     names = value if isinstance(value, list) else [value]
     return bool(names) and all(isinstance(n, str) and n in TYPES for n in names)
 
@@ -81,19 +83,31 @@ ENFORCED: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def check_keywords(at: Located) -> None:
+def has_enforced_keywords(schema: dict[str, Any]) -> bool:
+    """Whether a schema passes `check_keywords`."""
+    for keyword, value in schema.items():
+        if keyword in ANNOTATIONS:
+            continue
+        checked = ENFORCED.get(keyword)
+        if checked is None or not checked[0](value):
+            return False
+    return "format" not in schema or schema["format"] in FORMATS
+
+
+def check_keywords(schema: dict[str, Any], document: SchemaDocument) -> None:
     """Refuse what is not enforced, and values of the wrong type.
 
     Raises:
         UnsupportedGrammarError: a keyword or format outside the lists above.
         GrammarSyntaxError: a keyword's value has the wrong type.
     """
-    if isinstance(at.schema, bool):
+    if has_enforced_keywords(schema):
         return
-    for keyword, value in at.schema.items():
+    place = document.pointer(schema)
+    for keyword, value in schema.items():
         if keyword in ANNOTATIONS:
             continue
-        pointer = f"{at.pointer}/{escape(keyword)}"
+        pointer = f"{place}/{escape(keyword)}"
         if keyword not in ENFORCED:
             near = difflib.get_close_matches(keyword, ENFORCED, n=1, cutoff=0.8)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -107,13 +121,13 @@ def check_keywords(at: Located) -> None:
             raise GrammarSyntaxError(
                 f"{keyword} must be {expected}, not {_shown(value)}", pointer=pointer
             )
-    name = at.schema.get("format")
+    name = schema.get("format")
     if name is not None and name not in FORMATS:
         raise UnsupportedGrammarError(
             f"the format {shorten(name)!r} is not enforced, so it is refused; "
             f"enforced are {', '.join(FORMATS)}",
             keyword="format",
-            pointer=f"{at.pointer}/format",
+            pointer=f"{place}/format",
         )
 
 

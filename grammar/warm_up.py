@@ -24,7 +24,7 @@ def warm_kernels() -> None:
 
 
 def _exercise() -> None:
-    from syntagma.grammar import code_points
+    from syntagma.grammar import code_points, json_terminals
     from syntagma.grammar import dfa as dfas
     from syntagma.grammar.compiler import GrammarCompiler
     from syntagma.grammar.limits import Budget, CompileLimits
@@ -46,3 +46,4 @@ def _exercise() -> None:
     dfas.intersection(words, dfas.literal(b"a"), Budget(limits))
     _ = words.shortest_length
     code_points.general_category("L")  # a scan of all of Unicode
+    json_terminals.prebuild()

@@ -120,6 +120,37 @@ def schemas(draw: st.DrawFn, max_leaves: int = 6) -> dict[str, Any]:
     return {**root, "$defs": {"d0": draw(node), "d1": draw(node)}}
 
 
+ROUGH = [
+    False,
+    {"not": {}},
+    {"enum": []},
+    {"type": "string", "minLength": 2, "maxLength": 1},
+    {"type": "string", "pattern": "a^b"},
+    {"type": "string", "pattern": "("},
+    {"type": "integer", "minimum": 3, "maximum": 1},
+    {"type": "integer", "minimum": 10**200},
+    {"type": "number", "minimum": 1},
+    {"type": "array", "minItems": 1, "items": False},
+    {"$ref": "#/$defs/d0", "type": "array"},
+    {"$ref": "#/$defs/missing"},
+    {"type": "object", "required": ["a"], "properties": {"a": {"$ref": "#/$defs/d1"}}},
+    5,
+]
+
+
+@st.composite
+def rough_schemas(draw: st.DrawFn) -> Any:
+    """As `schemas`, now and then with something in it that has no instance or is no schema."""
+    node = st.recursive(
+        st.one_of(leaf_schemas(), leaf_schemas(), st.sampled_from(ROUGH)),
+        lambda children: st.one_of(_objects(children), _arrays(children), _combined(children)),
+        max_leaves=5,
+    )
+    root = draw(node)
+    root = dict(root) if isinstance(root, dict) else {}
+    return {**root, "$defs": {"d0": draw(node), "d1": draw(node)}}
+
+
 def instances() -> st.SearchStrategy[Any]:
     """Small JSON values over the same names and texts."""
     names = st.sampled_from([*NAMES, *OTHER_NAMES])

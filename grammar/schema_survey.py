@@ -1,0 +1,249 @@
+"""One pass over the schemas that can be reached: may their rules be produced on demand?
+
+A rule that is produced while a model is decoding must not fail, and must have a word. So a survey
+checks beforehand all that lowering could refuse, builds the terminals that could be empty or too large,
+and proves that every goal has an instance (Horn clauses, least fixed point). It may give up: what it is
+not sure of is lowered at once, which finds the errors or the way round them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from syntagma.grammar import ir
+from syntagma.grammar.errors import GrammarError
+from syntagma.grammar.json_terminals import JsonTerminals
+from syntagma.grammar.limits import Budget
+from syntagma.grammar.schema_conjunction import (
+    LINKS,
+    Branch,
+    Goal,
+    GoalKey,
+    branches_of,
+    goal_key,
+    normal_goal,
+)
+from syntagma.grammar.schema_document import SchemaDocument
+from syntagma.grammar.schema_forms import (
+    allowed_types,
+    array_form,
+    integer_bounds,
+    listed_values,
+    member_goal,
+    object_form,
+    refuse_number_bounds,
+    string_bounds,
+)
+from syntagma.grammar.schema_keywords import ANNOTATIONS, check_keywords
+from syntagma.grammar.schema_strings import string_node
+
+# A way to satisfy a goal: the goals it needs. One that needs none is an instance.
+Alternative = list[GoalKey]
+
+MAX_ROUNDS = 8
+
+# Schemas of these types without any other assertion need no closer look.
+PLAIN_TYPES = frozenset(["null", "boolean", "integer", "number", "string"])
+PLAIN = ANNOTATIONS | {"type"}
+
+
+class Survey:
+    """What is known of a document's goals.
+
+    Args:
+        document: the schemas.
+        terminals: where strings are built.
+        budget: bounds on the compilation.
+    """
+
+    def __init__(self, document: SchemaDocument, terminals: JsonTerminals, budget: Budget) -> None:
+        self.document = document
+        self.terminals = terminals
+        self.budget = budget
+        self._branches: dict[GoalKey, list[Branch]] = {}
+        self._waiting: list[Goal] = []
+        self._seen: set[GoalKey] = set()
+        self._num_rules = 0
+        self._is_sure = True
+        # Goals without an instance at hand, in the order they were met.
+        self._needs: dict[GoalKey, list[Alternative]] = {}
+
+    def branches(self, goal: Goal) -> list[Branch]:
+        """The alternatives of a goal; see `branches_of`."""
+        if len(goal) == 1:
+            schema = goal[0]
+            if isinstance(schema, dict) and LINKS.isdisjoint(schema):
+                check_keywords(schema, self.document)
+                return [(schema,)]
+        key = goal_key(goal)
+        found = self._branches.get(key)
+        if found is None:
+            found = branches_of(goal, self.document, self.budget)
+            self._branches[key] = found
+        return found
+
+    def check_enum(self, values: list[Any], branch: Branch) -> None:
+        """Raises GrammarLimitError if an ``enum`` has more than ``max_enum_values``."""
+        limit = self.budget.limits.max_enum_values
+        if len(values) > limit:
+            where = self.document.pointer(branch[0])
+            self.budget.check("max_enum_values", len(values), "values of an enum", pointer=where)
+
+    def is_sound(self) -> bool:
+        """Whether every goal that can be reached has an instance and can be lowered without error."""
+        try:
+            self._visit(normal_goal([self.document.root], self.document))
+            while self._waiting:
+                self.budget.check_time()
+                if self._num_rules > self.budget.limits.max_rules:
+                    return False
+                if not self._look_at(self._waiting.pop()):
+                    return False
+        except GrammarError:
+            return False
+        return self._is_sure and self._all_have_instances()
+
+    def _visit(self, goal: Goal) -> Alternative:
+        """Look at a goal some time; what an alternative needs that needs it."""
+        if not goal:
+            return []
+        key = goal_key(goal)
+        if key not in self._seen:
+            self._seen.add(key)
+            self._waiting.append(goal)
+        return [key]
+
+    def _look_at(self, goal: Goal) -> bool:
+        """Check one goal; False: not sure that each of its branches has an instance."""
+        branches = self.branches(goal)
+        alternatives: list[Alternative] = []
+        for branch in branches:
+            found = self._alternatives(branch)
+            if not found:
+                return False
+            alternatives += found
+        if not alternatives:
+            return False
+        if all(alternatives):
+            self._needs[goal_key(goal)] = alternatives
+        self._num_rules += 1
+        return True
+
+    def _alternatives(self, branch: Branch) -> list[Alternative]:
+        """The ways to satisfy a branch, one for each type; none: not sure that all types have one."""
+        if len(branch) == 1:
+            found = self._single(branch[0])
+            if found is not None:
+                return [found]
+        values = listed_values(branch, self.document)
+        if values is not None:
+            self.check_enum(values, branch)
+            return [[]] if values else []
+        types = allowed_types(branch)
+        refuse_number_bounds(branch, types, self.document)
+        ways: list[Alternative | None] = []
+        if not types.isdisjoint(("null", "boolean", "number")):
+            ways.append([])
+        if "integer" in types and "number" not in types:
+            low, high = self.terminals.integer_range(*integer_bounds(branch))
+            ways.append(None if low is not None and high is not None and low > high else [])
+        if "string" in types:
+            ways.append([] if self._has_string(branch) else None)
+        if "array" in types:
+            ways.append(self._array(branch))
+        if "object" in types:
+            ways.append(self._object(branch))
+        sure = [way for way in ways if way is not None]
+        return sure if len(sure) == len(ways) else []
+
+    def _single(self, schema: dict[str, Any]) -> Alternative | None:
+        """What one plain array or object schema needs; None: look closer."""
+        if "enum" in schema or "const" in schema:
+            return None
+        match schema.get("type"):
+            case "object":
+                return self._single_object(schema)
+            case "array" if "prefixItems" not in schema and "maxItems" not in schema:
+                needs = self._visit_schema(schema.get("items", True))
+                return needs if schema.get("minItems", 0) > 0 else []
+            case _:
+                return None
+
+    def _single_object(self, schema: dict[str, Any]) -> Alternative | None:
+        properties: dict[str, Any] = schema.get("properties", {})
+        required = set(schema.get("required", ()))
+        self._num_rules += len(properties) + len(required) + 1
+        needs: Alternative = []
+        for name, member in properties.items():
+            if type(member) is dict and _is_plain(member):
+                continue
+            if member is not False:
+                keys = self._visit_schema(member)
+                if keys and name in required:
+                    needs += keys
+            elif name in required:
+                return None
+        additional = schema.get("additionalProperties", True)
+        if additional is not True:
+            keys = [] if additional is False else self._visit_schema(additional)
+            if (keys or additional is False) and not properties.keys() >= required:
+                if additional is False:
+                    return None
+                needs += keys
+        return needs
+
+    def _visit_schema(self, schema: Any) -> Alternative:
+        """Look at the goal of one schema some time."""
+        if type(schema) is not dict:
+            if schema is True:
+                return []
+            # Whatever is wrong with it is said when it is lowered.
+            self._is_sure = False
+            return []
+        return self._visit(normal_goal([schema], self.document))
+
+    def _has_string(self, branch: Branch) -> bool:
+        if any("pattern" in schema or "format" in schema for schema in branch):
+            node = string_node(branch, self.document, self.terminals)
+            return isinstance(node, ir.Terminal) and not node.language.dfa.is_empty
+        bounds = string_bounds(branch)
+        return bounds.max_length is None or bounds.min_length <= bounds.max_length
+
+    def _array(self, branch: Branch) -> Alternative | None:
+        form = array_form(branch, self.document)
+        if form.max_items is not None and form.max_items < form.min_items:
+            return None
+        prefix = [self._visit(goal) for goal in form.prefix]
+        needs = [key for keys in prefix[: form.min_items] for key in keys]
+        if form.max_items is None or form.max_items > len(prefix):
+            rest = self._visit(form.rest)
+            needs += rest if form.min_items > len(prefix) else []
+        return needs
+
+    def _object(self, branch: Branch) -> Alternative | None:
+        form = object_form(branch, self.document)
+        self._num_rules += len(form.names) + 1
+        needs: Alternative = []
+        for name in form.names:
+            keys = self._visit(member_goal(form, name, self.document))
+            if name in form.required:
+                needs += keys
+        if form.additional is not None:
+            self._visit(form.additional)
+        return needs
+
+    def _all_have_instances(self) -> bool:
+        """Whether all goals follow from those with an instance; after a few rounds: not sure."""
+        for _ in range(MAX_ROUNDS):
+            if not self._needs:
+                return True
+            # What a goal needs was mostly met after it.
+            for key in reversed(list(self._needs)):
+                if any(self._needs.keys().isdisjoint(needs) for needs in self._needs[key]):
+                    del self._needs[key]
+        return not self._needs
+
+
+def _is_plain(schema: dict[str, Any]) -> bool:
+    types = schema.get("type")
+    return type(types) is str and types in PLAIN_TYPES and PLAIN.issuperset(schema)
