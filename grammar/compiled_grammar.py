@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from syntagma.grammar.recognizer import Recognizer
+from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.vocabulary import Vocabulary
 
 GrammarKind = Literal["json_schema", "json_object", "regex", "choice"]
@@ -22,8 +23,7 @@ class CompiledGrammar:
         hash: hex digest of source, options and vocabulary.
         vocabulary: whose tokens it speaks about.
         recognizer: its states; for `Matcher`.
-        num_rules, num_positions, num_terminals: size of the rule automata.
-        shortest_bytes: length of a shortest output.
+        automata: its rules.
         compile_seconds: wall time the compilation took.
     """
 
@@ -31,25 +31,26 @@ class CompiledGrammar:
     hash: str
     vocabulary: Vocabulary
     recognizer: Recognizer
-    num_rules: int
-    num_positions: int
-    num_terminals: int
-    shortest_bytes: int
+    automata: RuleAutomata
     compile_seconds: float
 
     @property
     def num_bytes(self) -> int:
         """Estimate of the memory this grammar holds by itself, in bytes."""
-        return 4096 + 400 * self.num_positions + self.recognizer.num_bytes
+        return 4096 + 400 * self.automata.num_positions + self.recognizer.num_bytes
+
+    @property
+    def shortest_bytes(self) -> int:
+        """Length of a shortest output; compiles all rules."""
+        return self.automata.shortest[self.automata.start]
 
     def describe(self) -> dict[str, str | int | float]:
         """Small figures for reports."""
         return {
             "kind": self.kind,
             "hash": self.hash,
-            "num_rules": self.num_rules,
-            "num_positions": self.num_positions,
-            "num_terminals": self.num_terminals,
+            "num_positions": self.automata.num_positions,
+            "num_terminals": self.automata.num_terminals,
             "shortest_bytes": self.shortest_bytes,
             "compile_seconds": round(self.compile_seconds, 6),
         }

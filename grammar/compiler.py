@@ -19,7 +19,7 @@ from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.parser import Parser
 from syntagma.grammar.recognizer import Recognizer
-from syntagma.grammar.rule_automata import UNPRODUCTIVE, build_rule_automata
+from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.schema_document import JsonSchema, SchemaDocument
 from syntagma.grammar.terminals import Language
 from syntagma.grammar.vocabulary import Vocabulary
@@ -115,10 +115,9 @@ class GrammarCompiler:
         """Rules -> terminals in the pool -> rule automata -> parser -> recognizer."""
         budget.check("max_rules", len(grammar.rules), "rules of the grammar")
         store = self.store
-        terminal_ids, lengths = register_terminals(grammar, store)
-        automata = build_rule_automata(grammar, terminal_ids, lengths, budget)
-        shortest_bytes = automata.shortest[automata.starts[0]]
-        if shortest_bytes == UNPRODUCTIVE:
+        is_lazy = grammar.is_proper and self.vocabulary.spells_all
+        automata = RuleAutomata(grammar, SpelledTerminals(store), budget, is_lazy=is_lazy)
+        if automata.is_empty:
             raise UnsatisfiableGrammarError(
                 "no output fits this grammar: its constraints exclude each other",
                 pointer="" if kind == "json_schema" else None,
@@ -132,49 +131,32 @@ class GrammarCompiler:
             hash=digest.hexdigest(),
             vocabulary=self.vocabulary,
             recognizer=Recognizer(Parser(automata, store.pool), store),
-            num_rules=len(grammar.rules),
-            num_positions=len(automata.is_end),
-            num_terminals=len(terminal_ids),
-            shortest_bytes=shortest_bytes,
+            automata=automata,
             compile_seconds=time.perf_counter() - started,
         )
 
 
-def register_terminals(
-    grammar: ir.Grammar, store: MaskStore
-) -> tuple[dict[bytes, int], dict[int, int]]:
-    """Give every terminal an id in the store's pool, cut down to what the vocabulary can spell.
+class SpelledTerminals:
+    """Terminals of a store's pool, cut down to what its vocabulary can spell."""
 
-    Returns:
-        (ids by the key of the language, lengths of a shortest word by id); a terminal of which
-        nothing can be spelled has none.
-    """
-    terminal_ids: dict[bytes, int] = {}
-    lengths: dict[int, int] = {}
-    for language in _terminals(grammar):
-        spelled = language
-        if not store.vocabulary.spells_all:
-            spelled = dfas.restrict(language.dfa, store.vocabulary.spellable)
-        if spelled.shortest_length > 0:
-            terminal = store.pool.terminal_id(spelled)
-            terminal_ids[language.key] = terminal
-            lengths[terminal] = spelled.shortest_length
-    return terminal_ids, lengths
+    def __init__(self, store: MaskStore) -> None:
+        self._store = store
+        self._ids: dict[bytes, int | None] = {}
+        self._lengths: dict[int, int] = {}
 
+    def terminal_id(self, language: Language) -> int | None:
+        """The id of a terminal; None if no word of it can be spelled."""
+        if language.key not in self._ids:
+            vocabulary, spelled = self._store.vocabulary, language
+            if not vocabulary.spells_all:
+                spelled = dfas.restrict(language.dfa, vocabulary.spellable)
+            is_possible = spelled.shortest_length > 0
+            terminal = self._store.pool.terminal_id(spelled) if is_possible else None
+            self._ids[language.key] = terminal
+            if terminal is not None:
+                self._lengths[terminal] = spelled.shortest_length
+        return self._ids[language.key]
 
-def _terminals(grammar: ir.Grammar) -> list[Language]:
-    """The distinct terminals of a grammar."""
-    found: dict[bytes, Language] = {}
-    waiting = grammar.produce_all()
-    while waiting:
-        node = waiting.pop()
-        match node:
-            case ir.Terminal(language):
-                found[language.key] = language
-            case ir.Sequence(parts) | ir.Choice(parts):
-                waiting += parts
-            case ir.Repeat(part, _, _):
-                waiting.append(part)
-            case ir.Call():
-                pass
-    return list(found.values())
+    def shortest_length(self, terminal: int) -> int:
+        """Bytes of a shortest word of a terminal."""
+        return self._lengths[terminal]

@@ -1,198 +1,260 @@
-"""Rule automata with a stack, explored lazily.
+"""A pushdown recogniser that follows all readings at once, explored lazily.
 
-A *parser state* stands between two terminals: a stack and a set of positions of one rule. It is
-*lowered*, when a walk first needs it, to the terminals that may come next and the parser states behind
-each of them. Stacks are hash-consed and immutable, so a matcher can keep, fork and drop them freely.
+A *parser state* stands between two terminals: a set of positions, each on a stack. It is *lowered*,
+when a walk first needs it, to the terminals that may come next and the parser state behind each of
+them. Lowering returns from rules that may end here, then calls the rules that may begin here; all
+calls of a rule share one stack, as in Earley's algorithm (1970), so ambiguous grammars stay
+polynomial. Stacks and states are content-addressed and immutable: a matcher can keep, fork and drop
+them freely.
+
+**What a state depends on.** Lowering looks at a stack's frames only when it returns. The lowest stack
+whose frames it looked at has a *height*, the longest way from there to the bottom. So a caller who
+walks from a start state over some others looks at most
+
+    depth = max(0, height(start) + 1 - min(lowest of the states it lowered))
+
+frames deep into the start's stacks: a stack of height c that is below a stack of height h, is below
+at most h - c frames of it, on every way down. Frames pushed during the walk are higher up and count
+too much rather than too little. Two start states with equal ``truncated(state, depth)`` therefore have
+equal walks: the same bytes are read, the same terminals end, though states have other numbers.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
-import numpy as np
+from syntagma.grammar.closing import Closing
+from syntagma.grammar.parser_arrays import NO_HEIGHT, ParserArrays, ParserTable
+from syntagma.grammar.rule_automata import TAIL, RuleAutomata
+from syntagma.grammar.stacks import BOTTOM, OUTPUT_ENDS, Frame, Stacks
 
-from syntagma.grammar.growable import Growable
-from syntagma.grammar.lexer_pool import LexerPool
-from syntagma.grammar.parser_arrays import NOT_LOWERED, ParserArrays
-from syntagma.grammar.rule_automata import RuleAutomata
-
-BOTTOM = 0
 START_STATE = 0
+
+# (position, stack)
+Item = tuple[int, int]
+# The stacks on which a rule is called, with the position to return to, or TAIL: as on that stack.
+Callers = list[tuple[int, int]]
+
+
+class Lexers(Protocol):
+    """Where lexers are built."""
+
+    def lexer(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
+        """Start states that together run the given terminals (sorted, distinct)."""
+
+    def complete_as(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
+        """The names under which the terminals of a lexer are listed where they are complete."""
 
 
 class Parser:
     """The parser states of one grammar met so far; append-only.
 
     Args:
-        automata: the grammar's rules, pruned; rule 0 is the start.
-        pool: where lexers are built.
+        automata: the grammar's rules; belongs to the parser from now on.
+        lexers: the pool that lexers come from.
     """
 
-    def __init__(self, automata: RuleAutomata, pool: LexerPool) -> None:
+    def __init__(self, automata: RuleAutomata, lexers: Lexers) -> None:
         self._automata = automata
-        self._pool = pool
+        self._pool = lexers
         self._lock = threading.RLock()
-        # Stack s returns to position _frames[s][0] on stack _frames[s][1].
-        self._frames: list[tuple[int, int]] = [(-1, -1)]
-        self._stack_ids: dict[tuple[int, int], int] = {}
-        # A count within a loop makes a position of its own, numbered behind the static ones.
-        self._counted: list[tuple[int, int]] = []
-        self._counted_ids: dict[tuple[int, int], int] = {}
-        self._definitions: list[tuple[int, frozenset[int]]] = []
-        self._state_ids: dict[tuple[int, frozenset[int]], int] = {}
+        self._stacks = Stacks()
+        self._closing = Closing(automata, self._stacks)
+        self._items: list[tuple[Item, ...]] = []
+        self._state_ids: dict[tuple[Item, ...], int] = {}
+        self._is_lowered: list[bool] = []
         self._can_end: list[bool] = []
-        self._lexer_start = Growable(np.int32)
-        self._lexer_end = Growable(np.int32)
-        self._lexers = Growable(np.int32)
-        self._goto_start = Growable(np.int32)
-        self._goto_end = Growable(np.int32)
-        self._goto_terminal = Growable(np.int32)
-        self._goto_target = Growable(np.int32)
-        self._intern(BOTTOM, frozenset([automata.starts[0]]))
+        self._lexers: list[tuple[int, ...]] = []
+        self._gotos: list[dict[int, int]] = []
+        self._table = ParserTable()
+        self._intern([(automata.start, BOTTOM)])
 
     @property
     def num_states(self) -> int:
         """Parser states met."""
-        return len(self._definitions)
+        return len(self._items)
+
+    @property
+    def num_stacks(self) -> int:
+        """Stacks met."""
+        return len(self._stacks.frames)
 
     @property
     def arrays(self) -> ParserArrays:
         """The current buffers."""
-        return ParserArrays(
-            self._lexer_start.data,
-            self._lexer_end.data,
-            self._lexers.data,
-            self._goto_start.data,
-            self._goto_end.data,
-            self._goto_terminal.data,
-            self._goto_target.data,
-        )
+        return self._table.arrays
 
     def can_end(self, state: int) -> bool:
         """Whether the output may end in a parser state."""
         self.lower(state)
         return self._can_end[state]
 
-    def lexers(self, state: int) -> list[int]:
+    def lexers(self, state: int) -> tuple[int, ...]:
         """The lexer states that a parser state starts in; none if nothing may follow."""
         self.lower(state)
-        first, last = self._lexer_start.data[state], self._lexer_end.data[state]
-        found: list[int] = self._lexers.data[first:last].tolist()
-        return found
+        return self._lexers[state]
 
-    def targets(self, state: int, terminal: int) -> list[int]:
-        """The parser states behind a terminal."""
+    def targets(self, state: int, terminal: int) -> tuple[int, ...]:
+        """The parser states behind a terminal: one, or none if it may not come."""
         self.lower(state)
-        first, last = self._goto_start.data[state], self._goto_end.data[state]
-        chosen = self._goto_terminal.data[first:last] == terminal
-        found: list[int] = self._goto_target.data[first:last][chosen].tolist()
-        return found
+        target = self._gotos[state].get(terminal)
+        return () if target is None else (target,)
+
+    def merged(self, states: Iterable[int]) -> int:
+        """The state that goes on as any of some states does."""
+        with self._lock:
+            return self._intern([item for state in states for item in self._items[state]])
+
+    def height(self, state: int) -> int:
+        """The height of a state's highest stack."""
+        return max(self._stacks.heights[stack] for _, stack in self._items[state])
+
+    def depth_used(self, state: int) -> int:
+        """How many frames below the top lowering a state looked at, at most; 0 if it never returned."""
+        self.lower(state)
+        return max(0, self.height(state) + 1 - int(self.arrays.lowest[state]))
+
+    def truncated(self, state: int, depth: int) -> tuple[int, frozenset[tuple[int, int]]]:
+        """A key of a state's positions and, on every way down, the topmost ``depth`` frames."""
+        with self._lock:
+            return depth, frozenset(
+                (position, self._stacks.key(stack, depth)) for position, stack in self._items[state]
+            )
+
+    def closing_bytes(self, state: int) -> int:
+        """Bytes of a shortest completion of the output from a parser state."""
+        with self._lock:
+            return self._closing.cost(self._items[state])
+
+    def closing_terminals(self, state: int) -> Iterator[int]:
+        """The terminals of a shortest completion; a shortest word of each adds up to `closing_bytes`.
+
+        One by one, because a repetition may ask for very many.
+        """
+        steps = self._closing.terminals(self._items[state])
+        while True:
+            with self._lock:
+                terminal = next(steps, None)
+            if terminal is None:
+                return
+            yield terminal
 
     def lower(self, state: int) -> None:
         """Work out what may follow a parser state (once)."""
-        if self._lexer_start.data[state] != NOT_LOWERED:
+        if self._is_lowered[state]:
             return
         with self._lock:
-            if self._lexer_start.data[state] != NOT_LOWERED:
+            if self._is_lowered[state]:
                 return
-            moves, can_end = self._closure(*self._definitions[state])
-            self._can_end[state] = can_end
+            moves: dict[int, list[Item]] = {}
+            called: dict[int, Callers] = {}
+            items, lowest, can_end = self._return_from(self._items[state])
+            for position, stack in items:
+                self._follow(position, stack, moves, called)
+            if called:
+                self._call(called, moves)
             terminals = tuple(sorted(moves))
             names = self._pool.complete_as(terminals)
-            goto = [
-                (name, self._intern(stack, frozenset(positions)))
+            gotos = {
+                name: self._intern(moves[terminal])
                 for name, terminal in sorted(zip(names, terminals, strict=True))
-                for stack, positions in sorted(moves[terminal].items())
-            ]
-            starts = self._pool.lexer(terminals) if terminals else ()
-            first = self._goto_terminal.extend([terminal for terminal, _ in goto])
-            self._goto_target.extend([target for _, target in goto])
-            self._goto_start.data[state] = first
-            self._goto_end.data[state] = first + len(goto)
-            first = self._lexers.extend(starts)
-            self._lexer_end.data[state] = first + len(starts)
+            }
+            lexers = self._pool.lexer(terminals) if terminals else ()
+            self._can_end[state] = can_end
+            self._lexers[state] = lexers
+            self._gotos[state] = gotos
+            self._table.lower(state, lexers, gotos, lowest, len(self._items))
             # Written last: whoever sees it may rely on the rest.
-            self._lexer_start.data[state] = first
+            self._is_lowered[state] = True
 
-    def _closure(
-        self, stack: int, positions: frozenset[int]
-    ) -> tuple[dict[int, dict[int, set[int]]], bool]:
-        """Follow empty moves, calls and returns.
+    def _return_from(self, items: tuple[Item, ...]) -> tuple[list[Item], int, bool]:
+        """Add the items that are reached by returning.
 
         Returns:
-            (terminal -> stack -> positions behind it, whether the output may end here).
+            (items, height of the lowest stack whose frames were looked at, whether the output may end).
         """
-        automata = self._automata
-        num_static = len(automata.is_end)
-        moves: dict[int, dict[int, set[int]]] = {}
+        stacks = self._stacks
+        reached = list(items)
+        seen: set[Item] | None = None
+        lowest = NO_HEIGHT
         can_end = False
-        seen: set[tuple[int, int]] = set()
-        fresh_stacks: set[int] = set()
-        waiting = [(stack, position) for position in positions]
-        while waiting:
-            item = waiting.pop()
-            if item in seen:
+        for position, stack in reached:
+            if not self._automata.moves(position).is_end:
                 continue
-            seen.add(item)
-            stack, position = item
-            if position >= num_static:
-                entry, count = self._counted[position - num_static]
-                loop = automata.loops[entry]
-                if count >= loop.min_count:
-                    waiting.append((stack, loop.after))
-                if loop.max_count is None or count < loop.max_count:
-                    after = self._counted_position(entry, min(count + 1, loop.largest_count))
-                    pushed = self._push(after, stack)
-                    fresh_stacks.add(pushed)
-                    waiting.append((pushed, loop.body))
-                continue
-            if automata.is_end[position]:
-                if stack == BOTTOM:
+            if seen is None:
+                seen = set(items)
+            lowest = min(lowest, stacks.heights[stack])
+            for frame in stacks.frames[stack]:
+                if frame[0] == OUTPUT_ENDS:
                     can_end = True
+                elif frame not in seen:
+                    seen.add(frame)
+                    reached.append(frame)
+        return reached, lowest, can_end
+
+    def _follow(
+        self, position: int, stack: int, moves: dict[int, list[Item]], called: dict[int, Callers]
+    ) -> None:
+        """Add a position's terminals and calls."""
+        terminals, calls, _ = self._automata.moves(position)
+        for terminal, target in terminals:
+            item = (target, stack)
+            if terminal in moves:
+                moves[terminal].append(item)
+            else:
+                moves[terminal] = [item]
+        for entry, back in calls:
+            if entry in called:
+                called[entry].append((back, stack))
+            else:
+                called[entry] = [(back, stack)]
+
+    def _call(self, called: dict[int, Callers], moves: dict[int, list[Item]]) -> None:
+        """Begin the called rules, and those that they begin with, each when all callers are known."""
+        automata = self._automata
+        num_callers = dict.fromkeys(called, 0)
+        found = list(called)
+        for entry in found:
+            for callee, _ in automata.moves(entry).calls:
+                if callee in num_callers:
+                    num_callers[callee] += 1
                 else:
-                    back, parent = self._frames[stack]
-                    # A round that read nothing need not be counted (see `_relax_empty_rounds`).
-                    if not (stack in fresh_stacks and back >= num_static):
-                        waiting.append((parent, back))
-            if position in automata.loops:
-                waiting.append((stack, self._counted_position(position, 0)))
-            waiting += [(stack, target) for target in automata.epsilon[position]]
-            for callee, target in automata.calls[position]:
-                if automata.is_only_end(target):
-                    waiting.append((stack, callee))
-                else:
-                    pushed = self._push(target, stack)
-                    fresh_stacks.add(pushed)
-                    waiting.append((pushed, callee))
-            for terminal, target in automata.terminals[position]:
-                moves.setdefault(terminal, {}).setdefault(stack, set()).add(target)
-        return moves, can_end
+                    num_callers[callee] = 1
+                    found.append(callee)
+        ready = [entry for entry in found if num_callers[entry] == 0]
+        for entry in ready:
+            self._follow(entry, self._stack_of(called[entry]), moves, called)
+            for callee, _ in automata.moves(entry).calls:
+                num_callers[callee] -= 1
+                if num_callers[callee] == 0:
+                    ready.append(callee)
+        if len(ready) < len(found):
+            raise ValueError("rules of a grammar that is called proper begin with themselves")
 
-    def _push(self, back: int, parent: int) -> int:
-        frame = (back, parent)
-        stack = self._stack_ids.get(frame)
-        if stack is None:
-            stack = self._stack_ids[frame] = len(self._frames)
-            self._frames.append(frame)
-        return stack
+    def _stack_of(self, callers: Callers) -> int:
+        """The stack of a rule that is called, or goes on in place of a caller, in several places."""
+        stacks = self._stacks
+        if len(callers) == 1:
+            back, stack = callers[0]
+            return stack if back == TAIL else stacks.push(back, stack)
+        frames: set[Frame] = set()
+        for frame in callers:
+            if frame[0] == TAIL:
+                frames.update(stacks.frames[frame[1]])
+            else:
+                frames.add(frame)
+        return stacks.of(frames)
 
-    def _counted_position(self, entry: int, count: int) -> int:
-        key = (entry, count)
-        position = self._counted_ids.get(key)
-        if position is None:
-            position = len(self._automata.is_end) + len(self._counted)
-            self._counted_ids[key] = position
-            self._counted.append(key)
-        return position
-
-    def _intern(self, stack: int, positions: frozenset[int]) -> int:
-        key = (stack, positions)
+    def _intern(self, items: list[Item]) -> int:
+        key = (items[0],) if len(items) == 1 else tuple(sorted(set(items)))
         state = self._state_ids.get(key)
         if state is None:
-            state = self._state_ids[key] = len(self._definitions)
-            self._definitions.append(key)
+            state = self._state_ids[key] = len(self._items)
+            self._items.append(key)
+            self._is_lowered.append(False)
             self._can_end.append(False)
-            self._lexer_start.append(NOT_LOWERED)
-            for column in (self._lexer_end, self._goto_start, self._goto_end):
-                column.append(0)
+            self._lexers.append(())
+            self._gotos.append({})
         return state

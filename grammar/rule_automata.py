@@ -1,293 +1,357 @@
-"""Rules as automata whose moves are terminals, calls of other rules, or empty.
+"""What may be read at each position of a grammar's rules, worked out position by position.
 
-All rules share one numbering of *positions*. A rule starts at one position and ends at another;
-`RuleAutomata` holds the moves and, for every position, the length of a shortest way to the end of
-its rule, which tells productive positions from dead ends.
+`RuleAutomata.moves` sees through everything that reads nothing: alternatives, repetitions that may
+stop, rules that may be empty, left recursion. So a call always reads something, no chain of calls comes
+back to a rule it began with, and a parser needs to know of terminals, calls and ends only.
+
+A *proper* grammar (see `ir.Grammar`) is compiled rule by rule when a parser enters the rules, and its
+terminals get ids when they come next. Any other grammar is compiled as a whole, because what can be
+completed, what may be empty and what is left-recursive depends on all rules.
 """
 
 from __future__ import annotations
 
-import heapq
-from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from syntagma.grammar import ir
-from syntagma.grammar.errors import UnsupportedGrammarError
+from syntagma.grammar.left_recursion import LeftRecursion, find_left_recursion
 from syntagma.grammar.limits import Budget
+from syntagma.grammar.positions import (
+    CALL,
+    ENTRY,
+    FORK,
+    NONE,
+    READ,
+    ROUND,
+    WITHIN,
+    Loop,
+    Positions,
+)
+from syntagma.grammar.rule_compiler import compile_rule
+from syntagma.grammar.shortest import UNPRODUCTIVE, shortest_words
+from syntagma.grammar.terminals import Language
 
-UNPRODUCTIVE = -1
+# A call that returns here need not return: what calls it may go on in its place.
+TAIL = -2
+
+NOT_ASKED = -1  # for the id of a terminal
 
 
-@dataclass(frozen=True)
-class Loop:
-    """A counted repetition: its body is called, and the count lives beside the position.
+class Terminals(Protocol):
+    """Where terminals get their ids."""
+
+    def terminal_id(self, language: Language) -> int | None:
+        """The id of a terminal; None if no word of it can be spelled."""
+
+    def shortest_length(self, terminal: int) -> int:
+        """Bytes of a shortest word of a terminal."""
+
+
+class Moves(NamedTuple):
+    """What may follow a position.
 
     Attributes:
-        body: the position where one round starts.
-        min_count, max_count: rounds; None: no upper bound.
-        after: the position behind the repetition.
+        terminals: (terminal id, position behind it).
+        calls: (entry of a rule, position to return to or TAIL).
+        is_end: whether the rule may end here.
     """
 
-    body: int
-    min_count: int
-    max_count: int | None
-    after: int
-
-    @property
-    def largest_count(self) -> int:
-        """Counts above this one need not be told apart."""
-        return self.min_count if self.max_count is None else self.max_count
+    terminals: tuple[tuple[int, int], ...]
+    calls: tuple[tuple[int, int], ...]
+    is_end: bool
 
 
-@dataclass
+# The positions that read, or call something that reads, ascending; and whether the rule may end.
+Frontier = tuple[tuple[int, ...], bool]
+
+JUST_THE_END: Frontier = ((), True)
+
+
 class RuleAutomata:
-    """The moves of every position.
-
-    Attributes:
-        starts: where each rule starts.
-        epsilon: empty moves.
-        terminals: (terminal, target) moves.
-        calls: (start position of the callee, return position) moves.
-        loops: the counted repetition that begins at a position.
-        is_end: whether a position ends its rule.
-        shortest: bytes of a shortest word from here to the rule's end, or UNPRODUCTIVE.
-    """
-
-    starts: list[int] = field(default_factory=list)
-    epsilon: list[list[int]] = field(default_factory=list)
-    terminals: list[list[tuple[int, int]]] = field(default_factory=list)
-    calls: list[list[tuple[int, int]]] = field(default_factory=list)
-    loops: dict[int, Loop] = field(default_factory=dict)
-    is_end: list[bool] = field(default_factory=list)
-    shortest: list[int] = field(default_factory=list)
-
-    def new_position(self) -> int:
-        """Add a position without moves."""
-        self.epsilon.append([])
-        self.terminals.append([])
-        self.calls.append([])
-        self.is_end.append(False)
-        return len(self.is_end) - 1
-
-    def is_only_end(self, position: int) -> bool:
-        """Whether the rule ends here and cannot go on: a call that returns here is a tail call."""
-        return (
-            self.is_end[position]
-            and not self.epsilon[position]
-            and not self.terminals[position]
-            and not self.calls[position]
-        )
-
-
-def build_rule_automata(
-    grammar: ir.Grammar, terminal_ids: dict[bytes, int], lengths: dict[int, int], budget: Budget
-) -> RuleAutomata:
-    """Compile every rule and prune what cannot be completed.
+    """The rules of one grammar; grows while a parser explores it. Not thread-safe.
 
     Args:
-        grammar: the rules.
-        terminal_ids: id of each terminal by the key of its language; those missing have no words.
-        lengths: bytes of a shortest word of each terminal.
-        budget: bounds the positions.
+        grammar: the rules; rule 0 is the start.
+        terminals: gives terminals their ids.
+        budget: bounds the positions and, for what is compiled at once, the time.
+        is_lazy: compile rules when they are entered; for proper grammars whose terminals can all be
+            spelled.
 
     Raises:
-        GrammarLimitError: more than ``max_positions``.
-        UnsupportedGrammarError: a rule calls itself before anything is read.
+        GrammarLimitError: more than ``max_positions`` (also later, if lazy), or out of time.
     """
-    automata = RuleAutomata()
-    ends = []
-    bodies = grammar.produce_all()
-    for _ in bodies:
-        automata.starts.append(automata.new_position())
-        end = automata.new_position()
-        automata.is_end[end] = True
-        ends.append(end)
-    for rule, body in enumerate(bodies):
-        if rule % 256 == 0:
-            budget.check_time()
-        _compile(automata, body, automata.starts[rule], ends[rule], terminal_ids, budget)
-    automata.shortest = _shortest(automata, lengths)
-    budget.check_time()
-    _relax_empty_rounds(automata)
-    _prune(automata)
-    _refuse_left_recursion(automata, grammar)
-    return automata
 
+    def __init__(
+        self, grammar: ir.Grammar, terminals: Terminals, budget: Budget, *, is_lazy: bool = False
+    ) -> None:
+        self.positions = Positions()
+        self.terminals = terminals
+        self._grammar = grammar
+        self._budget = budget
+        self._numbers: dict[int, int] = {}
+        # The grammar's rule for each of our own numbers, NONE where it is already compiled.
+        self._sources: list[int] = []
+        self._terminal_ids: list[int | None] = []
+        self._shortest: list[int] | None = None
+        self._is_pruned = False
+        self._recursion: LeftRecursion | None = None
+        self._frontiers: dict[int, Frontier] = {}
+        self._moves: dict[int, Moves] = {}
+        root = self.positions.new_rule()
+        compile_rule(self.positions, root, ir.Call(0), self._number_of)
+        self.start = self.positions.starts[root]
+        if not is_lazy:
+            self._compile_all(has_deadline=True)
+            self._prune()
 
-def _compile(
-    automata: RuleAutomata,
-    body: ir.Node,
-    start: int,
-    end: int,
-    terminal_ids: dict[bytes, int],
-    budget: Budget,
-) -> None:
-    """Thompson's construction for one rule body."""
-    waiting = [(body, start, end)]
-    while waiting:
-        node, source, target = waiting.pop()
-        match node:
-            case ir.Terminal(language):
-                if language.key in terminal_ids:
-                    automata.terminals[source].append((terminal_ids[language.key], target))
-            case ir.Call(rule):
-                automata.calls[source].append((automata.starts[rule], target))
-            case ir.Sequence(parts):
-                if not parts:
-                    automata.epsilon[source].append(target)
-                for index, part in enumerate(parts):
-                    after = target if index == len(parts) - 1 else automata.new_position()
-                    waiting.append((part, source, after))
-                    source = after
-            case ir.Choice(parts):
-                waiting += [(part, source, target) for part in parts]
-            case ir.Repeat(part, min_count, max_count):
-                entry, first, last = (automata.new_position() for _ in range(3))
-                automata.epsilon[source].append(entry)
-                if max_count is None and min_count == 0:
-                    automata.epsilon[entry].append(target)
-                    waiting.append((part, entry, entry))
-                else:
-                    automata.is_end[last] = True
-                    automata.loops[entry] = Loop(first, min_count, max_count, target)
-                    waiting.append((part, first, last))
-    budget.check("max_positions", len(automata.is_end), "positions of the grammar")
+    @property
+    def is_empty(self) -> bool:
+        """Whether the grammar has no words; never so if it is lazy."""
+        return self._is_pruned and self.shortest[self.start] == UNPRODUCTIVE
 
+    @property
+    def num_positions(self) -> int:
+        """Positions met."""
+        return len(self.positions.records)
 
-def _shortest(automata: RuleAutomata, lengths: dict[int, int]) -> list[int]:
-    """Knuth's generalisation of Dijkstra's algorithm (1977), from the ends backwards."""
-    # A move into `known` may settle the cost of `waiting`, plus what its other part costs.
-    dependants: list[list[tuple[int, int, int]]] = [[] for _ in automata.is_end]
-    for position in range(len(automata.is_end)):
-        for target in automata.epsilon[position]:
-            dependants[target].append((position, 0, -1))
-        for terminal, target in automata.terminals[position]:
-            dependants[target].append((position, lengths[terminal], -1))
-        for callee, target in automata.calls[position]:
-            dependants[target].append((position, 0, callee))
-            dependants[callee].append((position, 0, target))
-    for position, loop in automata.loops.items():
-        if loop.min_count == 0:
-            dependants[loop.after].append((position, 0, -1))
-        else:
-            dependants[loop.after].append((position, 0, loop.body))
-            dependants[loop.body].append((position, 0, loop.after))
+    @property
+    def num_terminals(self) -> int:
+        """Terminals met."""
+        return len(self.positions.languages)
 
-    shortest = [UNPRODUCTIVE] * len(automata.is_end)
-    heap = [(0, position) for position, is_end in enumerate(automata.is_end) if is_end]
-    while heap:
-        cost, position = heapq.heappop(heap)
-        if shortest[position] != UNPRODUCTIVE:
-            continue
-        shortest[position] = cost
-        for waiting, step, other in dependants[position]:
-            if shortest[waiting] != UNPRODUCTIVE:
+    @property
+    def shortest(self) -> list[int]:
+        """Bytes of a shortest word from the positions of rules to their ends (`shortest_words`).
+
+        Compiles what is not compiled yet; positions that are made later have no entry.
+        """
+        if self._shortest is None:
+            self._compile_all(has_deadline=False)
+            self._shortest = shortest_words(self.positions, self._length_of)
+        return self._shortest
+
+    def left_recursion(self, rule: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """A rule's component and the positions behind its left calls there; empty if it has none."""
+        if self._recursion is None:
+            return (), ()
+        return self._recursion.component[rule], self._recursion.returns[rule]
+
+    def terminal_of(self, language: int) -> int | None:
+        """The id of a terminal by its language's number, None if no word of it can be spelled."""
+        known = self._terminal_ids
+        while len(known) <= language:
+            known.append(NOT_ASKED)
+        terminal = known[language]
+        if terminal == NOT_ASKED:
+            terminal = self.terminals.terminal_id(self.positions.languages[language])
+            known[language] = terminal
+        return terminal
+
+    def moves(self, position: int) -> Moves:
+        """What may follow a position."""
+        moves = self._moves.get(position)
+        if moves is None:
+            moves = self._moves[position] = self._compute_moves(position)
+            self._budget.check("max_positions", self.num_positions, "positions of the grammar")
+        return moves
+
+    def _compute_moves(self, position: int) -> Moves:
+        positions = self.positions
+        goal = self._goal_of(position)
+        terminals: dict[tuple[int, int], None] = {}
+        calls: dict[tuple[int, int], None] = {}
+        reads, is_end = self._frontier(position)
+        for read in reads:
+            kind, label, target = positions.records[read]
+            if kind == READ:
+                terminal = self.terminal_of(label)
+                if terminal is not None:
+                    terminals[terminal, self._within(goal, target)] = None
                 continue
-            if other < 0:
-                heapq.heappush(heap, (cost + step, waiting))
-            elif shortest[other] != UNPRODUCTIVE:
-                heapq.heappush(
-                    heap, (_joint_cost(automata, waiting, shortest, other, cost, position), waiting)
-                )
-    return shortest
-
-
-def _joint_cost(
-    automata: RuleAutomata, waiting: int, shortest: list[int], other: int, cost: int, position: int
-) -> int:
-    """The cost of a call or loop of which both parts are known."""
-    loop = automata.loops.get(waiting)
-    if loop is None or {position, other} != {loop.body, loop.after}:
-        return cost + shortest[other]
-    return loop.min_count * shortest[loop.body] + shortest[loop.after]
-
-
-def _relax_empty_rounds(automata: RuleAutomata) -> None:
-    """Rounds that may be empty need not be counted: ask for none at least."""
-    for position, loop in automata.loops.items():
-        if loop.min_count > 0 and automata.shortest[loop.body] == 0:
-            automata.loops[position] = Loop(loop.body, 0, loop.max_count, loop.after)
-
-
-def _prune(automata: RuleAutomata) -> None:
-    """Remove the moves that no word uses."""
-    shortest = automata.shortest
-    for position in range(len(automata.is_end)):
-        automata.epsilon[position] = [
-            t for t in automata.epsilon[position] if shortest[t] != UNPRODUCTIVE
-        ]
-        automata.terminals[position] = [
-            (k, t) for k, t in automata.terminals[position] if shortest[t] != UNPRODUCTIVE
-        ]
-        automata.calls[position] = [
-            (callee, t)
-            for callee, t in automata.calls[position]
-            if shortest[callee] != UNPRODUCTIVE and shortest[t] != UNPRODUCTIVE
-        ]
-    for position, loop in list(automata.loops.items()):
-        if shortest[loop.after] == UNPRODUCTIVE:
-            del automata.loops[position]
-        elif shortest[loop.body] == UNPRODUCTIVE:
-            del automata.loops[position]
-            if loop.min_count == 0:
-                automata.epsilon[position].append(loop.after)
-
-
-def _refuse_left_recursion(automata: RuleAutomata, grammar: ir.Grammar) -> None:
-    """Find a cycle of calls in which nothing is read, tail calls aside (they need no stack)."""
-    rule_of_start = {start: rule for rule, start in enumerate(automata.starts)}
-    successors: dict[int, list[tuple[int, bool]]] = {}
-    for position in range(len(automata.is_end)):
-        moves = [(t, False) for t in automata.epsilon[position]]
-        for callee, target in automata.calls[position]:
-            moves.append((callee, not automata.is_only_end(target)))
-            if automata.shortest[callee] == 0:
-                moves.append((target, False))
-        loop = automata.loops.get(position)
-        if loop is not None:
-            moves += [(loop.body, True), (loop.after, False)]
-        successors[position] = moves
-    component = _components(successors)
-    for position, moves in successors.items():
-        for target, pushes in moves:
-            if pushes and component[position] == component[target]:
-                name = grammar.names[rule_of_start[target]] if target in rule_of_start else "a loop"
-                raise UnsupportedGrammarError(
-                    f"rule {name!r} calls itself before it reads anything",
-                    keyword="left recursion",
-                )
-
-
-def _components(successors: dict[int, list[tuple[int, bool]]]) -> dict[int, int]:
-    """Strongly connected components (Tarjan 1972, without recursion)."""
-    index: dict[int, int] = {}
-    low: dict[int, int] = {}
-    component: dict[int, int] = {}
-    path: list[int] = []
-    for root in successors:
-        if root in index:
-            continue
-        work = [(root, 0)]
-        while work:
-            node, child = work.pop()
-            if child == 0:
-                index[node] = low[node] = len(index)
-                path.append(node)
+            if kind == CALL:
+                callee = label
             else:
-                low[node] = min(low[node], low[successors[node][child - 1][0]])
-            while child < len(successors[node]):
-                target = successors[node][child][0]
-                child += 1
-                if target not in index:
-                    work.append((node, child))
-                    work.append((target, 0))
-                    break
-                if target not in component:
-                    low[node] = min(low[node], index[target])
+                loop = positions.loops[label]
+                callee = loop.body
+                target = positions.round(label, min(target + 1, loop.largest_count))
+            calls[positions.add(ENTRY, callee, NONE), self._return(goal, callee, target)] = None
+        return Moves(tuple(terminals), tuple(calls), is_end)
+
+    def _goal_of(self, position: int) -> int:
+        """The rule on behalf of which a position is read, NONE outside left recursion."""
+        kind, label, _ = self.positions.records[position]
+        if kind == WITHIN or (kind == ENTRY and self.left_recursion(label)[0]):
+            return label
+        return NONE
+
+    def _within(self, goal: int, position: int) -> int:
+        return position if goal == NONE else self.positions.add(WITHIN, goal, position)
+
+    def _return(self, goal: int, callee: int, target: int) -> int:
+        """Where a call returns to, TAIL if the callee may take the caller's place.
+
+        Within left recursion that is so if the goal calls itself last: behind the end of the inner
+        word stands the same as behind the outer's, ``E: E "+" E`` being ``E: E ("+" E)*``. Without
+        that the frames of ambiguous expressions would grow with their length.
+        """
+        if goal == NONE:
+            return TAIL if self._frontier(target) == JUST_THE_END else target
+        behind = self._within(goal, target)
+        if goal == callee:
+            end = self._within(goal, self.positions.end(goal))
+            if self._frontier(behind) == self._frontier(end):
+                return TAIL
+        return behind
+
+    def _frontier(self, position: int) -> Frontier:
+        """The reading positions that are reached without reading."""
+        found = self._frontiers.get(position)
+        if found is None:
+            kind, label, target = self.positions.records[position]
+            if kind == ENTRY:
+                found = self._entry_frontier(label)
+            elif kind == WITHIN:
+                found = self._walk(target, goal=label)
             else:
-                if low[node] == index[node]:
-                    while True:
-                        member = path.pop()
-                        component[member] = index[node]
-                        if member == node:
-                            break
-    return component
+                found = self._walk(position, goal=NONE)
+            self._frontiers[position] = found
+        return found
+
+    def _entry_frontier(self, rule: int) -> Frontier:
+        """The reading positions at the start of a rule, those of its component if it has one."""
+        component, _ = self.left_recursion(rule)
+        if not component:
+            return self._walk(self._start_of(rule), goal=NONE)[0], False
+        inside = frozenset(component)
+        reads = {
+            read
+            for member in component
+            for read in self._frontier(self._start_of(member))[0]
+            if self._callee(read) not in inside
+        }
+        return tuple(sorted(reads)), False
+
+    def _callee(self, read: int) -> int:
+        """The rule that a reading position calls, NONE if it reads a terminal."""
+        kind, label, _ = self.positions.records[read]
+        if kind == READ:
+            return NONE
+        return label if kind == CALL else self.positions.loops[label].body
+
+    def _walk(self, start: int, goal: int) -> Frontier:
+        """Follow what reads nothing; at the end of a rule, what the goal's transform puts there."""
+        positions = self.positions
+        reads = []
+        is_end = False
+        seen = {start}
+        waiting = [start]
+        while waiting:
+            position = waiting.pop()
+            if self._is_dead(position):
+                continue
+            kind, label, target = positions.records[position]
+            found: tuple[int, ...] = ()
+            if kind == READ:
+                reads.append(position)
+            elif kind == CALL:
+                reads.append(position)
+                if self._may_be_empty(label):
+                    found = (target,)
+            elif kind == FORK:
+                found = positions.forks[label]
+            elif kind == ROUND:
+                loop = positions.loops[label]
+                if loop.max_count is None or target < loop.max_count:
+                    reads.append(position)
+                if target >= loop.min_count:
+                    found = (loop.after,)
+            elif goal == NONE:
+                is_end = True
+            else:
+                is_end = is_end or label == goal
+                found = self.left_recursion(label)[1]
+            for after in found:
+                if after not in seen:
+                    seen.add(after)
+                    waiting.append(after)
+        reads.sort()
+        return tuple(reads), is_end
+
+    def _is_dead(self, position: int) -> bool:
+        """Whether the end cannot be reached from a position."""
+        if not self._is_pruned:
+            return False
+        shortest = self.shortest
+        return position < len(shortest) and shortest[position] == UNPRODUCTIVE
+
+    def _may_be_empty(self, rule: int) -> bool:
+        return self._is_pruned and self.shortest[self.positions.starts[rule]] == 0
+
+    def _start_of(self, rule: int) -> int:
+        """Where a rule starts; compiles it if need be."""
+        start = self.positions.starts[rule]
+        if start == NONE:
+            body = self._grammar.body(self._source_of(rule))
+            compile_rule(self.positions, rule, body, self._number_of)
+            self._budget.check("max_positions", self.num_positions, "positions of the grammar")
+            start = self.positions.starts[rule]
+        return start
+
+    def _number_of(self, source: int) -> int:
+        number = self._numbers.get(source)
+        if number is None:
+            number = self._numbers[source] = self.positions.new_rule()
+            self._sources += [NONE] * (number - len(self._sources))
+            self._sources.append(source)
+        return number
+
+    def _source_of(self, rule: int) -> int:
+        return self._sources[rule]
+
+    def _compile_all(self, *, has_deadline: bool) -> None:
+        """Compile every rule that can be reached."""
+        rule = 0
+        while rule < len(self.positions.starts):
+            if has_deadline and rule % 256 == 0:
+                self._budget.check_time()
+            self._start_of(rule)
+            rule += 1
+
+    def _prune(self) -> None:
+        """Find out what can be completed, what may be empty and what is left-recursive."""
+        positions = self.positions
+        self._shortest = shortest_words(positions, self._length_of)
+        self._budget.check_time()
+        self._is_pruned = True
+        for number, loop in enumerate(positions.loops):
+            # Rounds that may be empty need not be done; a round that cannot be done is none.
+            start = self._shortest[positions.starts[loop.body]]
+            if start == 0:
+                positions.loops[number] = Loop(loop.body, 0, loop.max_count, loop.after)
+            elif start == UNPRODUCTIVE:
+                positions.loops[number] = Loop(loop.body, loop.min_count, 0, loop.after)
+        left_calls = []
+        for rule in range(len(positions.starts)):
+            if rule % 256 == 0:
+                self._budget.check_time()
+            left_calls.append(self._left_calls(rule))
+        self._recursion = find_left_recursion(left_calls)
+
+    def _left_calls(self, rule: int) -> list[tuple[int, int]]:
+        """The (rule, position behind) calls that a rule begins with."""
+        positions = self.positions
+        found = []
+        for read in self._frontier(positions.starts[rule])[0]:
+            kind, label, target = positions.records[read]
+            if kind == CALL:
+                found.append((label, target))
+            elif kind == ROUND:
+                loop = positions.loops[label]
+                found.append(
+                    (loop.body, positions.round(label, min(target + 1, loop.largest_count)))
+                )
+        return found
+
+    def _length_of(self, language: int) -> int:
+        terminal = self.terminal_of(language)
+        return UNPRODUCTIVE if terminal is None else self.terminals.shortest_length(terminal)

@@ -1,7 +1,9 @@
 """Slow, obvious recognisers of whole grammars, for comparison with the engine.
 
 `NaiveGrammar` reads `ir.Grammar` byte by byte with explicit stacks of what is still to come; nothing
-is compiled, merged or remembered. `viable` on a regular expression asks the `regex` package.
+is compiled, merged or remembered, and rules must not begin with themselves. `NaiveEarley` spells any
+grammar out as productions over bytes and runs Earley's algorithm as in the book. `viable` on a regular
+expression asks the `regex` package.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import functools
 import regex
 
 from syntagma.grammar import ir
-from syntagma.grammar.dfa import DEAD, START
+from syntagma.grammar.dfa import DEAD, START, Dfa
 from syntagma.grammar.vocabulary import Vocabulary
 
 # What is still to come, innermost first: (node, state of the terminal being read or None).
@@ -117,6 +119,158 @@ class NaiveGrammar:
             i for i, token in enumerate(vocabulary.tokens) if token and self.read(rests, token)
         }
         return allowed | (set(vocabulary.stop_ids) if self.may_end(rests) else set())
+
+
+# A symbol of a production: a nonterminal, or the bytes that one place takes.
+Symbol = int | frozenset[int]
+# Earley items (nonterminal, production, how much of it is read, where it began) by place.
+Chart = tuple[frozenset[tuple[int, tuple[Symbol, ...], int, int]], ...]
+
+
+class NaiveEarley:
+    """Any grammar, ambiguous or left-recursive, by Earley's algorithm (1970) over single bytes.
+
+    Args:
+        grammar: the rules; counts of repetitions are written out.
+        alphabet: the bytes that words may have.
+    """
+
+    def __init__(self, grammar: ir.Grammar, alphabet: bytes) -> None:
+        self.alphabet = alphabet
+        self.productions: list[set[tuple[Symbol, ...]]] = []
+        self._terminals: dict[bytes, int] = {}
+        bodies = grammar.produce_all()
+        for _ in bodies:
+            self.new_symbol()
+        for rule, body in enumerate(bodies):
+            self.productions[rule].add((self.symbol(body),))
+        self.keep_productive()
+        self._charts: dict[bytes, Chart] = {}
+
+    def new_symbol(self, *productions: tuple[Symbol, ...]) -> int:
+        self.productions.append(set(productions))
+        return len(self.productions) - 1
+
+    def symbol(self, node: ir.Node) -> int:
+        """A nonterminal with the words of a node."""
+        match node:
+            case ir.Terminal(language):
+                if language.key not in self._terminals:
+                    self._terminals[language.key] = self.terminal_symbol(language.dfa)
+                return self._terminals[language.key]
+            case ir.Sequence(parts):
+                return self.new_symbol(tuple(map(self.symbol, parts)))
+            case ir.Choice(parts):
+                return self.new_symbol(*((self.symbol(part),) for part in parts))
+            case ir.Repeat(part, low, high):
+                one = self.symbol(part)
+                if high is None:
+                    rest = self.new_symbol(())
+                    self.productions[rest].add((one, rest))
+                    return self.new_symbol((*[one] * low, rest))
+                return self.new_symbol(*((one,) * count for count in range(low, high + 1)))
+            case ir.Call(rule):
+                return rule
+        raise TypeError(node)
+
+    def terminal_symbol(self, dfa: Dfa) -> int:
+        symbols = {START: self.new_symbol()}
+        for state in (waiting := [START]):
+            if dfa.accepting[state]:
+                self.productions[symbols[state]].add(())
+            for byte in self.alphabet:
+                target = dfa.step(state, byte)
+                if target == DEAD:
+                    continue
+                if target not in symbols:
+                    symbols[target] = self.new_symbol()
+                    waiting.append(target)
+                self.productions[symbols[state]].add((frozenset([byte]), symbols[target]))
+        return symbols[START]
+
+    def keep_productive(self) -> None:
+        """Drop the productions that no word uses."""
+        productive: set[int] = set()
+        while True:
+            found = {
+                symbol
+                for symbol, productions in enumerate(self.productions)
+                for production in productions
+                if all(isinstance(part, frozenset) or part in productive for part in production)
+            }
+            if found == productive:
+                break
+            productive = found
+        self.productions = [
+            {
+                production
+                for production in productions
+                if all(isinstance(part, frozenset) or part in productive for part in production)
+            }
+            for productions in self.productions
+        ]
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.productions[0]
+
+    def chart(self, text: bytes) -> Chart:
+        """The items at every place of a text."""
+        if text not in self._charts:
+            if text:
+                before = self.chart(text[:-1])
+                scanned = {
+                    (symbol, production, read + 1, began)
+                    for symbol, production, read, began in before[-1]
+                    if read < len(production)
+                    and isinstance(part := production[read], frozenset)
+                    and text[-1] in part
+                }
+            else:
+                before, scanned = (), {(0, production, 0, 0) for production in self.productions[0]}
+            self._charts[text] = (*before, self.completed(before, scanned))
+        return self._charts[text]
+
+    def completed(
+        self, before: Chart, items: set[tuple[int, tuple[Symbol, ...], int, int]]
+    ) -> frozenset[tuple[int, tuple[Symbol, ...], int, int]]:
+        """Predict and complete until nothing new is found; what is empty may complete late."""
+        here = len(before)
+        while True:
+            found = set(items)
+            for symbol, production, read, began in items:
+                if read < len(production):
+                    part = production[read]
+                    if not isinstance(part, frozenset):
+                        found |= {(part, p, 0, here) for p in self.productions[part]}
+                    continue
+                for waiting in before[began] if began < here else items:
+                    if waiting[2] < len(waiting[1]) and waiting[1][waiting[2]] == symbol:
+                        found.add((waiting[0], waiting[1], waiting[2] + 1, waiting[3]))
+            if found == items:
+                return frozenset(items)
+            items = found
+
+    def is_viable(self, text: bytes) -> bool:
+        """Whether some word begins with a text."""
+        for end in range(len(text)):
+            if not self.chart(text[:end])[-1]:
+                return False
+        return bool(self.chart(text)[-1])
+
+    def accepts(self, text: bytes) -> bool:
+        """Whether a text is a word."""
+        return self.is_viable(text) and any(
+            symbol == 0 and read == len(production) and began == 0
+            for symbol, production, read, began in self.chart(text)[-1]
+        )
+
+    def mask(self, text: bytes, vocabulary: Vocabulary) -> set[int]:
+        """Allowed tokens behind a text, each tried alone; stop tokens if it is a word."""
+        allowed = {
+            i for i, token in enumerate(vocabulary.tokens) if token and self.is_viable(text + token)
+        }
+        return allowed | (set(vocabulary.stop_ids) if self.accepts(text) else set())
 
 
 @functools.cache

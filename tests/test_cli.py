@@ -104,7 +104,7 @@ def test_check_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert exit_status("check", *arguments) == 0
         printed = capsys.readouterr().out
         assert printed.startswith("ok ")
-        for figure in ("KiB", " ms", "hash ", "num_rules"):
+        for figure in ("KiB", " ms", "hash ", "num_positions"):
             assert figure in printed
 
 

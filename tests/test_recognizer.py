@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from naive_grammar import NaiveGrammar, matches, viable
+from naive_grammar import NaiveEarley, NaiveGrammar, matches, viable
 from toy import allowed_ids, byte_vocabulary
 
 from syntagma.decoding.matcher import Matcher
@@ -15,7 +15,6 @@ from syntagma.grammar import (
     CompileLimits,
     GrammarCompiler,
     UnsatisfiableGrammarError,
-    UnsupportedGrammarError,
     Vocabulary,
     ir,
     mask_store,
@@ -36,9 +35,12 @@ def vocabularies(draw: st.DrawFn, alphabet: bytes = ALPHABET, max_size: int = 60
 
 
 @st.composite
-def ir_grammars(draw: st.DrawFn) -> ir.Grammar:
-    """Random rules; calls stand behind a terminal, so that nothing is left-recursive."""
-    num_rules = draw(st.integers(1, 3))
+def ir_grammars(draw: st.DrawFn, *, is_guarded: bool = False) -> ir.Grammar:
+    """Random rules: recursive in every way, ambiguous, empty, without words.
+
+    If guarded, calls stand behind a terminal, so that no rule begins with itself.
+    """
+    num_rules = draw(st.integers(1, 3 if is_guarded else 4))
     words = st.lists(
         st.lists(st.sampled_from([b"a", b"b", b"c", b","]), min_size=1, max_size=3).map(b"".join),
         min_size=0,
@@ -47,7 +49,7 @@ def ir_grammars(draw: st.DrawFn) -> ir.Grammar:
     terminal = words.map(lambda found: ir.Terminal(dfas.from_words(found)))
     call = st.integers(0, num_rules - 1).map(ir.Call)
     guarded = st.tuples(terminal, call).map(lambda pair: ir.Sequence(pair))
-    leaf = st.one_of(terminal, terminal, guarded, st.just(ir.EMPTY))
+    leaf = st.one_of(terminal, terminal, guarded if is_guarded else call, st.just(ir.EMPTY))
 
     def extend(children: st.SearchStrategy[ir.Node]) -> st.SearchStrategy[ir.Node]:
         parts = st.lists(children, min_size=1, max_size=3).map(tuple)
@@ -81,26 +83,38 @@ def compile_ir(vocabulary: Vocabulary, grammar: ir.Grammar) -> Matcher:
 def test_masks_equal_brute_force_on_random_rules(
     grammar: ir.Grammar, vocabulary: Vocabulary, rng: random.Random
 ) -> None:
-    naive = NaiveGrammar(grammar)
-    rests = naive.start()
-    if not rests:
+    naive = NaiveEarley(grammar, ALPHABET)
+    if naive.is_empty:
         with pytest.raises(UnsatisfiableGrammarError):
             compile_ir(vocabulary, grammar)
         return
-    try:
-        matcher = compile_ir(vocabulary, grammar)
-    except UnsupportedGrammarError as error:
-        assert error.keyword == "left recursion"
-        return
-    for _ in range(8):
-        expected = naive.mask(rests, vocabulary)
+    matcher = compile_ir(vocabulary, grammar)
+    text = b""
+    for _ in range(6):
+        expected = naive.mask(text, vocabulary)
         assert expected
         assert allowed_ids(matcher) == expected
         token_id = rng.choice(sorted(expected))
         assert matcher.accept_token(token_id)
         if matcher.is_terminated():
             break
-        rests = naive.read(rests, vocabulary.tokens[token_id])
+        text += vocabulary.tokens[token_id]
+
+
+@SETTINGS
+@given(ir_grammars(is_guarded=True), vocabularies(max_size=20), st.integers(0, 2**32))
+def test_the_oracles_agree(grammar: ir.Grammar, vocabulary: Vocabulary, seed: int) -> None:
+    """Earley's algorithm and explicit continuations, where both apply."""
+    earley, continuations = NaiveEarley(grammar, ALPHABET), NaiveGrammar(grammar)
+    rests, text, rng = continuations.start(), b"", random.Random(seed)
+    assert earley.is_empty == (not rests)
+    for _ in range(3 if rests else 0):
+        expected = continuations.mask(rests, vocabulary)
+        assert earley.mask(text, vocabulary) == expected
+        token = vocabulary.tokens[rng.choice(sorted(expected))]
+        if not token:
+            break
+        rests, text = continuations.read(rests, token), text + token
 
 
 REGEXES = st.from_regex(
@@ -165,7 +179,7 @@ def test_every_token_is_accepted_exactly_if_its_bit_is_set(
 ) -> None:
     try:
         matcher = compile_ir(vocabulary, grammar)
-    except (UnsatisfiableGrammarError, UnsupportedGrammarError):
+    except UnsatisfiableGrammarError:
         return
     for _ in range(4):
         allowed = allowed_ids(matcher)
@@ -244,13 +258,18 @@ def test_a_rule_may_be_itself_or_something_else() -> None:
     assert allowed_ids(matcher) == {0}
 
 
-def test_left_recursion_is_refused_by_name() -> None:
+def test_a_rule_may_begin_with_itself() -> None:
+    """``list ::= list "," "a" | "a"``."""
     grammar = ir.Grammar()
-    letter = ir.Terminal(dfas.literal(b"a"))
-    grammar.add("list", ir.choice(ir.sequence(ir.Call(0), letter), letter))
-    with pytest.raises(UnsupportedGrammarError, match="'list'") as caught:
-        compile_ir(byte_vocabulary(alphabet=ALPHABET), grammar)
-    assert caught.value.keyword == "left recursion"
+    letter, comma = ir.Terminal(dfas.literal(b"a")), ir.Terminal(dfas.literal(b","))
+    grammar.add("list", ir.choice(ir.sequence(ir.Call(0), comma, letter), letter))
+    vocabulary = byte_vocabulary([b"a,", b",a", b"a,a,a", b",,"], alphabet=ALPHABET)
+    matcher = compile_ir(vocabulary, grammar)
+    (stop,) = vocabulary.stop_ids
+    tokens = {vocabulary.tokens[i]: i for i in range(vocabulary.size - 1)}
+    assert allowed_ids(matcher) == {tokens[b"a"], tokens[b"a,"], tokens[b"a,a,a"]}
+    assert matcher.accept_token(tokens[b"a,a,a"])
+    assert allowed_ids(matcher) == {tokens[b","], tokens[b",a"], stop}
 
 
 def test_bytes_without_a_token_of_their_own_are_not_used() -> None:

@@ -1,0 +1,121 @@
+"""Where a parser can stand within the rules.
+
+All rules share one numbering of *positions*, each a small record (kind, label, target), and equal
+records are one position. So alternatives that end alike share their ends, and what is worked out for a
+position serves all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from syntagma.grammar.terminals import Language
+
+# Kinds of positions: what label and target mean.
+READ = 0  # a terminal (label: language), then target
+CALL = 1  # a word of another rule (label), then target
+ROUND = 2  # a counted repetition (label: loop) of which some rounds (target: their count) are done
+FORK = 3  # any of several positions (label: fork)
+END = 4  # the end of a rule (label)
+ENTRY = 5  # the start of a rule (label), for its words that are not empty
+WITHIN = 6  # a position (target) read on behalf of a rule (label): see `left_recursion`
+
+NONE = -1
+
+Record = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A counted repetition: one round is a word of a rule of its own.
+
+    Attributes:
+        body: that rule.
+        min_count, max_count: rounds; None: no upper bound.
+        after: the position behind the repetition.
+    """
+
+    body: int
+    min_count: int
+    max_count: int | None
+    after: int
+
+    @property
+    def largest_count(self) -> int:
+        """Counts above this one need not be told apart."""
+        return self.min_count if self.max_count is None else self.max_count
+
+
+class Positions:
+    """The positions met so far, by number; append-only but for forks under construction.
+
+    Attributes:
+        records: kind, label and target of each position.
+        rule_of: the rule that a position is part of, NONE for those that belong to no rule alone.
+        forks: the branches of each fork.
+        loops: the counted repetitions.
+        languages: the terminals.
+        starts: where each rule starts, NONE until it is compiled.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.rule_of: list[int] = []
+        self.forks: list[tuple[int, ...]] = []
+        self.loops: list[Loop] = []
+        self.languages: list[Language] = []
+        self.starts: list[int] = []
+        self._known: dict[Record, int] = {}
+        self._known_forks: dict[tuple[int, ...], int] = {}
+        self._language_numbers: dict[int, int] = {}
+
+    def add(self, kind: int, label: int, target: int, rule: int = NONE) -> int:
+        """The position with a record."""
+        record = (kind, label, target)
+        position = self._known.get(record)
+        if position is None:
+            position = self._known[record] = len(self.records)
+            self.records.append(record)
+            self.rule_of.append(rule)
+        return position
+
+    def read(self, language: Language, target: int, rule: int) -> int:
+        """A terminal, then the target."""
+        # By identity: a digest of every language costs more than telling some equal ones apart.
+        number = self._language_numbers.get(id(language))
+        if number is None:
+            number = self._language_numbers[id(language)] = len(self.languages)
+            self.languages.append(language)
+        return self.add(READ, number, target, rule)
+
+    def fork(self, branches: tuple[int, ...], rule: int) -> int:
+        """Any of the branches."""
+        if len(branches) == 1:
+            return branches[0]
+        position = self._known_forks.get(branches)
+        if position is None:
+            position = self._known_forks[branches] = self.open_fork(rule)
+            self.close_fork(position, branches)
+        return position
+
+    def open_fork(self, rule: int) -> int:
+        """A fork whose branches are given later, for cycles."""
+        self.forks.append(())
+        return self.add(FORK, len(self.forks) - 1, NONE, rule)
+
+    def close_fork(self, position: int, branches: tuple[int, ...]) -> None:
+        """Give an open fork its branches."""
+        self.forks[self.records[position][1]] = branches
+
+    def end(self, rule: int) -> int:
+        """The end of a rule."""
+        return self.add(END, rule, NONE, rule)
+
+    def round(self, loop: int, count: int) -> int:
+        """A repetition of which ``count`` rounds are done."""
+        return self.add(ROUND, loop, count, self.rule_of[self.loops[loop].after])
+
+    def new_rule(self) -> int:
+        """A rule that is compiled later."""
+        self.starts.append(NONE)
+        return len(self.starts) - 1

@@ -1,0 +1,141 @@
+"""The body of a rule as positions (Thompson's construction, 1968, from the end backwards).
+
+What a node becomes depends only on the position behind it, so building starts at the rule's end and
+equal tails of alternatives are the same positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from syntagma.grammar import ir
+from syntagma.grammar.positions import CALL, END, FORK, NONE, ROUND, Loop, Positions
+
+
+@dataclass(slots=True)
+class _Choice:
+    """A choice under construction."""
+
+    after: int
+    branches: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Branch:
+    """One part of a choice is complete."""
+
+    choice: _Choice
+
+
+@dataclass(slots=True)
+class _Star:
+    """The part of an uncounted repetition is complete."""
+
+    fork: int
+    after: int
+    needs_one: bool
+
+
+@dataclass(slots=True)
+class _Counted:
+    """The part of a counted repetition is complete."""
+
+    repeat: ir.Repeat
+    body: int
+    after: int
+    outer_rule: int
+
+
+_Task = ir.Node | _Choice | _Branch | _Star | _Counted
+
+
+def compile_rule(
+    positions: Positions, rule: int, body: ir.Node, number_of: Callable[[int], int]
+) -> None:
+    """Add a rule's positions and set its start.
+
+    Args:
+        positions: gets the new positions.
+        rule: the rule's number there.
+        body: its right-hand side.
+        number_of: the number there of a rule of the grammar.
+    """
+    compiled = rule
+    at = positions.end(rule)
+    tasks: list[_Task] = [body]
+    while tasks:
+        task = tasks.pop()
+        match task:
+            case ir.Terminal(language):
+                at = positions.read(language, at, rule)
+            case ir.Call(callee):
+                at = positions.add(CALL, number_of(callee), at, rule)
+            case ir.Sequence(parts):
+                tasks += parts
+            case ir.Choice(parts):
+                choice = _Choice(at)
+                tasks.append(choice)
+                for part in parts:
+                    tasks += (_Branch(choice), part)
+            case ir.Repeat():
+                rule, at = _begin_repeat(positions, task, rule, at, tasks)
+            case _Branch(choice):
+                choice.branches.append(at)
+                at = choice.after
+            case _Choice():
+                at = positions.fork(tuple(dict.fromkeys(task.branches)), rule)
+            case _Star(fork, after, needs_one):
+                positions.close_fork(fork, (at, after))
+                at = at if needs_one else fork
+            case _Counted():
+                rule = task.outer_rule
+                at = _end_counted(positions, task, at)
+    positions.starts[compiled] = at
+
+
+def _begin_repeat(
+    positions: Positions, repeat: ir.Repeat, rule: int, at: int, tasks: list[_Task]
+) -> tuple[int, int]:
+    """Plan a repetition; the rule and the position that its part is built in and before."""
+    low, high = repeat.min_count, repeat.max_count
+    if high == 0:
+        return rule, at
+    if high == 1:
+        tasks.append(repeat.part if low else ir.optional(repeat.part))
+        return rule, at
+    if high is None and low <= 1:
+        fork = positions.open_fork(rule)
+        tasks += (_Star(fork, at, low == 1), repeat.part)
+        return rule, fork
+    body = positions.new_rule()
+    tasks += (_Counted(repeat, body, at, rule), repeat.part)
+    return body, positions.end(body)
+
+
+def _end_counted(positions: Positions, task: _Counted, start: int) -> int:
+    positions.starts[task.body] = start
+    # Rounds that may be empty need not be done: ask for none at least.
+    min_count = 0 if may_be_empty(positions, start) else task.repeat.min_count
+    positions.loops.append(Loop(task.body, min_count, task.repeat.max_count, task.after))
+    return positions.round(len(positions.loops) - 1, 0)
+
+
+def may_be_empty(positions: Positions, start: int) -> bool:
+    """Whether the end of a rule can be reached without reading or calling."""
+    seen = {start: None}
+    waiting = [start]
+    for position in waiting:
+        kind, label, _ = positions.records[position]
+        found: tuple[int, ...] = ()
+        if kind == END:
+            return True
+        if kind == FORK:
+            found = positions.forks[label]
+        elif kind == ROUND and positions.loops[label].min_count == 0:
+            found = (positions.loops[label].after,)
+        for target in found:
+            if target not in seen and target != NONE:
+                seen[target] = None
+                waiting.append(target)
+    return False
