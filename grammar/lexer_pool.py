@@ -17,9 +17,11 @@ import numpy as np
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar.automata_kernels import LIMIT_REACHED
 from syntagma.grammar.growable import Growable
+from syntagma.grammar.interior_kernels import DenseTerminal
 from syntagma.grammar.kernel_types import BoolArray, UInt8Array
 from syntagma.grammar.lexer_arrays import (
     ACCEPTS,
+    CELL,
     DEAD_STATE,
     FALLBACK,
     KIND,
@@ -53,6 +55,7 @@ class LexerPool:
         self._class_map_of_terminal: list[int] = []
         # [first, end) of each terminal's states, ascending.
         self._terminal_ranges: list[tuple[int, int]] = []
+        self._dense_terminals: dict[int, DenseTerminal] = {}
         self._other_strings: dict[int, OtherStrings] = {}
         # Any-string terminals that other strings fall back on, one for each that run side by side.
         self._any_strings: list[int] = []
@@ -173,6 +176,22 @@ class LexerPool:
     def is_dense_terminal(self, state: int) -> bool:
         """Whether a state is one terminal's own, and all that follow it are, with rows of a table."""
         return self.terminal_of(state) >= 0 and bool(self._states.data[state, KIND] >= 0)
+
+    def dense_terminal(self, terminal: int) -> DenseTerminal:
+        """The table of a terminal for which `is_dense_terminal` holds."""
+        found = self._dense_terminals.get(terminal)
+        if found is None:
+            first, end = self._terminal_ranges[terminal]
+            cell, class_map = (int(self._states.data[first, column]) for column in (CELL, KIND))
+            width = int(self._class_maps.data[class_map].max()) + 1
+            found = self._dense_terminals[terminal] = DenseTerminal(
+                first,
+                width,
+                self._table.data[cell : cell + (end - first) * width],
+                self._class_maps.data[class_map],
+                self._states.data[first:end, ACCEPTS] > 0,
+            )
+        return found
 
     def start_of(self, terminal: int) -> int:
         """The start state of a terminal, but for `OtherStrings`."""

@@ -14,6 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from syntagma.grammar.interior_kernels import (
+    walk_against_base,
+    walk_dense,
+    walk_dense_against_base,
+    walk_interior,
+)
 from syntagma.grammar.kernel_types import BoolArray, Int32Array
 from syntagma.grammar.lexer_arrays import DEAD_STATE
 from syntagma.grammar.lexer_pool import LexerPool
@@ -22,7 +28,6 @@ from syntagma.grammar.pair_kernels import pair_distances, size_to_walk, subtree_
 from syntagma.grammar.row_arena import RowArena
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.vocabulary import Vocabulary
-from syntagma.grammar.walk_kernels import walk_against_base, walk_interior
 
 DEFAULT_MAX_BYTES = 128 << 20
 # Narrower states are walked as they are.
@@ -37,9 +42,8 @@ class NearBase(NamedTuple):
     """A state to compare with, and how long states behave as those met together with them."""
 
     base: int
-    first_state: int = 0
-    partner: Int32Array = NOBODY
-    distance: Int32Array = NOBODY
+    partner: Int32Array
+    distance: Int32Array
 
 
 class Residuals:
@@ -138,7 +142,7 @@ class MaskStore:
         """The cheapest way to an entry that the lexer state allows."""
         fallback = self.pool.fallback_of(lexer_state)
         if fallback != DEAD_STATE:
-            return self._walk_against(lexer_state, NearBase(fallback))
+            return self._walk_against(lexer_state, fallback)
         original = self.pool.original_of(lexer_state)
         if original is not None:
             return self._relabelled(lexer_state, *original)
@@ -150,7 +154,7 @@ class MaskStore:
             return self._walk(lexer_state)
         near = self._nearest_base(lexer_state, width // 2)
         if near is not None:
-            return self._walk_against(lexer_state, near)
+            return self._walk_near(lexer_state, near)
         entry = self._walk(lexer_state)
         self._bases.setdefault(self.pool.terminal_of(lexer_state), []).append(lexer_state)
         return entry
@@ -167,7 +171,6 @@ class MaskStore:
         for base in candidates:
             near = NearBase(
                 base,
-                first,
                 *pair_distances(
                     pool.arrays,
                     first,
@@ -185,7 +188,7 @@ class MaskStore:
                 pool.arrays,
                 lexer_state,
                 near.base,
-                near.first_state,
+                first,
                 near.partner,
                 near.distance,
             )
@@ -216,36 +219,54 @@ class MaskStore:
     def _walk(self, lexer_state: int) -> StoreEntry:
         """Walk the whole vocabulary."""
         row = np.zeros(self.vocabulary.num_words, np.int32)
-        trie = self.trie
-        nodes, terminals = walk_interior(
-            *trie.arrays, self._max_depth, self.pool.arrays, lexer_state, row
-        )
+        trie, pool = self.trie, self.pool
+        if pool.is_dense_terminal(lexer_state):
+            terminal = pool.terminal_of(lexer_state)
+            nodes = walk_dense(
+                *trie.arrays, self._max_depth, pool.dense_terminal(terminal), lexer_state, row
+            )
+            terminals = np.full(nodes.size, terminal, np.int32)
+        else:
+            nodes, terminals = walk_interior(
+                *trie.arrays, self._max_depth, pool.arrays, lexer_state, row
+            )
         row.setflags(write=False)
         return StoreEntry(row, self._exits(nodes, terminals))
 
-    def _walk_against(self, lexer_state: int, near: NearBase) -> StoreEntry:
+    def _walk_against(self, lexer_state: int, base: int) -> StoreEntry:
         """Walk where the state differs from its base, as a key differs from any other string."""
-        known = self.entry(near.base)
+        known = self.entry(base)
         row = known.interior.copy()
         nodes, terminals, removed = walk_against_base(
+            *self.trie.arrays, self._max_depth, self.pool.arrays, lexer_state, base, row
+        )
+        row.setflags(write=False)
+        exits = known.exits
+        if nodes.size or removed.size:
+            exits = self._corrected(exits, nodes, terminals, removed)
+        return StoreEntry(row, exits)
+
+    def _walk_near(self, lexer_state: int, near: NearBase) -> StoreEntry:
+        """Walk where tokens are long enough to tell the state from its base."""
+        known, pool = self.entry(near.base), self.pool
+        row = known.interior.copy()
+        terminal = pool.terminal_of(lexer_state)
+        added, removed = walk_dense_against_base(
             *self.trie.arrays,
             self._max_depth,
             *self._heights,
-            self.pool.arrays,
+            pool.dense_terminal(terminal),
             lexer_state,
+            pool.dense_terminal(pool.terminal_of(near.base)),
             near.base,
-            near.first_state,
             near.partner,
             near.distance,
             row,
         )
         row.setflags(write=False)
-        exits = known.exits
-        if near.partner.size:
-            own = self.pool.terminal_of(lexer_state)
-            exits = tuple((own, residuals) for _, residuals in exits)
-        if nodes.size or removed.size:
-            exits = self._corrected(exits, nodes, terminals, removed)
+        exits = tuple((terminal, residuals) for _, residuals in known.exits)
+        if added.size or removed.size:
+            exits = self._corrected(exits, added, np.full(added.size, terminal, np.int32), removed)
         return StoreEntry(row, exits)
 
     def _corrected(

@@ -39,21 +39,21 @@ from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.bitmask_kernels import clear_bit, gather_rows, has_bit, set_bit
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_bytes
+from syntagma.grammar.interior_kernels import (
+    walk_against_base,
+    walk_dense,
+    walk_dense_against_base,
+    walk_interior,
+)
 from syntagma.grammar.lexer_arrays import next_state
 from syntagma.grammar.lexer_kernels import union_of_lexers
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.pair_kernels import pair_distances, subtree_heights
-from syntagma.grammar.parser_arrays import NOT_LOWERED, ParserArrays
+from syntagma.grammar.parser_arrays import NO_HEIGHT, NOT_LOWERED, ParserArrays
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.trie_kernels import build_trie, merge_subtrees
-from syntagma.grammar.walk_kernels import (
-    FIRST_CONFIGS,
-    read_bytes,
-    walk_against_base,
-    walk_configs,
-    walk_interior,
-)
+from syntagma.grammar.walk_kernels import FIRST_CONFIGS, read_bytes, walk_configs
 
 ALPHABET = b"abc"
 WORDS = [bytes(w) for n in range(5) for w in itertools.product(ALPHABET, repeat=n)]
@@ -429,18 +429,8 @@ def test_walk_against_base(
         found = walk_interior(*trie.arrays, trie.max_depth, pool.arrays, from_state, row)
         exits.append({(where[n], int(t)) for n, t in zip(*found, strict=True)})
     corrected = rows[1].copy()
-    nothing = np.zeros(0, np.int32)
     nodes, ended, removed = walk_against_base(
-        *trie.arrays,
-        trie.max_depth,
-        *subtree_heights(trie.byte, trie.depth, trie.subtree_end, np.zeros(256, np.bool_)),
-        pool.arrays,
-        state,
-        base,
-        0,
-        nothing,
-        nothing,
-        corrected,
+        *trie.arrays, trie.max_depth, pool.arrays, state, base, corrected
     )
     assert corrected.tolist() == rows[0].tolist()
     gone = {where[n] for n in removed}
@@ -501,21 +491,23 @@ def test_walk_with_known_distances(
         below = [w[len(text) :] for w in where if w.startswith(text)]
         assert heights[0][node] == max(map(len, below))
         assert heights[1][node] == any(marks & set(w) for w in below)
-    nodes, ended, removed = walk_against_base(
+    added, removed = walk_dense_against_base(
         *trie.arrays,
         trie.max_depth,
         *heights,
-        pool.arrays,
+        pool.dense_terminal(left),
         state,
+        pool.dense_terminal(right),
         base,
-        first,
         partner,
         distance,
         rows[1],
     )
     assert rows[1].tolist() == rows[0].tolist()
-    assert set(ended.tolist()) <= {left}
-    assert sorted({*nodes.tolist(), *found[1]} - set(removed.tolist())) == found[0]
+    assert sorted({*added.tolist(), *found[1]} - set(removed.tolist())) == found[0]
+    row = np.zeros(2, np.int32)
+    nodes = walk_dense(*trie.arrays, trie.max_depth, pool.dense_terminal(left), state, row)
+    assert (row.tolist(), nodes.tolist()) == (rows[0].tolist(), found[0])
 
 
 def naive_parting(pool: LexerPool, left: int, right: int, letters: set[int]) -> int:
@@ -536,7 +528,8 @@ Moves = dict[int, dict[int, set[int]]]
 def parser_arrays(pool: LexerPool, moves: Moves, lowered: set[int]) -> ParserArrays:
     """Parser states as the kernels read them; those not lowered have no moves yet."""
     columns: tuple[list[int], ...] = tuple([] for _ in ParserArrays._fields)
-    lexer_start, lexer_end, lexers, goto_start, goto_end, goto_terminal, goto_target = columns
+    lexer_start, lexer_end, lexers, goto_start, goto_end, goto_terminal, goto_target = columns[:7]
+    columns[7].extend([NO_HEIGHT] * len(moves))
     for state, by_terminal in sorted(moves.items()):
         if state not in lowered:
             lexer_start.append(NOT_LOWERED)
