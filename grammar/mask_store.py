@@ -24,7 +24,13 @@ from syntagma.grammar.kernel_types import BoolArray, Int32Array
 from syntagma.grammar.lexer_arrays import DEAD_STATE
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.lru import ByteLru
-from syntagma.grammar.pair_kernels import pair_distances, size_to_walk, subtree_heights
+from syntagma.grammar.pair_kernels import (
+    NEVER,
+    NO_PARTNER,
+    pair_distances,
+    size_to_walk,
+    subtree_heights,
+)
 from syntagma.grammar.row_arena import RowArena
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.vocabulary import Vocabulary
@@ -35,7 +41,6 @@ MIN_WIDE_NODES = 4_000
 MAX_BASES = 3
 WHOLE_TRIE = np.zeros(1, np.int32)
 NOBODY = np.zeros(0, np.int32)
-NO_MARK = np.zeros(256, np.bool_)
 
 
 class NearBase(NamedTuple):
@@ -120,7 +125,7 @@ class MaskStore:
         self._is_mark = np.zeros(256, np.bool_)
         self._is_mark[ord('"')] = True
         self._bases: dict[int, list[int]] = {}
-        self._partners: dict[int, Int32Array] = {}
+        self._near_any_strings: dict[int, NearBase] = {}
         self._lock = threading.RLock()
 
     @property
@@ -161,60 +166,56 @@ class MaskStore:
 
     def _nearest_base(self, lexer_state: int, most: int) -> NearBase | None:
         """A state that differs from a wide one on little of the vocabulary, ``most`` nodes at most."""
-        trie, pool, best = self.trie, self.pool, None
-        terminal = pool.terminal_of(lexer_state)
-        first, end = pool.states_of(terminal)
-        candidates = self._bases.get(terminal, [])[-MAX_BASES:]
-        partner = self._any_string_partner(terminal, lexer_state)
-        if partner:
-            candidates = [partner, *candidates]
-        for base in candidates:
-            near = NearBase(
-                base,
-                *pair_distances(
-                    pool.arrays,
-                    first,
-                    end - first,
-                    lexer_state,
-                    base,
-                    pool.bytes_of_classes(lexer_state, base, self._is_mark),
-                    self._max_depth,
-                ),
-            )
-            size = size_to_walk(
-                trie.byte,
-                trie.subtree_end,
-                *self._heights,
-                pool.arrays,
-                lexer_state,
-                near.base,
-                first,
-                near.partner,
-                near.distance,
-            )
+        terminal = self.pool.terminal_of(lexer_state)
+        near = self._near_any_string(terminal, lexer_state)
+        if near is not None and self._size_to_compare(lexer_state, near) < most:
+            return near
+        best = None
+        for base in self._bases.get(terminal, [])[-MAX_BASES:]:
+            near = self._read_along(lexer_state, base, self._max_depth)
+            size = self._size_to_compare(lexer_state, near)
             if size < most:
                 most, best = size, near
         return best
 
-    def _any_string_partner(self, terminal: int, lexer_state: int) -> int:
-        """Where any JSON string is when a terminal is in one of its states; 0: nowhere in particular."""
+    def _near_any_string(self, terminal: int, lexer_state: int) -> NearBase | None:
+        """Where any JSON string is when a terminal is in one of its states, if there is such a place."""
         any_start, any_terminal = self.pool.any_string_start()
         if terminal == any_terminal:
-            return DEAD_STATE
-        partners = self._partners.get(terminal)
-        if partners is None:
-            first, end = self.pool.states_of(terminal)
-            partners, _ = pair_distances(
-                self.pool.arrays,
-                first,
-                end - first,
-                self.pool.start_of(terminal),
-                any_start,
-                self.pool.bytes_of_classes(first, any_start, NO_MARK),
-                end - first,
-            )
-            self._partners[terminal] = partners
-        return max(DEAD_STATE, int(partners[lexer_state - self.pool.states_of(terminal)[0]]))
+            return None
+        near = self._near_any_strings.get(terminal)
+        if near is None:
+            near = self._read_along(self.pool.start_of(terminal), any_start, NEVER)
+            self._near_any_strings[terminal] = near
+        partner = int(near.partner[lexer_state - self.pool.states_of(terminal)[0]])
+        return None if partner == NO_PARTNER else near._replace(base=partner)
+
+    def _read_along(self, lexer_state: int, base: int, max_steps: int) -> NearBase:
+        pool = self.pool
+        partner, distance = pair_distances(
+            pool.dense_terminal(pool.terminal_of(lexer_state)),
+            lexer_state,
+            pool.dense_terminal(pool.terminal_of(base)),
+            base,
+            pool.bytes_of_classes(lexer_state, base, self._is_mark),
+            max_steps,
+        )
+        return NearBase(base, partner, distance)
+
+    def _size_to_compare(self, lexer_state: int, near: NearBase) -> int:
+        trie, pool = self.trie, self.pool
+        size: int = size_to_walk(
+            trie.byte,
+            trie.subtree_end,
+            *self._heights,
+            pool.arrays,
+            lexer_state,
+            near.base,
+            pool.states_of(pool.terminal_of(lexer_state))[0],
+            near.partner,
+            near.distance,
+        )
+        return size
 
     def _walk(self, lexer_state: int) -> StoreEntry:
         """Walk the whole vocabulary."""

@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import numpy as np
 
+from syntagma.grammar.interior_kernels import DenseTerminal
 from syntagma.grammar.kernel_types import BoolArray, Int32Array, UInt8Array, kernel
-from syntagma.grammar.lexer_arrays import DEAD_STATE, LexerArrays, next_state, num_accepts
+from syntagma.grammar.lexer_arrays import DEAD_STATE, LexerArrays, next_state
 
 NO_PARTNER = -1
 NEVER = 1 << 20
 
 
 @kernel
+def _after(terminal: DenseTerminal, state: int, byte: int) -> int:
+    cell = (state - terminal.first_state) * terminal.width + terminal.class_map[byte]
+    after: int = terminal.table[cell]
+    return after
+
+
+@kernel
 def pair_distances(
-    lexer: LexerArrays,
-    first: int,
-    count: int,
+    terminal: DenseTerminal,
     state: int,
+    base_terminal: DenseTerminal,
     base: int,
     representative: UInt8Array,
     max_steps: int,
@@ -29,15 +36,17 @@ def pair_distances(
     """Read along from two states and find how many bytes it takes to tell the pairs met apart.
 
     Args:
-        first, count: the range of states that ``state`` and all that follows it belong to.
+        terminal, base_terminal: whose states ``state`` and ``base`` are.
         representative: uint8[C], a byte of each joint byte class; bytes left out do not tell apart.
         max_steps: pairs are followed for so many bytes.
 
     Returns:
-        (partner int32[count], distance int32[count]): the state that was first met together with
-        each state, or NO_PARTNER; and the length of a shortest text after which exactly one of the
-        two is alive or complete (NEVER if there is none within reach).
+        (partner, distance), int32 for each state of the terminal: the state that was first met
+        together with it, or NO_PARTNER; and the length of a shortest text after which exactly one of
+        the two is alive or complete (NEVER if there is none within reach).
     """
+    count = terminal.is_accepting.size
+    first = terminal.first_state
     partner = np.full(count, NO_PARTNER, np.int32)
     distance = np.zeros(count, np.int32)
     queue = np.empty(count, np.int32)
@@ -50,34 +59,35 @@ def pair_distances(
         left = queue[done]
         right = partner[left - first]
         done += 1
+        is_complete = terminal.is_accepting[left - first]
+        if is_complete == base_terminal.is_accepting[right - base_terminal.first_state]:
+            distance[left - first] = NEVER
         if level[left - first] >= max_steps:
             continue
         for byte in representative:
-            left_after = next_state(lexer, left, byte)
-            right_after = next_state(lexer, right, byte)
-            if left_after in (right_after, DEAD_STATE) or right_after == DEAD_STATE:
+            left_after = _after(terminal, left, byte)
+            right_after = _after(base_terminal, right, byte)
+            if left_after == right_after:
+                continue
+            if left_after == DEAD_STATE or right_after == DEAD_STATE:  # noqa: PLR1714 - for numba
                 continue
             if partner[left_after - first] == NO_PARTNER:
                 partner[left_after - first] = right_after
                 level[left_after - first] = level[left - first] + 1
                 queue[num_queued] = left_after
                 num_queued += 1
-    for q in range(num_queued):
-        left = queue[q]
-        same = (num_accepts(lexer, left) > 0) == (num_accepts(lexer, partner[left - first]) > 0)
-        distance[left - first] = NEVER if same else 0
     changed = True
     while changed:
         changed = False
         for q in range(num_queued - 1, -1, -1):
             left = queue[q]
             nearest = distance[left - first]
-            if nearest == 0 or level[left - first] >= max_steps:
+            if nearest <= 1 or level[left - first] >= max_steps:
                 continue
             right = partner[left - first]
             for byte in representative:
-                left_after = next_state(lexer, left, byte)
-                right_after = next_state(lexer, right, byte)
+                left_after = _after(terminal, left, byte)
+                right_after = _after(base_terminal, right, byte)
                 if left_after == right_after:
                     continue
                 after = 0
@@ -88,6 +98,8 @@ def pair_distances(
                 ):
                     after = distance[left_after - first]
                 nearest = min(nearest, after + 1)
+                if nearest == 1:
+                    break
             if nearest < distance[left - first]:
                 distance[left - first] = nearest
                 changed = True

@@ -466,13 +466,12 @@ def test_walk_with_known_distances(
     where = prefixes_of(trie)
     is_mark = np.zeros(256, np.bool_)
     is_mark[list(marks)] = True
-    first, end = pool.states_of(left)
+    first, _ = pool.states_of(left)
     max_steps = data.draw(st.sampled_from((trie.max_depth, 100)))
     partner, distance = pair_distances(
-        pool.arrays,
-        first,
-        end - first,
+        pool.dense_terminal(left),
         state,
+        pool.dense_terminal(right),
         base,
         pool.bytes_of_classes(state, base, is_mark),
         max_steps,
