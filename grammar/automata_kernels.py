@@ -117,7 +117,7 @@ def determinise(
         initial: the states of the start subset; not re-entered, so it may hold states that are
             only valid at the beginning of the text.
         num_classes, max_states: size of the alphabet; states at most.
-        max_steps: moves followed at most, over all subsets.
+        max_steps: moves followed at most, over all subsets (a new subset counts for several).
 
     Returns:
         (number of states or LIMIT_REACHED, table, offsets, members): the important members of
@@ -192,7 +192,7 @@ def determinise(
                     count += 1
                 link = link_next[link]
             count = _close(scratch, count, stamp, mark, epsilon_start, epsilon_target)
-            num_steps += count
+            num_steps += 16 + 4 * count  # closing, sorting and looking up
             mark += 1
             members = grown(members, num_used + count)
             kept = 0

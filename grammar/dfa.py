@@ -64,6 +64,11 @@ class Dfa:
         return len(self.transitions)
 
     @property
+    def num_bytes(self) -> int:
+        """Bytes of the arrays."""
+        return self.transitions.nbytes + self.byte_classes.nbytes + self.accepting.nbytes
+
+    @property
     def is_empty(self) -> bool:
         """Whether no word is accepted."""
         return self.num_states == 2 and not self.accepting[START]

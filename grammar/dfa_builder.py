@@ -8,6 +8,7 @@ leaves nothing to minimise.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -27,6 +28,7 @@ from syntagma.grammar.substitution_kernels import spell
 
 QUOTE = ord('"')
 NO_QUOTE = -1
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def dfa_from_code_points(tree: ast.Node, encoder: Encoder, budget: Budget) -> Dfa:
@@ -82,9 +84,12 @@ def strings_other_than(
     Raises:
         GrammarLimitError: more than ``max_dfa_states``.
     """
-    points = [np.frombuffer(text.encode("utf-32-le"), np.int32) for text in _spellable(texts)]
-    text = np.concatenate(points) if points else np.zeros(0, np.int32)
-    ends = np.cumsum([len(p) for p in points], dtype=np.int64)
+    ordered = sorted(set(texts))
+    if any(map(_SURROGATE.search, ordered)):
+        # No bytes spell these.
+        ordered = [text for text in ordered if not _SURROGATE.search(text)]
+    text = np.frombuffer("".join(ordered).encode("utf-32-le"), np.int32)
+    ends = np.cumsum([len(text) for text in ordered], dtype=np.int64)
     # Each character of a text is a class; the others are the class before them, surrogates the last.
     used, symbols = np.unique(text, return_inverse=True)
     other, surrogate = used.size, used.size + 1
@@ -111,11 +116,6 @@ def strings_other_than(
     labels[0] = 0
     outer, class_of, labels = canonical(table, class_of, START, labels)
     return _spelled(outer, labels, bounds, class_of, encoder, is_quoted, budget)
-
-
-def _spellable(texts: Iterable[str]) -> list[str]:
-    """Distinct texts in order of code points, without those that no bytes spell."""
-    return sorted({t for t in texts if not any(0xD800 <= ord(c) <= 0xDFFF for c in t)})
 
 
 def dfa_from_bytes(tree: ast.Node, budget: Budget) -> Dfa:

@@ -20,8 +20,8 @@ from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.partition_kernels import partition
 
-# Steps of the subset construction for each of `max_dfa_states`: half a second for the default.
-STEPS_PER_STATE = 2048
+# Steps of one kernel for each of `max_dfa_states`: well below a second for the default.
+STEPS_PER_STATE = 512
 _BRANCHING = (ast.Concat, ast.Union)
 
 
@@ -113,7 +113,7 @@ def flatten(tree: ast.Node, alphabet: Alphabet, budget: Budget) -> FlatTree:
         GrammarLimitError: more than 4 nodes for each of ``max_nfa_states``.
     """
     found: list[ast.Node] = []
-    operands: list[list[int]] = []
+    operands: dict[int, list[int]] = {}
     waiting: list[tuple[ast.Node, int]] = [(tree, -1)]
     while waiting:
         node, parent = waiting.pop()
@@ -121,10 +121,11 @@ def flatten(tree: ast.Node, alphabet: Alphabet, budget: Budget) -> FlatTree:
         if parent >= 0:
             operands[parent].append(index)
         found.append(node)
-        operands.append([])
         if isinstance(node, _BRANCHING):
+            operands[index] = []
             waiting += [(part, index) for part in reversed(node.parts)]
         elif isinstance(node, ast.Repeat):
+            operands[index] = []
             waiting.append((node.part, index))
     budget.check("max_nfa_states", len(found) // 4, "parts of a pattern / 4")
     nodes: list[int] = []
