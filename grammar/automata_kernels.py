@@ -8,7 +8,6 @@ negative status instead of a result when a bound is met, so that the caller rais
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from syntagma.grammar.kernel_types import BoolArray, Int32Array, kernel
 
@@ -107,6 +106,7 @@ def determinise(
     initial: Int32Array,
     num_classes: int,
     max_states: int,
+    max_steps: int,
 ) -> tuple[int, Int32Array, Int32Array, Int32Array]:
     """Subset construction (Rabin and Scott 1959).
 
@@ -117,6 +117,7 @@ def determinise(
         initial: the states of the start subset; not re-entered, so it may hold states that are
             only valid at the beginning of the text.
         num_classes, max_states: size of the alphabet; states at most.
+        max_steps: moves followed at most, over all subsets (a new subset counts for several).
 
     Returns:
         (number of states or LIMIT_REACHED, table, offsets, members): the important members of
@@ -124,6 +125,7 @@ def determinise(
         the subsets together have more than MAX_MEMBERS.
     """
     num_nfa = is_important.size
+    num_steps = 0
     stamp = np.full(num_nfa, -1, np.int32)
     scratch = np.empty(num_nfa + 1, np.int32)
     mark = 0
@@ -162,6 +164,8 @@ def determinise(
 
     current = 1
     while current < num_states:
+        if num_steps > max_steps:
+            return LIMIT_REACHED, table, offsets, members
         head[:] = -1
         num_links = 0
         for m in range(offsets[current], offsets[current + 1]):
@@ -174,6 +178,7 @@ def determinise(
                 link_next[num_links] = head[edge_class[e]]
                 head[edge_class[e]] = num_links
                 num_links += 1
+        num_steps += num_links + num_classes
         for symbol in range(num_classes):
             link = head[symbol]
             if link < 0:
@@ -187,6 +192,7 @@ def determinise(
                     count += 1
                 link = link_next[link]
             count = _close(scratch, count, stamp, mark, epsilon_start, epsilon_target)
+            num_steps += 16 + 4 * count  # closing, sorting and looking up
             mark += 1
             members = grown(members, num_used + count)
             kept = 0
@@ -216,9 +222,66 @@ def determinise(
     return num_states, table[: num_states * num_classes], offsets[: num_states + 1], members
 
 
-def csr(sources: list[int], num_sources: int) -> tuple[Int32Array, NDArray[np.intp]]:
-    """Offsets and the stable order that groups items by source."""
-    values = np.asarray(sources, np.int32)
-    start = np.zeros(num_sources + 1, np.int32)
-    np.cumsum(np.bincount(values, minlength=num_sources), out=start[1:])
-    return start, np.argsort(values, kind="stable")
+@kernel
+def determinise_labelled(
+    epsilon_start: Int32Array,
+    epsilon_target: Int32Array,
+    edge_start: Int32Array,
+    edge_class: Int32Array,
+    edge_target: Int32Array,
+    accepts: BoolArray,
+    initial: Int32Array,
+    num_classes: int,
+    max_states: int,
+    max_steps: int,
+) -> tuple[int, Int32Array, Int32Array]:
+    """`determinise`, and which subsets accept.
+
+    Returns:
+        (number of states or LIMIT_REACHED, table int32[S, num_classes], labels int32[S]: 1 where a
+        member accepts).
+    """
+    is_important = accepts.copy()
+    for state in range(accepts.size):
+        if edge_start[state + 1] > edge_start[state]:
+            is_important[state] = True
+    num_states, flat, offsets, members = determinise(
+        epsilon_start,
+        epsilon_target,
+        edge_start,
+        edge_class,
+        edge_target,
+        is_important,
+        initial,
+        num_classes,
+        max_states,
+        max_steps,
+    )
+    if num_states == LIMIT_REACHED:
+        return num_states, np.zeros((2, num_classes), np.int32), offsets
+    labels = np.zeros(num_states, np.int32)
+    for s in range(1, num_states):
+        for m in range(offsets[s], offsets[s + 1]):
+            if accepts[members[m]]:
+                labels[s] = 1
+                break
+    return num_states, flat.reshape(num_states, num_classes), labels
+
+
+@kernel
+def live_moves(table: Int32Array) -> Int32Array:
+    """The table without its dead entries: for each state a count, then (class, target) pairs."""
+    num_states, num_classes = table.shape
+    moves = np.empty(num_states + 64, np.int32)
+    size = 0
+    for s in range(num_states):
+        moves = grown(moves, size + 1 + 2 * num_classes)
+        head = size
+        size += 1
+        for c in range(num_classes):
+            if table[s, c] != 0:
+                moves[size] = c
+                moves[size + 1] = table[s, c]
+                size += 2
+        moves[head] = (size - head) // 2
+    return moves[:size]

@@ -25,24 +25,27 @@ class Dfa:
         transitions: int32[num_states, num_classes]; 0 is `DEAD`, 1 is `START`.
         byte_classes: uint8[256], the column of each byte.
         accepting: bool[num_states].
-        key: 16 bytes, equal if and only if the language is.
     """
 
-    __slots__ = ("__dict__", "accepting", "byte_classes", "key", "transitions")
+    __slots__ = ("__dict__", "accepting", "byte_classes", "transitions")
 
     def __init__(
         self, transitions: Int32Array, byte_classes: UInt8Array, accepting: BoolArray
     ) -> None:
         for array in (transitions, byte_classes, accepting):
-            array.setflags(write=False)
+            array.flags.writeable = False
         self.transitions = transitions
         self.byte_classes = byte_classes
         self.accepting = accepting
+
+    @functools.cached_property
+    def key(self) -> bytes:
+        """16 bytes, equal if and only if the language is."""
+        # Most entries of large tables are dead, and hashing them would take longest.
         digest = hashlib.blake2b(digest_size=16)
-        digest.update(np.array(transitions.shape, np.int64).tobytes())
-        for array in (transitions, byte_classes, accepting):
-            digest.update(array.tobytes())
-        self.key = digest.digest()
+        for array in (self.byte_classes, self.accepting, kernels.live_moves(self.transitions)):
+            digest.update(array.data)
+        return digest.digest()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dfa) and self.key == other.key
@@ -59,6 +62,11 @@ class Dfa:
     def num_states(self) -> int:
         """States, the dead one included."""
         return len(self.transitions)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the arrays."""
+        return self.transitions.nbytes + self.byte_classes.nbytes + self.accepting.nbytes
 
     @property
     def is_empty(self) -> bool:
@@ -87,70 +95,20 @@ class Dfa:
         return bool(self.accepting[state])
 
 
-def from_table(table: Int32Array, byte_classes: UInt8Array, start: int, labels: AnyArray) -> Dfa:
+def from_table(table: Int32Array, byte_classes: AnyArray, start: int, labels: AnyArray) -> Dfa:
     """The minimal automaton of a table whose state 0 is dead; labels != 0 accept."""
-    table, byte_classes, labels = canonical(table, byte_classes, start, labels.astype(np.int32))
-    return Dfa(table, byte_classes, labels != 0)
-
-
-def canonical(
-    table: Int32Array, byte_classes: UInt8Array, start: int, labels: Int32Array
-) -> tuple[Int32Array, UInt8Array, Int32Array]:
-    """Trim, minimise and number a labelled automaton so that equal languages get equal arrays."""
-    quotient, labels = minimal(table, start, labels)
-    if not labels.any():
-        return np.zeros((2, 1), np.int32), np.zeros(256, np.uint8), np.zeros(2, np.int32)
-    # Classes are numbered by their first byte, states breadth-first over those classes.
-    per_byte = minimise_kernels.equal_columns(quotient)[byte_classes]
-    first_seen, inverse = np.unique(per_byte, return_index=True, return_inverse=True)[1:]
-    order = np.argsort(first_seen)
-    rank = np.empty(order.size, np.uint8)
-    rank[order] = np.arange(order.size, dtype=np.uint8)
-    reordered = np.ascontiguousarray(quotient[:, per_byte[first_seen[order]]])
-    numbered, labels = minimise_kernels.trim(reordered, START, labels)
-    return numbered, rank[inverse.reshape(-1)], labels
-
-
-def minimal(table: Int32Array, start: int, labels: Int32Array) -> tuple[Int32Array, Int32Array]:
-    """Trim and merge equivalent states of an automaton over any symbols.
-
-    Returns:
-        (table, labels) with 0 dead and 1 the start; if nothing is accepted, these two states.
-    """
-    table, labels = minimise_kernels.trim(table, start, labels)
-    block = minimise_kernels.minimise(table, labels)
-    representatives, number = np.unique(block, return_index=True, return_inverse=True)[1:]
-    dead, first = number[DEAD], number[START]
-    if dead == first:
-        return np.zeros((2, table.shape[1]), np.int32), np.zeros(2, np.int32)
-    others = np.setdiff1d(np.arange(representatives.size), [dead, first])
-    order = np.concatenate([[dead, first], others])
-    rank = np.empty(order.size, np.int32)
-    rank[order] = np.arange(order.size, dtype=np.int32)
-    kept = representatives[order]
-    return np.ascontiguousarray(rank[number[table[kept]]]), labels[kept]
+    table, class_of, labels = minimise_kernels.canonical(
+        table, byte_classes.astype(np.int32), start, labels.astype(np.int32)
+    )
+    return Dfa(table, class_of.astype(np.uint8), labels != 0)
 
 
 def literal(word: bytes) -> Dfa:
     """The automaton of one non-empty word (the common case of `from_words`, without its cost)."""
-    symbols = np.frombuffer(word, np.uint8)
-    is_used = np.zeros(256, np.bool_)
-    is_used[symbols] = True
-    used = np.flatnonzero(is_used)
-    if used.size == 256:
-        return from_words([word])
-    first_unused = int(np.argmin(is_used))
-    byte_classes = np.empty(256, np.uint8)
-    # The class of the unused bytes takes its place by its first byte, as in `canonical`.
-    rank = int(np.searchsorted(used, first_unused))
-    byte_classes[:] = rank
-    byte_classes[used] = np.arange(used.size) + (np.arange(used.size) >= rank)
-    transitions = np.zeros((symbols.size + 2, used.size + 1), np.int32)
-    states = np.arange(symbols.size)
-    transitions[states + 1, byte_classes[symbols]] = states + 2
-    accepting = np.zeros(symbols.size + 2, np.bool_)
+    table, byte_classes = word_kernels.word_table(np.frombuffer(word, np.uint8))
+    accepting = np.zeros(len(word) + 2, np.bool_)
     accepting[-1] = True
-    return Dfa(transitions, byte_classes, accepting)
+    return Dfa(table, byte_classes, accepting)
 
 
 def from_words(words: Iterable[bytes], budget: Budget | None = None) -> Dfa:
@@ -168,7 +126,7 @@ def from_words(words: Iterable[bytes], budget: Budget | None = None) -> Dfa:
     offset = 0 if used.size == 256 else 1
     byte_classes[used] = np.arange(used.size) + offset
     table, labels = word_kernels.trie_of_sorted(
-        byte_classes[text], ends, max(1, used.size + offset), text.size + 2
+        byte_classes[text].astype(np.int32), ends, max(1, used.size + offset), text.size + 2
     )
     if budget is not None:
         budget.check_table(table.size, "states of a list of words")
@@ -186,25 +144,31 @@ def difference(left: Dfa, right: Dfa, budget: Budget) -> Dfa:
 
 
 def _product(left: Dfa, right: Dfa, budget: Budget, *, keep_right: bool) -> Dfa:
-    pairs = left.byte_classes.astype(np.int64) * 256 + right.byte_classes
-    _, representative, byte_classes = np.unique(pairs, return_index=True, return_inverse=True)
-    max_states = budget.limits.max_dfa_states
-    num_states, flat, lefts, rights = product_kernels.intersect(
-        np.ascontiguousarray(left.transitions[:, left.byte_classes[representative]]),
-        np.ascontiguousarray(right.transitions[:, right.byte_classes[representative]]),
-        max_states,
+    class_of, left_class, right_class = product_kernels.joint_classes(
+        left.byte_classes.astype(np.int32), right.byte_classes.astype(np.int32)
+    )
+    num_states, table, labels = product_kernels.product(
+        left.transitions.copy(),  # writable, as kernels are compiled for
+        right.transitions.copy(),
+        left.accepting.astype(np.int32),
+        right.accepting.astype(np.int32),
+        left_class,
+        right_class,
+        not keep_right,
+        budget.max_rows(left_class.size),
     )
     if num_states == kernels.LIMIT_REACHED:
-        raise GrammarLimitError(
-            f"combining two patterns needs more than max_dfa_states = {max_states} states",
-            limit="max_dfa_states",
-        )
-    in_left = left.accepting[lefts]
-    in_right = right.accepting[rights]
-    labels = in_left & (in_right if keep_right else ~in_right)
-    labels[0] = False
-    table = flat.reshape(num_states, representative.size)
-    return from_table(table, byte_classes.astype(np.uint8).reshape(-1), START, labels)
+        raise product_too_large(budget)
+    return from_table(table, class_of, START, labels)
+
+
+def product_too_large(budget: Budget) -> GrammarLimitError:
+    """The error of a product that met its bound."""
+    return GrammarLimitError(
+        "combining two patterns needs more than "
+        f"max_dfa_states = {budget.limits.max_dfa_states} states",
+        limit="max_dfa_states",
+    )
 
 
 def restrict(dfa: Dfa, spellable: BoolArray) -> Dfa:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.json_options import JsonOptions
 
@@ -45,9 +47,15 @@ def integer_tree(low: int | None, high: int | None, options: JsonOptions) -> ast
 
 def _natural_numbers(low: int, high: int) -> list[ast.Node]:
     """``low..high`` as sequences of digit ranges, split by length."""
-    parts = []
+    parts: list[ast.Node] = []
     while low <= high:
-        top = min(high, 10 ** len(str(low)) - 1)
+        num_digits, most_digits = len(str(low)), len(str(high + 1)) - 1
+        if low == 10 ** (num_digits - 1) and most_digits >= num_digits:
+            # All numbers of these lengths.
+            parts.append(ast.Concat((NON_ZERO, ast.Repeat(DIGIT, num_digits - 1, most_digits - 1))))
+            low = 10**most_digits
+            continue
+        top = min(high, 10**num_digits - 1)
         parts += [_digit_ranges(ranges) for ranges in _same_length(str(low), str(top))]
         low = top + 1
     return parts
@@ -93,4 +101,9 @@ def _shifted(digit: str, by: int) -> str:
 
 
 def _digit_ranges(ranges: list[tuple[str, str]]) -> ast.Node:
-    return ast.Concat(tuple(ast.CharSet(((ord(a), ord(b)),)) for a, b in ranges))
+    parts: list[ast.Node] = []
+    for (first, last), group in itertools.groupby(ranges):
+        digit = ast.CharSet(((ord(first), ord(last)),))
+        count = sum(1 for _ in group)
+        parts.append(digit if count == 1 else ast.Repeat(digit, count, count))
+    return ast.Concat(tuple(parts))

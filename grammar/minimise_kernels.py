@@ -306,20 +306,105 @@ def equal_columns(table: Int32Array) -> Int32Array:
     for s in range(num_states):
         for c in range(num_classes):
             hashes[c] = (hashes[c] ^ np.uint64(table[s, c])) * np.uint64(1099511628211)
-    first = np.arange(num_classes).astype(np.int32)
+    num_buckets = 4
+    while num_buckets < 2 * num_classes:
+        num_buckets *= 2
+    buckets = np.full(num_buckets, -1, np.int32)
+    first = np.empty(num_classes, np.int32)
     for c in range(num_classes):
-        for other in range(c):
-            if first[other] != other or hashes[other] != hashes[c]:
-                continue
-            same = True
-            for s in range(num_states):
-                if table[s, other] != table[s, c]:
-                    same = False
-                    break
+        value = hashes[c] ^ (hashes[c] >> np.uint64(31))
+        slot = np.int64(value & np.uint64(num_buckets - 1))
+        while buckets[slot] >= 0:
+            other = buckets[slot]
+            same = hashes[other] == hashes[c]
             if same:
-                first[c] = other
+                for s in range(num_states):
+                    if table[s, other] != table[s, c]:
+                        same = False
+                        break
+            if same:
                 break
+            slot = (slot + 1) & (num_buckets - 1)
+        if buckets[slot] < 0:
+            buckets[slot] = c
+        first[c] = buckets[slot]
     return first
+
+
+@kernel
+def quotient(table: Int32Array, labels: Int32Array) -> tuple[Int32Array, Int32Array]:
+    """Merge equivalent states of a trimmed automaton; the dead state and the start keep their places."""
+    num_states, num_classes = table.shape
+    block = minimise(table, labels)
+    number = np.full(num_states, -1, np.int32)
+    first = np.empty(num_states, np.int32)
+    num_blocks = 0
+    for s in range(num_states):
+        if number[block[s]] < 0:
+            number[block[s]] = num_blocks
+            first[num_blocks] = s
+            num_blocks += 1
+    if num_blocks == num_states:
+        return table, labels
+    merged = np.empty((num_blocks, num_classes), np.int32)
+    merged_labels = np.empty(num_blocks, np.int32)
+    for b in range(num_blocks):
+        merged_labels[b] = labels[first[b]]
+        for c in range(num_classes):
+            merged[b, c] = number[block[table[first[b], c]]]
+    return merged, merged_labels
+
+
+@kernel
+def canonical(
+    table: Int32Array, class_of: Int32Array, start: int, labels: Int32Array
+) -> tuple[Int32Array, Int32Array, Int32Array]:
+    """Trim, minimise and number a labelled automaton so that equal languages get equal arrays.
+
+    Args:
+        table: int32[S, C]; class_of: int32[N], the column of each symbol (byte, or interval of code
+            points); labels: int32[S], 0 = not accepting.
+
+    Returns:
+        (table, class_of, labels): no two columns are alike, and they are numbered by their first
+        symbol; states are numbered breadth-first over them, 0 dead, 1 the start. If nothing is
+        accepted, two states and one class.
+    """
+    table, labels = trim(table, start, labels)
+    if not labels.any():
+        return np.zeros((2, 1), np.int32), np.zeros(class_of.size, np.int32), np.zeros(2, np.int32)
+    table, labels = quotient(table, labels)
+    first = equal_columns(table)
+    rank = np.full(table.shape[1], -1, np.int32)
+    columns = np.empty(table.shape[1], np.int32)
+    num_columns = 0
+    new_class_of = np.empty(class_of.size, np.int32)
+    for symbol in range(class_of.size):
+        column = first[class_of[symbol]]
+        if rank[column] < 0:
+            rank[column] = num_columns
+            columns[num_columns] = column
+            num_columns += 1
+        new_class_of[symbol] = rank[column]
+
+    num_states = table.shape[0]
+    number = np.zeros(num_states, np.int32)
+    order = np.empty(num_states, np.int32)
+    order[0] = 0
+    order[1] = 1
+    number[1] = 1
+    length = 2
+    result = np.empty((num_states, num_columns), np.int32)
+    result[0] = 0
+    for i in range(1, num_states):
+        for c in range(num_columns):
+            target = table[order[i], columns[c]]
+            if target != 0 and number[target] == 0:
+                number[target] = length
+                order[length] = target
+                length += 1
+            result[i, c] = number[target]
+    return result, new_class_of, labels[order]
 
 
 @kernel

@@ -9,42 +9,6 @@ from syntagma.grammar.kernel_types import Int32Array, kernel
 
 
 @kernel
-def expand(
-    outer: Int32Array, encoder: Int32Array, leaf_class: Int32Array, num_classes: int
-) -> Int32Array:
-    """Replace each symbol of one automaton by the words an encoder spells it with.
-
-    Args:
-        outer: int32[Q, K], an automaton over K symbol classes.
-        encoder: int32[E, num_classes], a prefix-free automaton over bytes; state 1 is its root.
-        leaf_class: int32[E], the symbol class spelled by an encoder state, -1 inside a spelling.
-        num_classes: byte classes.
-
-    Returns:
-        int32[Q * E, num_classes]: state ``q * E + e`` is "in q, having read part e of a symbol";
-        entries are such states, 0 dead. The root of q is ``q * E + 1``.
-    """
-    num_outer = outer.shape[0]
-    num_encoder = encoder.shape[0]
-    table = np.zeros((num_outer * num_encoder, num_classes), np.int32)
-    for q in range(1, num_outer):
-        for e in range(1, num_encoder):
-            if leaf_class[e] >= 0:
-                continue
-            row = q * num_encoder + e
-            for b in range(num_classes):
-                inside = encoder[e, b]
-                if inside == 0:
-                    continue
-                symbol = leaf_class[inside]
-                if symbol < 0:
-                    table[row, b] = q * num_encoder + inside
-                elif outer[q, symbol] != 0:
-                    table[row, b] = outer[q, symbol] * num_encoder + 1
-    return table
-
-
-@kernel
 def _pair_slot(buckets: Int32Array, lefts: Int32Array, rights: Int32Array, a: int, b: int) -> int:
     """Where a pair of states stands in a hash table, or would stand."""
     value = (np.uint64(a) ^ np.uint64(1469598103934665603)) * np.uint64(1099511628211)
@@ -57,18 +21,58 @@ def _pair_slot(buckets: Int32Array, lefts: Int32Array, rights: Int32Array, a: in
 
 
 @kernel
-def intersect(
-    left: Int32Array, right: Int32Array, max_states: int
-) -> tuple[int, Int32Array, Int32Array, Int32Array]:
-    """The product of two tables over the same classes; a pair with a dead *left* state is dead.
+def joint_classes(
+    left_of: Int32Array, right_of: Int32Array
+) -> tuple[Int32Array, Int32Array, Int32Array]:
+    """What two partitions of the same symbols tell apart together.
 
-    A dead right state is kept, so that the caller can form differences as well.
+    Args:
+        left_of, right_of: int32[N], the classes of each symbol.
 
     Returns:
-        (number of states or LIMIT_REACHED, table, lefts, rights): state ``s`` is the pair
-        ``(lefts[s], rights[s])``.
+        (class_of int32[N], in order of appearance; the left and the right class of each class).
     """
-    num_classes = left.shape[1]
+    num_right = right_of.max() + 1
+    number = np.full((left_of.max() + 1) * num_right, -1, np.int32)
+    class_of = np.empty(left_of.size, np.int32)
+    lefts = np.empty(left_of.size, np.int32)
+    rights = np.empty(left_of.size, np.int32)
+    size = 0
+    for symbol in range(left_of.size):
+        pair = left_of[symbol] * num_right + right_of[symbol]
+        if number[pair] < 0:
+            number[pair] = size
+            lefts[size] = left_of[symbol]
+            rights[size] = right_of[symbol]
+            size += 1
+        class_of[symbol] = number[pair]
+    return class_of, lefts[:size], rights[:size]
+
+
+@kernel
+def product(
+    left: Int32Array,
+    right: Int32Array,
+    left_labels: Int32Array,
+    right_labels: Int32Array,
+    left_class: Int32Array,
+    right_class: Int32Array,
+    is_difference: bool,
+    max_states: int,
+) -> tuple[int, Int32Array, Int32Array]:
+    """The words of the left automaton that the right one accepts, or does not accept.
+
+    Args:
+        left, right: tables; left_labels, right_labels: int32, 0 = not accepting.
+        left_class, right_class: int32[C], the columns of each joint class.
+        is_difference: whether right words are left out, not asked for.
+        max_states: states at most.
+
+    Returns:
+        (number of states or LIMIT_REACHED, table int32[S, C], labels int32[S]). State 1 is the start;
+        pairs from which nothing is accepted may remain.
+    """
+    num_classes = left_class.size
     table = np.zeros(64 * num_classes, np.int32)
     lefts = np.zeros(64, np.int32)
     rights = np.zeros(64, np.int32)
@@ -80,15 +84,15 @@ def intersect(
     current = 1
     while current < num_states:
         for symbol in range(num_classes):
-            next_left = left[lefts[current], symbol]
-            if next_left == 0:
+            next_left = left[lefts[current], left_class[symbol]]
+            next_right = right[rights[current], right_class[symbol]]
+            if next_left == 0 or (next_right == 0 and not is_difference):
                 continue
-            next_right = right[rights[current], symbol]
             slot = _pair_slot(buckets, lefts, rights, next_left, next_right)
             found = buckets[slot]
             if found < 0:
                 if num_states >= max_states:
-                    return LIMIT_REACHED, table, lefts, rights
+                    return LIMIT_REACHED, left, left_labels
                 found = num_states
                 num_states += 1
                 buckets[slot] = found
@@ -103,4 +107,9 @@ def intersect(
                         buckets[_pair_slot(buckets, lefts, rights, lefts[s], rights[s])] = s
             table[current * num_classes + symbol] = found
         current += 1
-    return num_states, table[: num_states * num_classes], lefts[:num_states], rights[:num_states]
+    labels = np.zeros(num_states, np.int32)
+    for s in range(1, num_states):
+        is_right = right_labels[rights[s]] != 0
+        if left_labels[lefts[s]] != 0 and is_right != is_difference:
+            labels[s] = 1
+    return num_states, table[: num_states * num_classes].reshape(num_states, num_classes), labels

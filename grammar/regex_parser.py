@@ -36,6 +36,7 @@ CLASS_ESCAPES = {
 }
 CONTROL_ESCAPES = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
 MAX_COUNT = 10**9
+_ASCII = tuple(ast.CharSet(((point, point),)) for point in range(0x80))
 _BOUNDS = re.compile(r"\{([0-9]++)(,?+)([0-9]*+)\}")
 
 
@@ -63,10 +64,15 @@ class RegexParser:
     def parse(self) -> ast.Node:
         """The whole pattern as one tree."""
         groups = [_Group(0)]
+        next_check = 0
         while self.position < len(self.pattern):
-            self.budget.check_time()
-            # Four characters make one state at least, as a rule; what cannot fit is not read on.
-            self.budget.check("max_nfa_states", self.position // 4, "a pattern's characters / 4")
+            if self.position >= next_check:
+                self.budget.check_time()
+                # Four characters make one state at least, as a rule; what cannot fit is not read on.
+                next_check = self.position + 256
+                self.budget.check(
+                    "max_nfa_states", self.position // 4, "a pattern's characters / 4"
+                )
             char = self.pattern[self.position]
             if char == "(":
                 groups.append(self._open_group())
@@ -127,6 +133,8 @@ class RegexParser:
             return ast.CharSet(self._char_class())
         if char == "\\":
             return self._escape_atom()
+        if char < "\x80":
+            return _ASCII[ord(char)]
         if 0xD800 <= ord(char) <= 0xDFFF:
             raise self._error("a lone surrogate matches no text")
         return ast.CharSet(((ord(char), ord(char)),))

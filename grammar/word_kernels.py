@@ -1,4 +1,4 @@
-"""Numba kernel that turns a list of words into an automaton (tables as in `automata_kernels`)."""
+"""Numba kernels that turn words into automata (tables as in `automata_kernels`)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _same_state(table: Int32Array, labels: Int32Array, first: int, second: int) 
 
 @kernel
 def trie_of_sorted(
-    text: UInt8Array, ends: Int64Array, num_classes: int, max_states: int
+    text: Int32Array, ends: Int64Array, num_classes: int, max_states: int
 ) -> tuple[Int32Array, Int32Array]:
     """The minimal acyclic automaton of sorted, distinct words (Daciuk et al. 2000, section 3).
 
@@ -121,3 +121,26 @@ def trie_of_sorted(
         previous = begin
         begin = ends[w]
     return table[:num_states].copy(), labels[:num_states].copy()
+
+
+@kernel
+def word_table(word: UInt8Array) -> tuple[Int32Array, UInt8Array]:
+    """The canonical automaton of one word: its table and its byte classes."""
+    is_used = np.zeros(256, np.bool_)
+    for byte in word:
+        is_used[byte] = True
+    byte_classes = np.empty(256, np.uint8)
+    num_classes = 0
+    unused_class = -1
+    for byte in range(256):
+        if is_used[byte] or unused_class < 0:
+            if not is_used[byte]:
+                unused_class = num_classes
+            byte_classes[byte] = num_classes
+            num_classes += 1
+        else:
+            byte_classes[byte] = unused_class
+    table = np.zeros((word.size + 2, num_classes), np.int32)
+    for i in range(word.size):
+        table[i + 1, byte_classes[word[i]]] = i + 2
+    return table, byte_classes

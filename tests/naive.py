@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.lexer_arrays import LexerArrays
@@ -121,12 +123,14 @@ def naive_completion(dfa: Dfa, state: int) -> bytes:
     raise AssertionError("a live state leads nowhere")
 
 
-def naive_intersect(left: Table, right: Table) -> dict[Hashable, dict[int, Hashable]]:
-    """Pairs of states while the left one lives, from (1, 1)."""
+def naive_product(
+    left: Table, right: Table, *, is_difference: bool
+) -> dict[Hashable, dict[int, Hashable]]:
+    """Pairs of states while the left one lives (and the right one, but for differences)."""
 
     def follow(pair: Any) -> dict[int, Hashable]:
         moves = enumerate(zip(left[pair[0]], right[pair[1]], strict=True))
-        return {c: (a, b) for c, (a, b) in moves if a != 0}
+        return {c: (a, b) for c, (a, b) in moves if a != 0 and (b != 0 or is_difference)}
 
     return crawl((1, 1), follow)
 
@@ -152,19 +156,16 @@ def naive_words(dfa: Dfa, alphabet: bytes, max_length: int) -> set[bytes]:
     return {word for word in words if dfa.accepts(word)}
 
 
-def naive_decode(outer: Table, code: dict[bytes, int], text: bytes) -> tuple[int, bytes] | None:
-    """The state of an automaton over symbols after their spellings, and what is left over.
+def naive_partition(sets: Sequence[set[int]], universe: Iterable[int]) -> list[int]:
+    """For each symbol, a number of the sets that it is in, in order of appearance."""
+    return _numbered(tuple(symbol in s for s in sets) for symbol in universe)
 
-    None if the text is not the beginning of spelled symbols that the automaton reads.
-    """
-    state, rest = 1, b""
-    for byte in text:
-        rest += bytes([byte])
-        if rest in code:
-            state, rest = outer[state][code[rest]], b""
-        if state == 0 or not any(word.startswith(rest) for word in code):
-            return None
-    return state, rest
+
+def csr(sources: Sequence[int], num_sources: int) -> tuple[Any, Any]:
+    """Offsets and the stable order that groups items by source, as kernels read them."""
+    counts = np.bincount(np.array(sources, np.int64), minlength=num_sources)
+    start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return start, np.argsort(np.array(sources, np.int64), kind="stable")
 
 
 def check_canonical(dfa: Dfa) -> None:

@@ -7,17 +7,26 @@ import json
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from naive import check_canonical, naive_match
 
 from syntagma.grammar import code_points as cp
+from syntagma.grammar import dfa as dfas
 from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.dfa import Dfa
-from syntagma.grammar.dfa_builder import dfa_from_code_points, partition_of
-from syntagma.grammar.encoders import SHORT_ESCAPES, Encoder
+from syntagma.grammar.dfa_builder import (
+    dfa_from_all,
+    dfa_from_code_points,
+    strings_other_than,
+)
+from syntagma.grammar.encoders import Encoder
 from syntagma.grammar.limits import Budget
+from syntagma.grammar.regex_parser import parse_regex
+from syntagma.grammar.spelling_kernels import SHORT_ESCAPES as ESCAPED_LETTERS
 
 BUDGET = Budget.unlimited()
+SHORT_ESCAPES = {int(point): bytes([letter]) for letter, point in ESCAPED_LETTERS.reshape(-1, 2)}
 ANY_CHAR = ast.CharSet(cp.ANY)
 # Where the length of UTF-8, a digit of an escape, or a surrogate changes, and JSON's own characters.
 BORDERS = [
@@ -157,28 +166,82 @@ def test_every_spelled_form_decodes_into_the_set(
             assert len(text) == 1 and cp.contains(points, ord(text)), word
 
 
-@given(st.lists(sets, max_size=4))
-def test_the_automaton_names_the_block_that_was_spelled(given: list[cp.CodePointSet]) -> None:
-    """Every scalar value lies in one block of the partition and is spelled as that block."""
-    partition = partition_of(given, BUDGET)
-    assert cp.union(*partition) == cp.ANY
-    assert sum(high - low + 1 for block in partition for low, high in block) == 0x110000 - 0x800
+@given(st.lists(sets, min_size=1, max_size=4), st.integers(1, 3), st.data())
+def test_spelled_words_are_the_words_of_symbols(
+    given: list[cp.CodePointSet], num_states: int, data: st.DataObject
+) -> None:
+    """Random automata over sets: each spelling of each word is accepted as the word is, and what is
+    spelled in no way is refused."""
+    parts = st.sampled_from([ast.CharSet(points) for points in given])
+    trees = st.recursive(
+        parts,
+        lambda inner: st.one_of(
+            st.lists(inner, min_size=1, max_size=3).map(lambda p: ast.Concat(tuple(p))),
+            st.lists(inner, min_size=1, max_size=3).map(lambda p: ast.Union(tuple(p))),
+            st.tuples(inner, st.sampled_from([None, 1, 2])).map(
+                lambda pair: ast.Repeat(pair[0], 0, pair[1])
+            ),
+        ),
+        max_leaves=5,
+    )
+    tree = data.draw(trees)
+    points = data.draw(st.lists(st.sampled_from(NEAR_BORDERS), min_size=1, max_size=4))
     for encoder in Encoder:
-        table, leaf_class, byte_classes = encoder.automaton(tuple(partition))
-        assert leaf_class[0] == leaf_class[1] == -1
-        assert not table[leaf_class >= 0].any(), "a spelling continues another one"
-        for point in NEAR_BORDERS:
-            blocks = [i for i, block in enumerate(partition) if cp.contains(block, point)]
-            assert len(blocks) == 1
-            for points in given:  # the block lies within each set or outside it
-                inside = {cp.contains(points, p) for r in partition[blocks[0]] for p in r}
-                assert len(inside) == 1
-            for spelling in spellings(point, encoder):
-                state = 1
-                for byte in spelling:
-                    assert leaf_class[state] == -1
-                    state = int(table[state, byte_classes[byte]])
-                assert leaf_class[state] == blocks[0]
+        dfa = dfa_from_code_points(tree, encoder, BUDGET)
+        check_canonical(dfa)
+        for length in range(num_states):
+            for word in itertools.product(points, repeat=length):
+                expected = naive_match(tree, word)
+                for spelled in itertools.product(*(spellings(p, encoder) for p in word)):
+                    assert dfa.accepts(b"".join(spelled)) == expected
+
+
+@given(st.lists(sets, min_size=1, max_size=3))
+def test_intersections_and_quotes_in_one_go(given: list[cp.CodePointSet]) -> None:
+    """The same automata as from the algebra of bytes."""
+    trees = [
+        ast.Concat((ast.Repeat(ANY_CHAR, i, None), ast.Repeat(ast.CharSet(points), 0, 2)))
+        for i, points in enumerate(given)
+    ]
+    for encoder in Encoder:
+        bodies = [dfa_from_code_points(tree, encoder, BUDGET) for tree in trees]
+        expected = bodies[0]
+        for body in bodies[1:]:
+            expected = dfas.intersection(expected, body, BUDGET)
+        found = dfa_from_all(trees, encoder, BUDGET)
+        assert found == expected
+        check_canonical(found)
+    quoted = dfa_from_all(trees, Encoder.JSON, BUDGET, is_quoted=True)
+    assert quoted == dfas.surrounded(expected, ord('"'))
+    check_canonical(quoted)
+
+
+@pytest.mark.parametrize("pattern", ["", "[]", '"', "[^]*", '("|\\\\)*', 'a"?', '"a|b'])
+def test_quotes_around_quotation_marks(pattern: str) -> None:
+    tree = parse_regex(pattern, BUDGET)
+    quoted = dfa_from_all([tree], Encoder.JSON, BUDGET, is_quoted=True)
+    body = dfa_from_code_points(tree, Encoder.JSON, BUDGET)
+    assert quoted == dfas.surrounded(body, ord('"'))
+    check_canonical(quoted)
+
+
+@given(st.sets(st.text(st.sampled_from('ab"é\u20ac\U0001f600\n'), max_size=4), max_size=8))
+@example(set())
+@example({""})
+@example({"a", "ab", "abc", "b"})
+@example({"\ud800", "\0", "\U0010ffff"})
+def test_strings_other_than_some(texts: set[str]) -> None:
+    spellable = [text for text in texts if "\ud800" not in text]
+    everything = ast.Repeat(ANY_CHAR, 0, None)
+    for encoder in Encoder:
+        excluded = dfa_from_code_points(
+            ast.Union(tuple(ast.literal(text) for text in spellable)), encoder, BUDGET
+        )
+        body = dfas.difference(dfa_from_code_points(everything, encoder, BUDGET), excluded, BUDGET)
+        assert strings_other_than(texts, encoder, BUDGET) == body
+        check_canonical(body)
+    quoted = strings_other_than(texts, Encoder.JSON, BUDGET, is_quoted=True)
+    assert quoted == dfas.surrounded(body, ord('"'))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=8))

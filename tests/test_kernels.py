@@ -15,16 +15,17 @@ from hypothesis import strategies as st
 from naive import (
     NaiveParser,
     allowed_ids,
+    csr,
     naive_alive_terminals,
     naive_blocks,
     naive_complete_terminals,
-    naive_decode,
     naive_determinise,
     naive_distance,
     naive_exits,
     naive_interior,
-    naive_intersect,
     naive_merge,
+    naive_partition,
+    naive_product,
     naive_state,
     naive_trie,
     naive_trim,
@@ -33,6 +34,7 @@ from naive import (
 )
 
 from syntagma.grammar import automata_kernels as kernels
+from syntagma.grammar import code_points as cp
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import minimise_kernels, product_kernels, word_kernels
 from syntagma.grammar import regex_ast as ast
@@ -51,6 +53,7 @@ from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.pair_kernels import pair_distances, subtree_heights
 from syntagma.grammar.parser_arrays import NO_HEIGHT, NOT_LOWERED, ParserArrays
+from syntagma.grammar.partition_kernels import partition
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.trie_kernels import build_trie, merge_subtrees
 from syntagma.grammar.walk_kernels import FIRST_CONFIGS, read_bytes, walk_configs
@@ -108,8 +111,8 @@ def test_determinise(
     important = labelled | {source for source, _, _ in edges}
     initial = data.draw(st.lists(st.integers(0, size - 1), max_size=4))
     expected = naive_determinise(epsilon, edges, important, initial)
-    epsilon_start, epsilon_order = kernels.csr([s for s, _ in epsilon], size)
-    edge_start, edge_order = kernels.csr([s for s, _, _ in edges], size)
+    epsilon_start, epsilon_order = csr([s for s, _ in epsilon], size)
+    edge_start, edge_order = csr([s for s, _, _ in edges], size)
     arguments = (
         epsilon_start,
         np.array([t for _, t in epsilon], np.int32)[epsilon_order],
@@ -120,7 +123,7 @@ def test_determinise(
         np.array(initial, np.int32),
         3,
     )
-    num_states, flat, offsets, members = kernels.determinise(*arguments, 1000)
+    num_states, flat, offsets, members = kernels.determinise(*arguments, 1000, 1000)
     table = flat.reshape(-1, 3).tolist()
     assert num_states == len(table) == len(expected) + 1 == len(offsets) - 1
     number = {key: i for i, key in enumerate(expected, start=1)}
@@ -129,9 +132,10 @@ def test_determinise(
         subset = key[1] if isinstance(key, tuple) else key
         assert members[offsets[state] : offsets[state + 1]].tolist() == sorted(subset)
         assert table[state] == [number[moves[c]] if c in moves else 0 for c in range(3)]
-    assert kernels.determinise(*arguments, num_states)[0] == num_states
+    assert kernels.determinise(*arguments, num_states, 1000)[0] == num_states
     if num_states > 2:
-        assert kernels.determinise(*arguments, num_states - 1)[0] == kernels.LIMIT_REACHED
+        assert kernels.determinise(*arguments, num_states - 1, 1000)[0] == kernels.LIMIT_REACHED
+        assert kernels.determinise(*arguments, num_states, 0)[0] == kernels.LIMIT_REACHED
 
 
 def test_determinise_a_large_automaton() -> None:
@@ -139,7 +143,7 @@ def test_determinise_a_large_automaton() -> None:
     n = 11
     edges = [(0, 0, 0), (0, 1, 0), (0, 1, 1)]
     edges += [(k, c, k + 1) for k in range(1, n) for c in range(2)]
-    edge_start, order = kernels.csr([s for s, _, _ in edges], n + 1)
+    edge_start, order = csr([s for s, _, _ in edges], n + 1)
     num_states, flat, offsets, members = kernels.determinise(
         np.zeros(n + 2, np.int32),
         np.zeros(0, np.int32),
@@ -150,6 +154,7 @@ def test_determinise_a_large_automaton() -> None:
         np.zeros(1, np.int32),
         2,
         1 << 20,
+        1 << 30,
     )
     # The start subset is not entered again, hence one more.
     assert num_states == 2**n + 2
@@ -162,24 +167,115 @@ def test_determinise_a_large_automaton() -> None:
         assert (n in members[offsets[state] : offsets[state + 1]]) == (word[0] == 1)
 
 
-@given(tables(), tables(), st.data())
-def test_intersect(left: list[list[int]], right: list[list[int]], data: st.DataObject) -> None:
+@given(tables(), tables(), st.booleans(), st.data())
+def test_product(
+    left: list[list[int]], right: list[list[int]], is_difference: bool, data: st.DataObject
+) -> None:
     width = min(len(left[0]), len(right[0]))
     left, right = [row[:width] for row in left], [row[:width] for row in right]
-    expected = naive_intersect(left, right)
-    number = {pair: i for i, pair in enumerate(expected, start=1)}
-    num_states, flat, lefts, rights = product_kernels.intersect(
-        as_table(left), as_table(right), 1000
+    left_labels, right_labels = data.draw(labels_for(left)), data.draw(labels_for(right))
+    # The columns of both stand in an order of their own.
+    left_class = data.draw(st.permutations(range(width)))
+    right_class = data.draw(st.permutations(range(width)))
+    expected = naive_product(
+        [[row[c] for c in left_class] for row in left],
+        [[row[c] for c in right_class] for row in right],
+        is_difference=is_difference,
     )
-    assert num_states == len(lefts) == len(rights) == len(expected) + 1
-    assert list(zip(lefts[1:].tolist(), rights[1:].tolist(), strict=True)) == list(expected)
-    assert flat.reshape(-1, width)[1:].tolist() == [
+    number = {pair: i for i, pair in enumerate(expected, start=1)}
+    arguments = (
+        as_table(left),
+        as_table(right),
+        np.array(left_labels, np.int32),
+        np.array(right_labels, np.int32),
+        np.array(left_class, np.int32),
+        np.array(right_class, np.int32),
+        is_difference,
+    )
+    num_states, table, labels = product_kernels.product(*arguments, 1000)
+    assert num_states == len(table) == len(labels) == len(expected) + 1
+    assert table[1:].tolist() == [
         [number[moves[c]] if c in moves else 0 for c in range(width)] for moves in expected.values()
+    ]
+    assert labels[1:].tolist() == [
+        int(left_labels[a] and bool(right_labels[b]) != is_difference) for a, b in expected
     ]
     if num_states > 2:
         limit = data.draw(st.integers(2, num_states - 1))
-        found = product_kernels.intersect(as_table(left), as_table(right), limit)
-        assert found[0] == kernels.LIMIT_REACHED
+        assert product_kernels.product(*arguments, limit)[0] == kernels.LIMIT_REACHED
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=20))
+def test_joint_classes(pairs: list[tuple[int, int]]) -> None:
+    lefts, rights = (np.array(side, np.int32) for side in zip(*pairs, strict=True))
+    class_of, left_class, right_class = product_kernels.joint_classes(lefts, rights)
+    assert class_of.tolist() == [list(dict.fromkeys(pairs)).index(pair) for pair in pairs]
+    assert list(zip(left_class.tolist(), right_class.tolist(), strict=True)) == list(
+        dict.fromkeys(pairs)
+    )
+
+
+code_point_sets = st.lists(st.sets(st.integers(0, 30), max_size=12), max_size=7)
+
+
+@given(code_point_sets, st.data())
+def test_partition(sets: list[set[int]], data: st.DataObject) -> None:
+    """Symbols of one class are those that the same sets hold."""
+    ranges = [cp.from_ranges((point, point) for point in points) for points in sets]
+    starts = np.cumsum([0] + [len(r) for r in ranges]).astype(np.int32)
+    flat = np.array([end for r in ranges for pair in r for end in pair], np.int32)
+    count, bounds, class_of, set_start, set_classes = partition(flat, starts, 1000)
+    of_symbol = [int(class_of[np.searchsorted(bounds, p, side="right") - 1]) for p in range(40)]
+    assert bounds[0] == 0
+    assert of_symbol == naive_partition(sets, range(40))
+    assert count == max(of_symbol) + 1
+    for index, points in enumerate(sets):
+        found = set_classes[set_start[index] : set_start[index + 1]].tolist()
+        assert sorted(found) == sorted({of_symbol[point] for point in points})
+    if any(sets):
+        assert partition(flat, starts, 0)[0] == kernels.LIMIT_REACHED
+
+
+@given(tables(), st.data())
+def test_canonical(table: list[list[int]], data: st.DataObject) -> None:
+    """One form for all automata of a labelled language: trimmed, merged and numbered."""
+    labels = data.draw(labels_for(table, 2))
+    start = data.draw(st.integers(1, len(table) - 1))
+    class_of = data.draw(st.permutations([*range(len(table[0])), *range(len(table[0]))]))
+    found, found_classes, found_labels = minimise_kernels.canonical(
+        as_table(table), np.array(class_of, np.int32), start, np.array(labels, np.int32)
+    )
+    trimmed, kept = naive_trim(table, start, labels)
+    if not any(kept):
+        assert found.tolist() == [[0], [0]] and not found_labels.any()
+        assert not found_classes.any()
+        return
+    rows = found.tolist()
+    assert len(rows) == len(set(naive_blocks(trimmed, kept)))
+    assert len(set(naive_blocks(rows, found_labels.tolist()))) == len(rows)
+    classes = found_classes.tolist()
+    assert list(dict.fromkeys(classes)) == list(range(len(rows[0])))
+    assert len(set(zip(*rows, strict=True))) == len(rows[0])
+    seen = [1]
+    for state in seen:
+        seen += [t for t in dict.fromkeys(rows[state]) if t and t not in seen]
+    assert seen == list(range(1, len(rows)))
+    for word in itertools.product(range(len(class_of)), repeat=3):
+        state, other = start, 1
+        for symbol in word:
+            state, other = table[state][class_of[symbol]], rows[other][classes[symbol]]
+            assert labels[state] == found_labels[other]
+
+
+@given(tables())
+def test_live_moves(table: list[list[int]]) -> None:
+    expected = []
+    for row in table:
+        moves = [(c, target) for c, target in enumerate(row) if target]
+        expected += [len(moves), *itertools.chain.from_iterable(moves)]
+    frozen = as_table(table)
+    frozen.flags.writeable = False
+    assert kernels.live_moves(frozen).tolist() == expected
 
 
 @given(tables(), st.data())
@@ -228,32 +324,11 @@ def test_equal_columns(table: list[list[int]]) -> None:
     ]
 
 
-@given(tables(num_states=5, num_classes=4), st.data())
-def test_expand(outer: list[list[int]], data: st.DataObject) -> None:
-    """A run over spellings stands where decoding them and running over symbols does."""
-    words = data.draw(st.lists(st.sampled_from(WORDS[1:40]), min_size=1, max_size=6, unique=True))
-    words = [w for w in words if not any(v != w and w.startswith(v) for v in words)]
-    symbols = st.integers(0, len(outer[0]) - 1)
-    code = {word: data.draw(symbols) for word in words}
-    prefixes = [b"", *sorted({w[:n] for w in words for n in range(1, len(w) + 1)})]
-    number = {prefix: i for i, prefix in enumerate(prefixes, start=1)}
-    encoder = [[0] * 3] + [[number.get(p + bytes([b]), 0) for b in ALPHABET] for p in prefixes]
-    leaf_class = np.array([-1] + [code.get(prefix, -1) for prefix in prefixes], np.int32)
-    table = product_kernels.expand(as_table(outer), as_table(encoder), leaf_class, 3)
-    assert table.shape == (len(outer) * len(encoder), 3)
-    for text in WORDS:
-        state = len(encoder) + 1
-        for byte in text:
-            state = int(table[state, ALPHABET.index(byte)])
-        found = naive_decode(outer, code, text)
-        assert state == (0 if found is None else found[0] * len(encoder) + number[found[1]])
-
-
 @given(st.sets(st.lists(st.integers(0, 2), max_size=6).map(tuple), max_size=25))
 def test_trie_of_sorted(words: set[tuple[int, ...]]) -> None:
     """Just the words, and no two states that are alike."""
     ordered = sorted(words)
-    text = np.array([symbol for word in ordered for symbol in word], np.uint8)
+    text = np.array([symbol for word in ordered for symbol in word], np.int32)
     ends = np.cumsum(np.array([len(word) for word in ordered], np.int64))
     table, labels = word_kernels.trie_of_sorted(text, ends, 3, text.size + 2)
     for word in (w for n in range(7) for w in itertools.product(range(3), repeat=n)):
@@ -264,13 +339,6 @@ def test_trie_of_sorted(words: set[tuple[int, ...]]) -> None:
     trimmed, kept = minimise_kernels.trim(table, 1, labels)
     block = naive_blocks(trimmed.tolist(), kept.tolist())
     assert len(set(block)) == len(trimmed) or not words
-
-
-@given(st.lists(st.integers(0, 4), max_size=20))
-def test_csr(sources: list[int]) -> None:
-    start, order = kernels.csr(sources, 5)
-    groups = [order[start[s] : start[s + 1]].tolist() for s in range(5)]
-    assert groups == [[i for i, source in enumerate(sources) if source == s] for s in range(5)]
 
 
 # Tries
