@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import time
 from collections.abc import Sequence
 
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
+from syntagma.grammar.cache_directory import CacheDirectory
 from syntagma.grammar.compiled_grammar import CompiledGrammar, GrammarKind
 from syntagma.grammar.errors import UnsatisfiableGrammarError
 from syntagma.grammar.from_choice import choice_to_grammar
@@ -22,6 +24,7 @@ from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.schema_document import JsonSchema, SchemaDocument
 from syntagma.grammar.terminals import Language
+from syntagma.grammar.trie_file import load_or_build_trie
 from syntagma.grammar.vocabulary import Vocabulary
 from syntagma.grammar.warm_up import warm_kernels
 
@@ -33,17 +36,27 @@ class GrammarCompiler:
 
     Args:
         vocabulary: the model's tokens.
+        cache_dir: where to keep what depends on the vocabulary alone, so that the next process starts
+            faster; created if need be (open to its owner only). None: no files. Trouble with the
+            directory is logged once and slows the start, nothing more.
         limits: bounds on every compilation.
 
     The constructor builds the token trie and makes sure that all kernels are compiled, so that no
     grammar's time budget pays for it. Compiling is thread-safe.
     """
 
-    def __init__(self, vocabulary: Vocabulary, *, limits: CompileLimits | None = None) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        *,
+        cache_dir: str | os.PathLike[str] | None = None,
+        limits: CompileLimits | None = None,
+    ) -> None:
         warm_kernels()
         self.vocabulary = vocabulary
         self.limits = limits if limits is not None else CompileLimits()
-        self._store = MaskStore(vocabulary)
+        cache = None if cache_dir is None else CacheDirectory(cache_dir)
+        self._store = MaskStore(vocabulary, trie=load_or_build_trie(vocabulary, cache))
 
     @property
     def store(self) -> MaskStore:
