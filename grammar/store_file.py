@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from syntagma.grammar.array_file import ArrayFile, StoreFileError, open_arrays, write_arrays
+from syntagma.grammar.flat_arrays import are_below, check_members, is_partition
 from syntagma.grammar.kernel_types import AnyArray, Int32Array
 
 KIND = "mask-store"
@@ -29,7 +30,7 @@ DEFAULT_MAX_BYTES = 64 << 20
 ENTRY_BYTES = 32
 
 # Names of dtypes, numbers of dimensions.
-_MEMBERS = {
+MEMBERS = {
     "terminal_keys": ("uint8", 2),
     "entry_start": ("int32", 1),
     "states": ("int32", 1),
@@ -177,11 +178,7 @@ def open_entries(
     """
     file = open_arrays(path, kind=KIND, key=vocabulary_hash, verify="once", writable=writable)
     arrays = file.arrays
-    if set(arrays) != set(_MEMBERS) or any(
-        (arrays[name].dtype.name, arrays[name].ndim) != expected
-        for name, expected in _MEMBERS.items()
-    ):
-        raise StoreFileError(f"{os.fspath(path)!r} has other arrays than entries have")
+    check_members(arrays, MEMBERS)
     num_terminals, key_bytes = arrays["terminal_keys"].shape
     num_entries = arrays["states"].size
     num_rows, row_words = arrays["rows"].shape
@@ -191,22 +188,12 @@ def open_entries(
         and (num_rows == 0 or row_words == num_words)
         and arrays["row_of"].size == arrays["list_of"].size == num_entries
         and arrays["entry_start"].size == num_terminals + 1
-        and _is_partition(arrays["entry_start"], num_entries)
-        and _is_partition(arrays["list_start"], arrays["nodes"].size)
-        and _is_below(arrays["row_of"], num_rows)
-        and _is_below(arrays["list_of"], num_lists)
-        and _is_below(arrays["nodes"], num_nodes)
+        and is_partition(arrays["entry_start"], num_entries)
+        and is_partition(arrays["list_start"], arrays["nodes"].size)
+        and are_below(arrays["row_of"], num_rows)
+        and are_below(arrays["list_of"], num_lists)
+        and are_below(arrays["nodes"], num_nodes)
     )
     if not is_sound:
         raise StoreFileError(f"{os.fspath(path)!r} has entries with numbers out of range")
     return FiledEntries(file)
-
-
-def _is_partition(start: AnyArray, size: int) -> bool:
-    """Whether the numbers cut ``size`` things into slices."""
-    is_whole = start.size > 0 and start[0] == 0 and start[-1] == size
-    return bool(is_whole and (start[1:] >= start[:-1]).all())
-
-
-def _is_below(numbers: AnyArray, bound: int) -> bool:
-    return bool(((numbers >= 0) & (numbers < bound)).all())

@@ -6,12 +6,19 @@ import numpy as np
 
 from syntagma.grammar.array_file import ArrayFile, StoreFileError
 from syntagma.grammar.cache_directory import CacheDirectory
+from syntagma.grammar.flat_arrays import are_below, check_members, is_partition
 from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.vocabulary import Vocabulary
 
 KIND = "token-trie"
-MEMBERS = ("byte", "depth", "subtree_end", "token_start", "token_ids")
+MEMBERS = {
+    "byte": ("uint8", 1),
+    "depth": ("int32", 1),
+    "subtree_end": ("int32", 1),
+    "token_start": ("int32", 1),
+    "token_ids": ("int32", 1),
+}
 
 
 def load_or_build_trie(vocabulary: Vocabulary, cache: CacheDirectory | None) -> TokenTrie:
@@ -36,14 +43,8 @@ def read_trie(file: ArrayFile, vocabulary: Vocabulary) -> TokenTrie:
     Raises:
         StoreFileError: the arrays are no trie in preorder of that vocabulary's token ids.
     """
-    arrays = [file.arrays.get(name) for name in MEMBERS]
-    expected = (np.uint8, np.int32, np.int32, np.int32, np.int32)
-    if any(
-        array is None or array.ndim != 1 or array.dtype != dtype
-        for array, dtype in zip(arrays, expected, strict=True)
-    ):
-        raise StoreFileError("a token trie lacks arrays or has some of the wrong type")
-    trie = TokenTrie(*(array for array in arrays if array is not None))
+    check_members(file.arrays, MEMBERS)
+    trie = TokenTrie(**{name: file.arrays[name] for name in MEMBERS})
     if not _is_preorder(trie.depth, trie.subtree_end, trie.num_nodes):
         raise StoreFileError("the nodes of a token trie are not in preorder")
     if not _holds_tokens(trie, vocabulary.token_lengths):
@@ -72,12 +73,11 @@ def _holds_tokens(trie: TokenTrie, lengths: Int32Array) -> bool:
     num_tokens = int(np.count_nonzero(lengths))
     if start.size != trie.num_nodes + 1 or ids.size != num_tokens:
         return False
-    counts = start[1:].astype(np.int64) - start[:-1]
-    if start[0] != 0 or start[-1] != num_tokens or (counts < 0).any():
+    if not is_partition(start, num_tokens):
         return False
-    if (ids < 0).any() or (ids >= lengths.size).any():
+    if not are_below(ids, lengths.size):
         return False
     is_listed = np.zeros(lengths.size, np.bool_)
     is_listed[ids] = True
-    ends_at = np.repeat(trie.depth, counts)
+    ends_at = np.repeat(trie.depth, start[1:] - start[:-1])
     return bool((is_listed == (lengths > 0)).all() and (lengths[ids] == ends_at).all())

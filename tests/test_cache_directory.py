@@ -164,7 +164,7 @@ def test_a_forged_trie_is_refused_unless_it_is_safe(
     vocabulary = Vocabulary([*tokens, b""], stop_ids=[len(tokens)])
     arrays = {k: v.copy() for k, v in trie_arrays(TokenTrie.from_vocabulary(vocabulary)).items()}
     for _ in range(data.draw(st.integers(1, 3))):
-        name = data.draw(st.sampled_from(MEMBERS[1:]))
+        name = data.draw(st.sampled_from([name for name in MEMBERS if name != "byte"]))
         at = data.draw(st.integers(0, arrays[name].size - 1))
         value = int(arrays[name][at])
         near = st.integers(max(value - 2, -(2**31)), min(value + 2, 2**31 - 1))
@@ -191,5 +191,5 @@ def test_a_trie_with_arrays_missing_or_of_another_type(tmp_path: Path) -> None:
     for number, members in enumerate(wrong):
         path = tmp_path / str(number)
         write_arrays(path, kind=KIND, key=VOCABULARY.hash, arrays=members)
-        with pytest.raises(StoreFileError, match="token trie"):
+        with pytest.raises(StoreFileError, match=r"token trie|array"):
             read_trie(open_arrays(path, kind=KIND), VOCABULARY)
