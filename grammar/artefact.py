@@ -26,6 +26,7 @@ from syntagma.grammar.array_file import StoreFileError, open_arrays, write_array
 from syntagma.grammar.flat_arrays import are_below, check_members, is_partition, joined, split
 from syntagma.grammar.kernel_types import AnyArray
 from syntagma.grammar.language_arrays import arrays_of_languages, languages_of_arrays
+from syntagma.grammar.limits import Budget
 from syntagma.grammar.terminals import Language
 
 FILE_KIND = "grammar"
@@ -75,12 +76,12 @@ class Artefact:
     grammar: ir.Grammar
 
 
-def save(path: str | os.PathLike[str], artefact: Artefact) -> None:
-    """Write a grammar; rules that have not been produced yet are.
+def save(path: str | os.PathLike[str], artefact: Artefact, budget: Budget) -> None:
+    """Write a grammar; rules that have not been produced yet are, within the budget.
 
     Raises:
         OSError: the file system refuses.
-        GrammarError: a rule cannot be produced.
+        GrammarError: a rule cannot be produced, or there are too many.
         ValueError: a count that does not fit 64 bits.
     """
     grammar = artefact.grammar
@@ -88,7 +89,7 @@ def save(path: str | os.PathLike[str], artefact: Artefact) -> None:
         path,
         kind=FILE_KIND,
         key=artefact.hash,
-        arrays=arrays_of_grammar(grammar),
+        arrays=arrays_of_grammar(grammar, budget),
         fields={
             "kind": artefact.kind,
             "vocabulary_hash": artefact.vocabulary_hash,
@@ -119,14 +120,14 @@ def load(path: str | os.PathLike[str]) -> Artefact:
     return Artefact(kind, file.key, vocabulary_hash, grammar)
 
 
-def arrays_of_grammar(grammar: ir.Grammar) -> dict[str, AnyArray]:
+def arrays_of_grammar(grammar: ir.Grammar, budget: Budget) -> dict[str, AnyArray]:
     """The arrays that `grammar_of_arrays` reads; equal rules give equal arrays.
 
     Raises:
-        GrammarError: a rule cannot be produced.
+        GrammarError: a rule cannot be produced, or there are too many.
         ValueError: a count that does not fit 64 bits.
     """
-    bodies = grammar.produce_all()
+    bodies = _bodies(grammar, budget)
     languages: dict[bytes, Language] = {}
     rows: dict[Row, int] = {}
     # By identity: a part that stands in many places is visited once.
@@ -230,6 +231,15 @@ def _check_nodes(arrays: Mapping[str, AnyArray], num_languages: int) -> None:
         raise StoreFileError("a grammar's rule has a body that is not there")
     if arrays["name_ends"].size != bodies.size:
         raise StoreFileError("a grammar has other names than rules")
+
+
+def _bodies(grammar: ir.Grammar, budget: Budget) -> list[ir.Node]:
+    bodies: list[ir.Node] = []
+    while len(bodies) < len(grammar.rules):
+        budget.check_time()
+        budget.check("max_rules", len(grammar.rules), "rules of the grammar")
+        bodies.append(grammar.body(len(bodies)))
+    return bodies
 
 
 def _names(arrays: Mapping[str, AnyArray]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from syntagma.grammar import artefact, ir
+from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.vocabulary import Vocabulary
@@ -48,16 +49,20 @@ class CompiledGrammar:
         """Length of a shortest output; compiles all rules."""
         return self.automata.shortest[self.automata.start]
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, limits: CompileLimits | None = None) -> None:
         """Write a file from which `GrammarCompiler.load` makes the same grammar in any process.
+
+        Args:
+            path: the file; an existing one is replaced.
+            limits: bounds on writing the rules that no output has reached yet.
 
         Raises:
             OSError: the file system refuses.
-            GrammarError: a part that no output has reached yet cannot be compiled.
+            GrammarError: as when compiling, for those rules.
             ValueError: a count that does not fit 64 bits.
         """
         found = artefact.Artefact(self.kind, self.hash, self.vocabulary.hash, self.source_grammar)
-        artefact.save(path, found)
+        artefact.save(path, found, Budget(limits if limits is not None else CompileLimits()))
 
     def describe(self) -> dict[str, str | int | float]:
         """Small figures for reports."""

@@ -18,11 +18,19 @@ from schema_strategies import schemas
 from toy import JSON_TOKENS, byte_vocabulary
 
 from syntagma.decoding.matcher import Matcher
-from syntagma.grammar import CompiledGrammar, GrammarCompiler, GrammarError, artefact, ir
+from syntagma.grammar import (
+    CompiledGrammar,
+    GrammarCompiler,
+    GrammarError,
+    GrammarLimitError,
+    artefact,
+    ir,
+)
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar.array_file import Field, StoreFileError, open_arrays, write_arrays
-from syntagma.grammar.artefact import Artefact, arrays_of_grammar, grammar_of_arrays
+from syntagma.grammar.artefact import Artefact, grammar_of_arrays
 from syntagma.grammar.kernel_types import AnyArray
+from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.terminals import Language, OtherStrings, WordList
 
 SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck))
@@ -73,8 +81,12 @@ def same_node(left: ir.Node, right: ir.Node) -> bool:
     return False
 
 
+def arrays_of_grammar(grammar: ir.Grammar) -> dict[str, AnyArray]:
+    return artefact.arrays_of_grammar(grammar, Budget.unlimited())
+
+
 def saved(path: Path, grammar: ir.Grammar) -> Path:
-    artefact.save(path, Artefact("regex", "hash", "vocabulary", grammar))
+    artefact.save(path, Artefact("regex", "hash", "vocabulary", grammar), Budget.unlimited())
     return path
 
 
@@ -110,6 +122,16 @@ def test_rules_are_produced_before_they_are_written(tmp_path: Path) -> None:
     found = artefact.load(saved(tmp_path / "file", grammar)).grammar
     assert found.names == ["start", "below 0", "below 1", "below 2"]
     assert [type(body) for body in found.rules] == [ir.Call, ir.Call, ir.Call, ir.Terminal]
+
+
+def test_rules_without_end_are_a_limit(tmp_path: Path) -> None:
+    grammar = ir.Grammar()
+    grammar.produce = lambda rule: grammar.define(rule, ir.Call(grammar.declare("next")))
+    grammar.declare("start")
+    found = Artefact("regex", "hash", "vocabulary", grammar)
+    with pytest.raises(GrammarLimitError, match="max_rules = 100"):
+        artefact.save(tmp_path / "file", found, Budget(CompileLimits(max_rules=100)))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_undefined_rule_has_no_words(tmp_path: Path) -> None:
@@ -319,7 +341,6 @@ def test_a_loaded_grammar_gives_the_same_masks(
     grammar.save(tmp_path / "file")
     loaded = GrammarCompiler(VOCABULARY).load(tmp_path / "file")
     assert (loaded.kind, loaded.hash) == (grammar.kind, grammar.hash)
-    assert loaded.shortest_bytes == grammar.shortest_bytes
     assert masks_along(loaded, seed, 30) == masks_along(grammar, seed, 30)
 
 
@@ -378,7 +399,8 @@ def test_a_grammar_for_another_vocabulary_is_refused_and_says_so(tmp_path: Path)
 def test_a_kind_that_is_not_known_is_refused(tmp_path: Path) -> None:
     grammar = ir.Grammar()
     grammar.add("start", ir.Terminal(WordList([b"x"])))
-    artefact.save(tmp_path / "file", Artefact("telepathy", "h", VOCABULARY.hash, grammar))
+    found = Artefact("telepathy", "h", VOCABULARY.hash, grammar)
+    artefact.save(tmp_path / "file", found, Budget.unlimited())
     with pytest.raises(StoreFileError, match="telepathy"):
         GrammarCompiler(VOCABULARY).load(tmp_path / "file")
 

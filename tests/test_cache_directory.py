@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import JSON_TOKENS, byte_vocabulary
 
+from syntagma.decoding.matcher import Matcher
 from syntagma.grammar import GrammarCompiler, Vocabulary
 from syntagma.grammar.array_file import ArrayFile, StoreFileError, open_arrays, write_arrays
 from syntagma.grammar.cache_directory import CacheDirectory
@@ -40,13 +41,13 @@ def is_same(left: TokenTrie, right: TokenTrie) -> bool:
 
 def first_masks(compiler: GrammarCompiler) -> AnyArray:
     """Masks along the way of a small text."""
-    recognizer = compiler.compile_json_schema({"type": "object"}).recognizer
-    rows = []
-    state = 1
-    for byte in b'{"a": [1':
-        rows.append(recognizer.row(state))
-        state = recognizer.read(state, bytes([byte]))
-    return np.array(rows)
+    grammar = compiler.compile_json_schema({"type": "object"})
+    matcher = Matcher(grammar)
+    rows = np.zeros((8, VOCABULARY.num_words), np.int32)
+    for number, byte in enumerate(b'{"a": [1'):
+        matcher.fill_bitmask(rows, number)
+        assert matcher.accept_token(byte)
+    return rows
 
 
 def test_a_second_compiler_finds_the_trie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
