@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import Literal
 
+from syntagma.grammar import artefact, ir
+from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.vocabulary import Vocabulary
@@ -23,7 +26,8 @@ class CompiledGrammar:
         hash: hex digest of source, options and vocabulary.
         vocabulary: whose tokens it speaks about.
         recognizer: its states; for `Matcher`.
-        automata: its rules.
+        automata: its rules, compiled.
+        source_grammar: its rules as they came from the front end.
         compile_seconds: wall time the compilation took.
     """
 
@@ -32,6 +36,7 @@ class CompiledGrammar:
     vocabulary: Vocabulary
     recognizer: Recognizer
     automata: RuleAutomata
+    source_grammar: ir.Grammar = field(repr=False)
     compile_seconds: float
 
     @property
@@ -43,6 +48,21 @@ class CompiledGrammar:
     def shortest_bytes(self) -> int:
         """Length of a shortest output; compiles all rules."""
         return self.automata.shortest[self.automata.start]
+
+    def save(self, path: str | os.PathLike[str], *, limits: CompileLimits | None = None) -> None:
+        """Write a file from which `GrammarCompiler.load` makes the same grammar in any process.
+
+        Args:
+            path: the file; an existing one is replaced.
+            limits: bounds on writing the rules that no output has reached yet.
+
+        Raises:
+            OSError: the file system refuses.
+            GrammarError: as when compiling, for those rules.
+            ValueError: a count that does not fit 64 bits.
+        """
+        found = artefact.Artefact(self.kind, self.hash, self.vocabulary.hash, self.source_grammar)
+        artefact.save(path, found, Budget(limits if limits is not None else CompileLimits()))
 
     def describe(self) -> dict[str, str | int | float]:
         """Small figures for reports."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import time
 from collections.abc import Sequence
+from typing import get_args
 
+from syntagma.grammar import artefact, ir
 from syntagma.grammar import dfa as dfas
-from syntagma.grammar import ir
+from syntagma.grammar.array_file import StoreFileError
+from syntagma.grammar.cache_directory import CacheDirectory
 from syntagma.grammar.compiled_grammar import CompiledGrammar, GrammarKind
 from syntagma.grammar.errors import UnsatisfiableGrammarError
 from syntagma.grammar.from_choice import choice_to_grammar
@@ -22,6 +26,7 @@ from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.schema_document import JsonSchema, SchemaDocument
 from syntagma.grammar.terminals import Language
+from syntagma.grammar.trie_file import load_or_build_trie
 from syntagma.grammar.vocabulary import Vocabulary
 from syntagma.grammar.warm_up import warm_kernels
 
@@ -33,17 +38,27 @@ class GrammarCompiler:
 
     Args:
         vocabulary: the model's tokens.
+        cache_dir: where to keep what depends on the vocabulary alone, so that the next process starts
+            faster; created if need be (open to its owner only). None: no files. Trouble with the
+            directory is logged once and slows the start, nothing more.
         limits: bounds on every compilation.
 
     The constructor builds the token trie and makes sure that all kernels are compiled, so that no
     grammar's time budget pays for it. Compiling is thread-safe.
     """
 
-    def __init__(self, vocabulary: Vocabulary, *, limits: CompileLimits | None = None) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        *,
+        cache_dir: str | os.PathLike[str] | None = None,
+        limits: CompileLimits | None = None,
+    ) -> None:
         warm_kernels()
         self.vocabulary = vocabulary
         self.limits = limits if limits is not None else CompileLimits()
-        self._store = MaskStore(vocabulary)
+        cache = None if cache_dir is None else CacheDirectory(cache_dir)
+        self._store = MaskStore(vocabulary, trie=load_or_build_trie(vocabulary, cache))
 
     @property
     def store(self) -> MaskStore:
@@ -109,8 +124,42 @@ class GrammarCompiler:
         grammar = choice_to_grammar(choices, budget)
         return self._finish("choice", grammar, list(choices), budget, started)
 
+    def load(self, path: str | os.PathLike[str]) -> CompiledGrammar:
+        """A grammar that `CompiledGrammar.save` wrote; the file stays mapped while it is in use.
+
+        Raises:
+            FileNotFoundError: no such file.
+            OSError: the file system refuses.
+            StoreFileError: the file is damaged, or its grammar is for another vocabulary or of a kind
+                that is not known here; compile the source again.
+            GrammarError: as when compiling, under this compiler's limits.
+        """
+        budget = Budget(self.limits)
+        started = time.perf_counter()
+        found = artefact.load(path)
+        if found.vocabulary_hash != self.vocabulary.hash:
+            raise StoreFileError(
+                f"{os.fspath(path)!r} holds a grammar for the vocabulary {found.vocabulary_hash}, "
+                f"this compiler's is {self.vocabulary.hash}; compile the source again"
+            )
+        kind = next((kind for kind in get_args(GrammarKind) if kind == found.kind), None)
+        if kind is None:
+            raise StoreFileError(
+                f"{os.fspath(path)!r} holds a grammar of unknown kind {found.kind!r}"
+            )
+        return self._build(kind, found.hash, found.grammar, budget, started)
+
     def _finish(
         self, kind: GrammarKind, grammar: ir.Grammar, source: object, budget: Budget, started: float
+    ) -> CompiledGrammar:
+        """The compiled grammar of a source."""
+        digest = hashlib.blake2b(
+            repr((kind, source, self.vocabulary.hash)).encode(), digest_size=16
+        )
+        return self._build(kind, digest.hexdigest(), grammar, budget, started)
+
+    def _build(
+        self, kind: GrammarKind, digest: str, grammar: ir.Grammar, budget: Budget, started: float
     ) -> CompiledGrammar:
         """Rules -> terminals in the pool -> rule automata -> parser -> recognizer."""
         budget.check("max_rules", len(grammar.rules), "rules of the grammar")
@@ -123,15 +172,13 @@ class GrammarCompiler:
                 pointer="" if kind == "json_schema" else None,
             )
         budget.check_time()
-        digest = hashlib.blake2b(
-            repr((kind, source, self.vocabulary.hash)).encode(), digest_size=16
-        )
         return CompiledGrammar(
             kind=kind,
-            hash=digest.hexdigest(),
+            hash=digest,
             vocabulary=self.vocabulary,
             recognizer=Recognizer(Parser(automata, store.pool), store),
             automata=automata,
+            source_grammar=grammar,
             compile_seconds=time.perf_counter() - started,
         )
 

@@ -69,7 +69,7 @@ def pair_distances(
             right_after = _after(base_terminal, right, byte)
             if left_after == right_after:
                 continue
-            if left_after == DEAD_STATE or right_after == DEAD_STATE:  # noqa: PLR1714 - for numba
+            if left_after == DEAD_STATE or right_after == DEAD_STATE:
                 continue
             if partner[left_after - first] == NO_PARTNER:
                 partner[left_after - first] = right_after

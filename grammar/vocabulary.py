@@ -99,13 +99,21 @@ class Vocabulary:
         return self._tokens[token_id]
 
     @functools.cached_property
+    def token_lengths(self) -> Int32Array:
+        """int32[size]: bytes of every token, 0 for those that match no text."""
+        lengths = np.array(list(map(len, self._tokens)), np.int32)
+        lengths.setflags(write=False)
+        return lengths
+
+    @functools.cached_property
     def spellable(self) -> BoolArray:
         """bool[256]: bytes that have a token of their own.
 
         Only texts over these bytes are certain to be reachable from any of their prefixes.
         """
         spellable = np.zeros(256, np.bool_)
-        spellable[[token[0] for token in self._tokens if len(token) == 1]] = True
+        single = np.flatnonzero(self.token_lengths == 1).tolist()
+        spellable[[self._tokens[token_id][0] for token_id in single]] = True
         return spellable
 
     @functools.cached_property
@@ -124,15 +132,14 @@ class Vocabulary:
     @functools.cached_property
     def max_token_bytes(self) -> int:
         """Length of the longest token."""
-        return max(map(len, self._tokens))
+        return int(self.token_lengths.max())
 
     @functools.cached_property
     def hash(self) -> str:
         """Hex digest of the whole content: equal hash, interchangeable vocabularies."""
         digest = hashlib.blake2b(digest_size=16)
-        lengths = np.fromiter(map(len, self._tokens), np.int32, len(self._tokens))
         digest.update(np.int64(len(self._tokens)).tobytes())
-        digest.update(lengths.tobytes())
+        digest.update(self.token_lengths.tobytes())
         digest.update(b"".join(self._tokens))
         digest.update(np.array(self.stop_ids, np.int32).tobytes())
         return digest.hexdigest()
