@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib.metadata import version
 from typing import Any
 
@@ -17,19 +18,15 @@ from syntagma.grammar import CompiledGrammar, CompileLimits, GrammarCompiler, Vo
 
 
 class EngineMatcher:
-    """A matcher that leaves its mask in ``bits``."""
+    """A matcher that leaves its mask in ``bits``; its calls are the matcher's own bound methods."""
 
     def __init__(self, grammar: CompiledGrammar, bits: NDArray[np.int32]) -> None:
+        matcher = Matcher(grammar)
         self.bits = bits
+        self.mask = functools.partial(matcher.fill_bitmask, bits[np.newaxis], 0)
+        self.accept = matcher.accept_token
+        self.is_accepting = matcher.is_accepting
         self._grammar = grammar
-        self._rows = bits[np.newaxis]
-        self._matcher = Matcher(grammar)
-        self.accept = self._matcher.accept_token
-        self.is_accepting = self._matcher.is_accepting
-
-    def mask(self) -> None:
-        """Write the allowed tokens into ``bits``."""
-        self._matcher.fill_bitmask(self._rows, 0)
 
     def fresh(self) -> EngineMatcher:
         """A matcher at the start of the same grammar."""
@@ -37,16 +34,20 @@ class EngineMatcher:
 
 
 class Engine:
-    """syntagma with its default settings."""
+    """syntagma with its default settings, except for a longer time limit."""
 
-    kinds = ("json_schema",)
+    kinds: tuple[str, ...] = ("json_schema", "ebnf")
 
     def __init__(self, tok: Any) -> None:
         self.version = version("syntagma")
         vocabulary = Vocabulary(tok.vocab, stop_ids=[tok.eos_id])
-        self._compiler = GrammarCompiler(vocabulary, limits=CompileLimits(max_seconds=20))
+        compiler: Any = GrammarCompiler(vocabulary, limits=CompileLimits(max_seconds=20))
+        self._compile = {"json_schema": compiler.compile_json_schema}
+        if hasattr(compiler, "compile_ebnf"):
+            self._compile["ebnf"] = compiler.compile_ebnf
+        self.kinds = tuple(self._compile)
         self._bits = np.zeros(tok.words, np.int32)
 
     def compile(self, text: str, kind: str = "json_schema") -> EngineMatcher:
-        """Compile a schema given as text; raises `GrammarError` if it is refused."""
-        return EngineMatcher(self._compiler.compile_json_schema(text), self._bits)
+        """Compile a schema or grammar given as text; raises `GrammarError` if it is refused."""
+        return EngineMatcher(self._compile[kind](text), self._bits)
