@@ -292,6 +292,21 @@ def cases_of(section: str, arguments: argparse.Namespace) -> list[Case]:
     ]
 
 
+def kernel_cases(section: str) -> list[Case]:
+    """Small cases that between them need every kernel that a section does."""
+    if section == "cfg":
+        return [cfg_cases.cfg_case(language, "plain", 2) for language in cfg_cases.LANGUAGES]
+    return read_schemas(SCHEMAS) if section == "schemas" else named_cases.named_cases()
+
+
+def jit_warning(runs: Sequence[Run]) -> str:
+    """A line for the reader if kernels were compiled during a run."""
+    outcomes = [o for run in runs for by_name in run.outcomes.values() for o in by_name.values()]
+    if not any(outcome.num_jit for outcome in outcomes):
+        return ""
+    return "\n\n**Kernels were compiled meanwhile, which takes seconds: run this again.**"
+
+
 def report(section: str, runs: Sequence[Run], arguments: argparse.Namespace) -> str:
     """The tables of one section as Markdown."""
     if section == "schemas":
@@ -354,6 +369,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     engines = arguments.engines or [name for name in peers.CLASSES if peers.is_installed(name)]
     lines: list[str] = []
+    measure.fill_kernel_cache([case for name in arguments.sections for case in kernel_cases(name)])
     for section in arguments.sections:
         cases = cases_of(section, arguments)
         runs = []
@@ -375,7 +391,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"{platform.python_version()}; {arguments.repetitions} repetition(s); the clocks alone "
                 f"take {runs[0].clock_ns / 1e3:.2f} µs of every step"
             )
-        print(f"\n{report(section, runs, arguments)}", flush=True)
+        print(f"\n{report(section, runs, arguments)}{jit_warning(runs)}", flush=True)
     if arguments.rows is not None:
         arguments.rows.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -65,7 +66,8 @@ class Outcome:
     """What one engine did with one case.
 
     ``first`` are the texts in order on the fresh grammar, ``second`` the same texts once more;
-    ``ttfm_ns`` is compilation plus first mask, ``resident`` and ``peak`` are bytes of the process.
+    ``ttfm_ns`` is compilation plus first mask, ``resident`` and ``peak`` are bytes of the process,
+    ``num_jit`` counts kernels that numba had to compile meanwhile: 0, or the times are not to be trusted.
     """
 
     case: str
@@ -77,6 +79,7 @@ class Outcome:
     second: list[Decoded] = field(default_factory=list)
     resident: int = 0
     peak: int = 0
+    num_jit: int = 0
 
     def steps(self, which: Literal["first", "second"] = "first") -> list[int]:
         """Nanoseconds of every step of every text."""
@@ -193,6 +196,17 @@ def run_case(
     yield "status", "ok"
 
 
+def count_jit() -> Callable[[], int]:
+    """From now on, count the kernels that numba compiles; those read from its cache do not count."""
+    if "numba" not in sys.modules:
+        return lambda: 0
+    from numba.core import event
+
+    recorder = event.RecordingListener()
+    event.register("numba:compile", recorder)
+    return lambda: sum(happened.is_start for _, happened in recorder.buffer)
+
+
 def serve(pipe: Connection, engine_name: str, vocabulary_name: str, memory: int) -> None:
     """The child: build the engine, then answer cases until None comes."""
     vocabulary = vocabularies.load(vocabulary_name)
@@ -202,6 +216,7 @@ def serve(pipe: Connection, engine_name: str, vocabulary_name: str, memory: int)
     gc.collect()
     gc.freeze()
     gc.disable()
+    num_jit = count_jit()
     pipe.send((engine.version, checked_clock_ns()))
     while (case := pipe.recv()) is not None:
         encoded = [(vocabulary.encode(text), expected) for text, expected in case.texts]
@@ -209,6 +224,7 @@ def serve(pipe: Connection, engine_name: str, vocabulary_name: str, memory: int)
             pipe.send(part)
         pipe.send(("resident", resident_bytes()))
         pipe.send(("peak", peak_bytes()))
+        pipe.send(("num_jit", num_jit()))
         pipe.send(("done", None))
 
 
@@ -338,6 +354,15 @@ def run_interleaved(
             worker.stop()
     versions = {worker.engine: worker.version for worker in workers}
     return Run(outcomes, versions, min(worker.clock_ns for worker in workers))
+
+
+def fill_kernel_cache(cases: Sequence[Case]) -> None:
+    """Let numba compile the kernels that the cases need, in a process that is thrown away.
+
+    They are compiled once after an installation and then read from its cache on disk, so no measured
+    process should pay for it; what it costs is measured by itself (``startup.py``).
+    """
+    run_interleaved(cases, [peers.OURS], "bytes")
 
 
 # ------------------------------------------------------------------------------------ figures

@@ -31,9 +31,15 @@ WORDS = [
 
 def case(name: str, schema: Any, values: list[Any], wrong: list[Any] | None = None) -> Case:
     """A JSON Schema case from values that are valid and values that are not."""
-    texts: list[tuple[str, bool | None]] = [(json.dumps(value), True) for value in values]
-    texts += [(json.dumps(value), False) for value in wrong or []]
+    # No \\u escapes: a peer that refuses them would drop out of the comparison half-way.
+    texts: list[tuple[str, bool | None]] = [(as_text(value), True) for value in values]
+    texts += [(as_text(value), False) for value in wrong or []]
     return Case(name, {"json_schema": json.dumps(schema)}, texts)
+
+
+def as_text(value: Any) -> str:
+    """JSON as models write it."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def any_of_objects(count: int = 50) -> Case:
@@ -83,12 +89,12 @@ def long_patterns() -> Case:
     """``{1,255}`` over a wide class: a state for every count."""
     properties = {
         "name": {"type": "string", "pattern": "^[A-Za-z0-9 _.-]{1,255}$"},
-        "path": {"type": "string", "pattern": "^(/[^/\\s]{1,255}){1,8}$"},
+        "path": {"type": "string", "pattern": "^/[^/\\s]{1,255}$"},
         "text": {"type": "string", "pattern": "^\\S.{1,255}$"},
     }
     schema = {"type": "object", "properties": properties, "required": list(properties)}
     values = [
-        {"name": " ".join(WORDS), "path": "/usr/share/doc/readme.txt", "text": "x" + " word" * 40},
+        {"name": " ".join(WORDS), "path": "/" + "-".join(WORDS), "text": "x" + " word" * 40},
         {"name": "a", "path": "/a", "text": "ab"},
     ]
     wrong = [{"name": "", "path": "/a", "text": "ab"}, {"name": "a" * 256, "path": "/", "text": ""}]
