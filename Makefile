@@ -1,12 +1,17 @@
 # The commands of this project; `make help` lists them.
 #   ARGS=...     passed on:             make serve ARGS="--port 9000"
 #   PYTHON=...   interpreter for .venv: make install PYTHON=python3.12
+#   BENCH_DATA=... folder of schemas in MaskBench's format: make bench BENCH_DATA=/path/to/maskbench
 # pip's own variables work as usual, for instance PIP_EXTRA_INDEX_URL for another build of PyTorch.
 
 VENV := .venv
 BIN := $(VENV)/bin
 # Touched once everything is installed; older than its prerequisites means: install again.
 STAMP := $(VENV)/.installed
+# The peers that we measure against want other versions of numpy than the tests: they live apart.
+BENCH_VENV := .venv-bench
+BENCH_STAMP := $(BENCH_VENV)/.installed
+BENCH := $(BENCH_VENV)/bin/python
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python)
 IS_SUPPORTED := sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 
@@ -14,7 +19,7 @@ FUZZED := tests/test_recognizer.py tests/test_json_schema.py tests/test_schema_m
 	tests/test_first_light.py tests/test_regex.py tests/test_kernels.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fuzz lint check demo-model clean
+.PHONY: help install serve test fuzz lint check bench growth startup hostile demo-model clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -40,11 +45,23 @@ lint: $(STAMP) ## ruff and mypy --strict
 
 check: lint test ## lint, then test
 
+bench: $(BENCH_STAMP) ## masks against llguidance and xgrammar, in one interleaved run
+	$(BENCH) benchmarks/bench_masks.py $(if $(BENCH_DATA),--data "$(BENCH_DATA)") $(ARGS)
+
+growth: $(BENCH_STAMP) ## measure how cost grows; writes docs/performance
+	$(BENCH) benchmarks/growth.py $(ARGS)
+
+startup: $(BENCH_STAMP) ## process start with warm and cold caches
+	$(BENCH) benchmarks/startup.py $(ARGS)
+
+hostile: $(BENCH_STAMP) ## grammars written to hurt: all must end within 2 s and 1 GiB
+	$(BENCH) benchmarks/hostile.py $(ARGS)
+
 demo-model: $(STAMP) ## train the demo model again (up to 40 minutes)
 	$(BIN)/python benchmarks/train_demo_model.py $(ARGS)
 
 clean: ## remove .venv and everything else that was generated
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt
@@ -65,3 +82,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -c "from syntagma.grammar.warm_up import warm_kernels; warm_kernels()"
 	@touch $@
 	@echo "==> installed"
+
+$(BENCH_STAMP): pyproject.toml | $(STAMP)
+	@echo "==> installing syntagma and its peers in $(BENCH_VENV); the first time takes minutes"
+	$(BIN)/python -m venv --clear $(BENCH_VENV)
+	grep '^torch==' constraints.txt > $(BENCH_VENV)/constraints.txt
+	$(BENCH) -m pip install --disable-pip-version-check -c $(BENCH_VENV)/constraints.txt -e ".[bench]"
+	@touch $@

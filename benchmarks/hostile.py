@@ -32,6 +32,7 @@ from syntagma.grammar.warm_up import warm_kernels
 MAX_SECONDS = 2.0
 MAX_BYTES = 1 << 30
 KILL_SECONDS = 30.0
+NOT_RUN = "not run: no front end"
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,14 @@ class Result:
     added_bytes: int = 0
 
     @property
+    def is_run(self) -> bool:
+        """Whether there is a front end for this kind of grammar."""
+        return self.ended != NOT_RUN
+
+    @property
     def is_survived(self) -> bool:
         """Whether all bounds were kept."""
-        is_fair = self.ended in ("served", "refused", "no front end")
+        is_fair = self.ended in ("served", "refused")
         return is_fair and self.seconds <= MAX_SECONDS and self.added_bytes <= MAX_BYTES
 
 
@@ -100,16 +106,11 @@ def doubling(depth: int, keyword: str = "prefixItems") -> dict[str, Any]:
 
 
 def nested_choice(depth: int, keyword: str) -> dict[str, Any]:
-    """``oneOf`` or ``anyOf`` in each other, three ways a level."""
+    """``oneOf`` or ``anyOf`` in each other, two further branches a level that overlap those below."""
     schema: dict[str, Any] = {"type": "integer"}
     for level in range(depth):
-        schema = {
-            keyword: [
-                schema,
-                {"type": "object", "properties": {f"p{level}": schema}},
-                {"type": "string", "maxLength": level},
-            ]
-        }
+        record = {"type": "object", "properties": {f"p{level}": {"type": "integer"}}}
+        schema = {keyword: [schema, record, {"type": "string", "maxLength": level}]}
     return schema
 
 
@@ -401,7 +402,7 @@ def run_attack(
 ) -> Result:
     """Run one attack in a child of its own."""
     if not hasattr(compiler, f"compile_{attack.kind}"):
-        return Result(attack, "no front end")
+        return Result(attack, NOT_RUN)
     context = multiprocessing.get_context("fork")
     pipe, child_pipe = context.Pipe()
     child = context.Process(
@@ -430,7 +431,7 @@ def row(result: Result) -> list[str]:
         f"{result.seconds:.2f}",
         f"{result.step_seconds * 1e3:.1f}",
         f"{result.added_bytes / MIB:.0f}",
-        "" if result.is_survived else "**no**",
+        ("yes" if result.is_survived else "**no**") if result.is_run else "–",
     ]
 
 
@@ -450,8 +451,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         results.append(run_attack(attack, compiler, loaded.encode))
     header = ["attack", "kind", "ended", "s", "slowest step, ms", "MiB added", "within bounds"]
     print(measure.markdown_table(header, map(row, results)))
-    missed = [result.attack.name for result in results if not result.is_survived]
-    print(f"\n{len(results) - len(missed)} of {len(results)} within {MAX_SECONDS:g} s and 1 GiB")
+    run = [result for result in results if result.is_run]
+    missed = [result for result in run if not result.is_survived]
+    print(
+        f"\n{len(run) - len(missed)} of {len(run)} within {MAX_SECONDS:g} s and 1 GiB; "
+        f"{len(results) - len(run)} not run"
+    )
     return 1 if missed else 0
 
 

@@ -270,12 +270,14 @@ class Worker:
         self._pipe.send(case)
         try:
             while True:
-                while not self._pipe.poll(POLL_SECONDS):
-                    used = self._cpu_seconds() - cpu
-                    if used > self.seconds or time.monotonic() - wall > 4 * self.seconds:
-                        self.stop()
-                        outcome.status = "timeout"
-                        return outcome
+                has_message = self._pipe.poll(POLL_SECONDS)
+                used = self._cpu_seconds() - cpu
+                if used > self.seconds or time.monotonic() - wall > 4 * self.seconds:
+                    self.stop()
+                    outcome.status = "timeout"
+                    return outcome
+                if not has_message:
+                    continue
                 name, value = self._pipe.recv()
                 if name == "done":
                     return outcome

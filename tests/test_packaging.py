@@ -107,7 +107,7 @@ def test_base_install_is_light() -> None:
 
 def test_extras_are_these() -> None:
     extras = pyproject()["project"]["optional-dependencies"]
-    assert set(extras) == {"server", "dev"}
+    assert set(extras) == {"server", "dev", "bench"}
     assert "syntagma[server]" in extras["dev"]
 
 
