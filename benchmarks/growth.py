@@ -104,8 +104,9 @@ def bandwidth_bytes_per_us() -> float:
 
 def vocabulary_curve(names: Sequence[str], num_cases: int | None = None) -> Curve:
     """The schemas of this folder with each vocabulary, a new process each."""
-    sizes, lines, extra = [], new_lines("first use p50", "first use avg", "second use p50"), {}
-    extra = {"TTFM p50": [], "TTFM p99": [], "resident MiB": []}
+    sizes: list[int] = []
+    lines = new_lines("first use p50", "first use avg", "second use p50")
+    extra = new_lines("TTFM p50", "TTFM p99", "resident MiB")
     floor = []
     for name in names:
         loaded = vocabularies.load(name)
@@ -166,7 +167,8 @@ class Decoder:
 
 def grammar_curve(decoder: Decoder, factors: Sequence[int]) -> Curve:
     """Closed objects with 10 required properties times the factor, names all different."""
-    lines, extra = new_lines("first use p50", "first use avg", "second use p50"), {"TTFM": []}
+    lines = new_lines("first use p50", "first use avg", "second use p50")
+    extra = new_lines("TTFM")
     for factor in factors:
         names = [
             f"{chr(97 + number % 26)}_{factor}_{number}" for number in range(PROPERTIES * factor)
@@ -213,7 +215,7 @@ def length_curve(decoder: Decoder, num_tokens: int, window: int) -> Curve:
 def depth_curve(decoder: Decoder, depths: Sequence[int]) -> Curve:
     """Objects and arrays nested through ``$ref``: a text as deep as asked for."""
     lines = new_lines("first use p50", "first use avg", "second use p50")
-    extra = {"tokens": []}
+    extra = new_lines("tokens")
     schema = json.loads(named_cases.deep_recursion(()).sources["json_schema"])
     for depth in depths:
         # Compiled anew: what the last depth has left behind would make this one second use.
@@ -250,7 +252,7 @@ def batch_curve(decoder: Decoder, batches: Sequence[int]) -> Curve:
     matchers = spread_matchers(grammar, decoder.vocabulary.encode(text), max(batches))
     bytes_per_us = bandwidth_bytes_per_us()
     lines = new_lines("fill", "floor: row copies", "floor: memory bandwidth")
-    extra = {"µs a row": []}
+    extra = new_lines("µs a row")
     for batch in batches:
         bitmask = np.zeros((batch, vocabulary.num_words), np.int32)
         fill = batch_fill(matchers[:batch], bitmask)
