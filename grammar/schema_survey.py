@@ -45,6 +45,7 @@ MAX_ROUNDS = 8
 # Schemas of these types without any other assertion need no closer look.
 PLAIN_TYPES = frozenset(["null", "boolean", "integer", "number", "string"])
 PLAIN = ANNOTATIONS | {"type"}
+PLAIN_ENUM = PLAIN | {"enum"}
 
 
 class Survey:
@@ -157,9 +158,11 @@ class Survey:
         return sure if len(sure) == len(ways) else []
 
     def _single(self, schema: dict[str, Any]) -> Alternative | None:
-        """What one plain array or object schema needs; None: look closer."""
+        """What one plain schema needs; None: look closer."""
+        if _is_plain(schema):
+            return []
         if "enum" in schema or "const" in schema:
-            return None
+            return [] if self._is_plain_enum(schema) else None
         match schema.get("type"):
             case "object":
                 return self._single_object(schema)
@@ -168,6 +171,16 @@ class Survey:
                 return needs if schema.get("minItems", 0) > 0 else []
             case _:
                 return None
+
+    def _is_plain_enum(self, schema: dict[str, Any]) -> bool:
+        """Whether a schema does no more than to list values, some, and only strings if it says so."""
+        if not PLAIN_ENUM.issuperset(schema) or "enum" not in schema:
+            return False
+        values = schema["enum"]
+        self.check_enum(values, (schema,))
+        if "type" in schema:
+            return schema["type"] == "string" and set(map(type, values)) == {str}
+        return bool(values)
 
     def _single_object(self, schema: dict[str, Any]) -> Alternative | None:
         properties: dict[str, Any] = schema.get("properties", {})
