@@ -11,8 +11,9 @@ from typing import Any
 
 from syntagma.grammar.errors import UnsatisfiableGrammarError, UnsupportedGrammarError
 from syntagma.grammar.limits import Budget
-from syntagma.grammar.schema_document import JsonSchema, SchemaDocument
+from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_keywords import ANNOTATIONS, check_keywords
+from syntagma.grammar.schema_text import JsonSchema
 
 Goal = tuple[JsonSchema, ...]
 GoalKey = tuple[int, ...]

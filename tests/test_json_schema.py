@@ -141,6 +141,8 @@ def test_instances_are_accepted_exactly_if_valid(
         ({"enum": [1, True, "a", 2.0], "const": 1}, ["1"], ["true", '"a"']),
         ({"allOf": [{"enum": [0, False, 2, "a"]}, {"enum": [2.0, False, [1]]}]}, ["2", "false"], ["0", '"a"', "[1]"]),
         ({"type": "string", "enum": ["a", 1]}, ['"a"'], ["1"]),
+        ({"$id": "http://x.test/root", "$ref": "http://x.test/a", "$defs": {"a": {"$id": "a", "type": "object", "properties": {"p": {"$ref": "#/$defs/b"}}, "required": ["p"], "$defs": {"b": {"type": "null"}}}, "b": {"type": "string"}}}, ['{"p":null}'], ['{"p":"x"}']),
+        ({"type": "object", "properties": {"/~a %": {"type": "null"}, "b": {"$ref": "#/properties/~1~0a %25"}, "c": {"$ref": "#/properties/~1~0a %"}}, "required": ["b", "c"]}, ['{"b":null,"c":null}'], ['{"b":1,"c":null}', '{"b":null,"c":1}']),
         (True, ["1", '{"a": [true]}', "1e5", "-0.5"], ["01", "1.", ".5", "+1", "tru"]),
         ({"type": "object"}, ['{\n  "a": 1,\n  "b": {}\n}', '{"a" : 1 , "b":2}', "{\r\n\t}"], ['{"a":\n\n1}', '{"a":1,}', " {}", "{} "]),
         ({"type": ["integer", "null"]}, ["1", "null"], ['"a"']),
