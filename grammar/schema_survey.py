@@ -66,6 +66,7 @@ class Survey:
         self._seen: set[GoalKey] = set()
         self._num_rules = 0
         self._is_sure = True
+        self._is_done = False
         # Goals without an instance at hand, in the order they were met.
         self._needs: dict[GoalKey, list[Alternative]] = {}
 
@@ -74,7 +75,8 @@ class Survey:
         if len(goal) == 1:
             schema = goal[0]
             if isinstance(schema, dict) and LINKS.isdisjoint(schema):
-                check_keywords(schema, self.document)
+                if not self._is_done:
+                    check_keywords(schema, self.document)
                 return [(schema,)]
         key = goal_key(goal)
         found = self._branches.get(key)
@@ -102,7 +104,8 @@ class Survey:
                     return False
         except GrammarError:
             return False
-        return self._is_sure and self._all_have_instances()
+        self._is_done = self._is_sure and self._all_have_instances()
+        return self._is_done
 
     def _visit(self, goal: Goal) -> Alternative:
         """Look at a goal some time; what an alternative needs that needs it."""
@@ -159,7 +162,7 @@ class Survey:
 
     def _single(self, schema: dict[str, Any]) -> Alternative | None:
         """What one plain schema needs; None: look closer."""
-        if _is_plain(schema):
+        if is_plain(schema):
             return []
         if "enum" in schema or "const" in schema:
             return [] if self._is_plain_enum(schema) else None
@@ -188,7 +191,7 @@ class Survey:
         self._num_rules += len(properties) + len(required) + 1
         needs: Alternative = []
         for name, member in properties.items():
-            if type(member) is dict and _is_plain(member):
+            if type(member) is dict and is_plain(member):
                 continue
             if member is not False:
                 keys = self._visit_schema(member)
@@ -257,6 +260,7 @@ class Survey:
         return not self._needs
 
 
-def _is_plain(schema: dict[str, Any]) -> bool:
+def is_plain(schema: dict[str, Any]) -> bool:
+    """Whether a schema asks for one type of scalars and for nothing else."""
     types = schema.get("type")
     return type(types) is str and types in PLAIN_TYPES and PLAIN.issuperset(schema)
