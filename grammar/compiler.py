@@ -24,7 +24,8 @@ from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.parser import Parser
 from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import RuleAutomata
-from syntagma.grammar.schema_document import JsonSchema, SchemaDocument
+from syntagma.grammar.schema_document import SchemaDocument
+from syntagma.grammar.schema_text import JsonSchema
 from syntagma.grammar.terminals import Language
 from syntagma.grammar.trie_file import load_or_build_trie
 from syntagma.grammar.vocabulary import Vocabulary

@@ -32,7 +32,7 @@ from syntagma.grammar.schema_forms import (
     refuse_number_bounds,
 )
 from syntagma.grammar.schema_strings import string_node
-from syntagma.grammar.schema_survey import Survey
+from syntagma.grammar.schema_survey import Survey, is_plain
 
 SCALARS = frozenset(["null", "boolean", "integer", "number", "string"])
 
@@ -78,6 +78,7 @@ class _Lowering:
         self.grammar = ir.Grammar(produce=self.produce)
         self.lock = threading.Lock()
         self.nodes: dict[GoalKey, ir.Node] = {}
+        self.plain_values: dict[str, ir.Node] = {}
         self.bodies: dict[int, Callable[[], ir.Node]] = {}
         self.opening = {b: terminals.punctuation(b) for b in "[{"}
         self.closing = {b: ir.Sequence((terminals.space, terminals.punctuation(b))) for b in "]}"}
@@ -111,6 +112,8 @@ class _Lowering:
 
     def value(self, goal: Goal) -> ir.Node:
         """A value that satisfies a goal: a call of its rule, or its body if that is short."""
+        if len(goal) == 1 and isinstance(goal[0], dict) and is_plain(goal[0]):
+            return self.plain_value(goal[0])
         key = goal_key(goal)
         node = self.nodes.get(key)
         if node is None:
@@ -119,6 +122,14 @@ class _Lowering:
             else:
                 node = ir.Call(self.declare("value", functools.partial(self.goal_body, goal)))
             self.nodes[key] = node
+        return node
+
+    def plain_value(self, schema: dict[str, Any]) -> ir.Node:
+        """The values of a type without any other assertion."""
+        name = schema["type"]
+        node = self.plain_values.get(name)
+        if node is None:
+            node = self.plain_values[name] = self.branch((schema,))
         return node
 
     def is_scalar(self, goal: Goal) -> bool:

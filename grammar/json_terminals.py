@@ -21,7 +21,7 @@ from syntagma.grammar.json_numbers import integer_tree, number_tree
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.regex_parser import parse_regex
-from syntagma.grammar.terminals import OtherStrings, WordList
+from syntagma.grammar.terminals import OtherStrings, WordList, any_string
 
 QUOTE = ast.Automaton(dfas.literal(b'"'))
 ANY_CHAR = ast.CharSet(cp.ANY)
@@ -106,7 +106,7 @@ class JsonTerminals:
 
     def key_other_than(self, names: Sequence[str]) -> ir.Node:
         """Any key but the given ones, however they are spelled, and the colon behind it."""
-        key = ir.Terminal(OtherStrings(names)) if names else self._string_of_length(0, None)
+        key = ir.Terminal(OtherStrings(names) if names else any_string())
         return ir.Sequence((key, self.colon))
 
     def literals(self, types: Collection[str]) -> list[ir.Node]:
@@ -287,6 +287,8 @@ def _quoted(body: Dfa) -> Dfa:
 
 @functools.lru_cache(maxsize=256)
 def _string(low: int, high: int | None) -> Dfa:
+    if low == 0 and high is None:
+        return any_string()
     return _quoted(_body(low, high))
 
 

@@ -11,16 +11,19 @@ from typing import Any
 
 from syntagma.grammar.errors import UnsatisfiableGrammarError, UnsupportedGrammarError
 from syntagma.grammar.limits import Budget
-from syntagma.grammar.schema_document import JsonSchema, SchemaDocument
+from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_keywords import ANNOTATIONS, check_keywords
+from syntagma.grammar.schema_text import JsonSchema
 
 Goal = tuple[JsonSchema, ...]
 GoalKey = tuple[int, ...]
 Branch = tuple[dict[str, Any], ...]
+Pending = tuple[tuple[JsonSchema, frozenset[int]], ...]
 
 # Keywords that only lead to other schemas, or nowhere.
 LINKS = frozenset(["$ref", "anyOf", "allOf"])
 WITHOUT_ASSERTION = ANNOTATIONS | LINKS
+NONE: frozenset[int] = frozenset()
 
 
 def goal_key(goal: Goal) -> GoalKey:
@@ -68,53 +71,63 @@ def branches_of(goal: Goal, document: SchemaDocument, budget: Budget) -> list[Br
     """
     finished: list[Branch] = []
     looped: dict[str, Any] | None = None
-    # Schemas still to be opened, each with those it was reached through; schemas opened.
-    start = tuple((schema, frozenset[int]()) for schema in goal)
-    waiting: list[tuple[tuple[tuple[JsonSchema, frozenset[int]], ...], Branch]] = [(start, ())]
+    # Schemas still to be opened, each with those it was reached through; schemas opened; of those,
+    # the ones with an assertion.
+    start = tuple((schema, NONE) for schema in goal)
+    waiting: list[tuple[Pending, Branch, Branch]] = [(start, (), ())]
     while waiting:
-        pending, opened = waiting.pop()
-        budget.check_time()
-        if len(finished) + len(waiting) > budget.limits.max_branches:
-            budget.check(
-                "max_branches",
-                len(finished) + len(waiting),
-                "alternatives of a schema",
-                pointer=document.pointer(goal[0]) if goal else "",
-            )
-        if not pending:
-            finished.append(tuple(s for s in opened if not WITHOUT_ASSERTION.issuperset(s)))
-            continue
-        (schema, through), rest = pending[0], pending[1:]
-        if isinstance(schema, bool):
-            if schema:
-                waiting.append((rest, opened))
-            continue
-        check_keywords(schema, document)
-        if id(schema) in through:
-            # Reached from itself without reading anything: only its other alternatives can hold.
-            looped = schema
-            continue
-        if any(schema is other for other in opened):
-            waiting.append((rest, opened))
-            continue
-        opened = (*opened, schema)
-        if LINKS.isdisjoint(schema):
-            waiting.append((rest, opened))
-            continue
-        conjuncts = _conjuncts(schema, document)
-        alternatives = [conjuncts]
-        if "anyOf" in schema:
-            choices = [document.child(schema, "anyOf", i) for i in range(len(schema["anyOf"]))]
-            alternatives = [[*conjuncts, choice] for choice in choices]
-        through |= {id(schema)}
-        for more in reversed(alternatives):
-            waiting.append((tuple((s, through) for s in more) + rest, opened))
+        _check_number(len(finished) + len(waiting), goal, document, budget)
+        pending, opened, branch = waiting.pop()
+        while pending:
+            (schema, through), pending = pending[0], pending[1:]
+            if schema is True:
+                continue
+            if schema is False:
+                break
+            check_keywords(schema, document)
+            if id(schema) in through:
+                # Reached from itself without reading anything: only its other alternatives can hold.
+                looped = schema
+                break
+            if _is_among(schema, opened):
+                continue
+            opened = (*opened, schema)
+            if not WITHOUT_ASSERTION.issuperset(schema):
+                branch = (*branch, schema)
+            if LINKS.isdisjoint(schema):
+                continue
+            through |= {id(schema)}
+            more = tuple((s, through) for s in _conjuncts(schema, document))
+            if "anyOf" in schema:
+                choices = [document.child(schema, "anyOf", i) for i in range(len(schema["anyOf"]))]
+                waiting += [
+                    ((*more, (choice, through), *pending), opened, branch)
+                    for choice in reversed(choices)
+                ]
+                break
+            pending = more + pending
+        else:
+            finished.append(branch)
     if looped is not None and not finished:
         raise UnsatisfiableGrammarError(
             "the schema refers to itself without asking for anything else",
             pointer=document.pointer(looped),
         )
     return finished
+
+
+def _check_number(number: int, goal: Goal, document: SchemaDocument, budget: Budget) -> None:
+    budget.check_time()
+    if number > budget.limits.max_branches:
+        pointer = document.pointer(goal[0]) if goal else ""
+        budget.check("max_branches", number, "alternatives of a schema", pointer=pointer)
+
+
+def _is_among(schema: dict[str, Any], schemas: Branch) -> bool:
+    for other in schemas:  # noqa: SIM110 - a generator costs more than the few comparisons
+        if other is schema:
+            return True
+    return False
 
 
 def _conjuncts(schema: dict[str, Any], document: SchemaDocument) -> list[JsonSchema]:

@@ -11,8 +11,9 @@ from typing import Any
 from syntagma.grammar.errors import UnsupportedGrammarError
 from syntagma.grammar.json_terminals import StringBounds
 from syntagma.grammar.schema_conjunction import WITHOUT_ASSERTION, Branch, Goal, normal_goal
-from syntagma.grammar.schema_document import JsonSchema, SchemaDocument
+from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_keywords import TYPES
+from syntagma.grammar.schema_text import JsonSchema
 
 NUMBER_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 # What each value of `type` allows; `number` includes `integer`.

@@ -8,7 +8,8 @@ from typing import Any
 
 from syntagma.grammar.errors import GrammarSyntaxError, UnsupportedGrammarError
 from syntagma.grammar.json_formats import FORMATS
-from syntagma.grammar.schema_document import SchemaDocument, describe, escape, shorten
+from syntagma.grammar.schema_document import SchemaDocument
+from syntagma.grammar.schema_text import describe, escape, shorten
 
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 

@@ -45,6 +45,7 @@ MAX_ROUNDS = 8
 # Schemas of these types without any other assertion need no closer look.
 PLAIN_TYPES = frozenset(["null", "boolean", "integer", "number", "string"])
 PLAIN = ANNOTATIONS | {"type"}
+PLAIN_ENUM = PLAIN | {"enum"}
 
 
 class Survey:
@@ -65,6 +66,7 @@ class Survey:
         self._seen: set[GoalKey] = set()
         self._num_rules = 0
         self._is_sure = True
+        self._is_done = False
         # Goals without an instance at hand, in the order they were met.
         self._needs: dict[GoalKey, list[Alternative]] = {}
 
@@ -73,7 +75,8 @@ class Survey:
         if len(goal) == 1:
             schema = goal[0]
             if isinstance(schema, dict) and LINKS.isdisjoint(schema):
-                check_keywords(schema, self.document)
+                if not self._is_done:
+                    check_keywords(schema, self.document)
                 return [(schema,)]
         key = goal_key(goal)
         found = self._branches.get(key)
@@ -101,7 +104,8 @@ class Survey:
                     return False
         except GrammarError:
             return False
-        return self._is_sure and self._all_have_instances()
+        self._is_done = self._is_sure and self._all_have_instances()
+        return self._is_done
 
     def _visit(self, goal: Goal) -> Alternative:
         """Look at a goal some time; what an alternative needs that needs it."""
@@ -157,9 +161,11 @@ class Survey:
         return sure if len(sure) == len(ways) else []
 
     def _single(self, schema: dict[str, Any]) -> Alternative | None:
-        """What one plain array or object schema needs; None: look closer."""
+        """What one plain schema needs; None: look closer."""
+        if is_plain(schema):
+            return []
         if "enum" in schema or "const" in schema:
-            return None
+            return [] if self._is_plain_enum(schema) else None
         match schema.get("type"):
             case "object":
                 return self._single_object(schema)
@@ -169,13 +175,23 @@ class Survey:
             case _:
                 return None
 
+    def _is_plain_enum(self, schema: dict[str, Any]) -> bool:
+        """Whether a schema does no more than to list values, some, and only strings if it says so."""
+        if not PLAIN_ENUM.issuperset(schema) or "enum" not in schema:
+            return False
+        values = schema["enum"]
+        self.check_enum(values, (schema,))
+        if "type" in schema:
+            return schema["type"] == "string" and set(map(type, values)) == {str}
+        return bool(values)
+
     def _single_object(self, schema: dict[str, Any]) -> Alternative | None:
         properties: dict[str, Any] = schema.get("properties", {})
         required = set(schema.get("required", ()))
         self._num_rules += len(properties) + len(required) + 1
         needs: Alternative = []
         for name, member in properties.items():
-            if type(member) is dict and _is_plain(member):
+            if type(member) is dict and is_plain(member):
                 continue
             if member is not False:
                 keys = self._visit_schema(member)
@@ -244,6 +260,7 @@ class Survey:
         return not self._needs
 
 
-def _is_plain(schema: dict[str, Any]) -> bool:
+def is_plain(schema: dict[str, Any]) -> bool:
+    """Whether a schema asks for one type of scalars and for nothing else."""
     types = schema.get("type")
     return type(types) is str and types in PLAIN_TYPES and PLAIN.issuperset(schema)
