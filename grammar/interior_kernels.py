@@ -230,7 +230,7 @@ def walk_dense_against_base(
     token_ids: Int32Array,
     max_depth: int,
     height: Int32Array,
-    has_mark: BoolArray,
+    marked_size: Int32Array,
     terminal: DenseTerminal,
     state: int,
     base_terminal: DenseTerminal,
@@ -245,7 +245,7 @@ def walk_dense_against_base(
     the subtree is as in the base's row.
 
     Args:
-        height, has_mark: per node, see `subtree_heights`; distances hold where there is no mark.
+        height, marked_size: per node, see `subtree_heights`; distances hold where there is no mark.
         partner, distance: what `pair_distances` found out about the terminal's states.
         row: int32[words], a copy of the base's interior row; gets corrected.
 
@@ -285,7 +285,7 @@ def walk_dense_against_base(
             if (
                 partner[index] == base_after
                 and distance[index] > height[node]
-                and not has_mark[node]
+                and marked_size[node] == 0
             ):
                 node = subtree_end[node]
                 continue

@@ -43,12 +43,29 @@ WHOLE_TRIE = np.zeros(1, np.int32)
 NOBODY = np.zeros(0, np.int32)
 
 
+class Marks(NamedTuple):
+    """Bytes that are looked at one by one where states are compared; see `subtree_heights`."""
+
+    name: str
+    is_mark: BoolArray
+    height: Int32Array
+    marked_size: Int32Array
+
+    @classmethod
+    def of(cls, name: str, marked: bytes, trie: TokenTrie) -> Marks:
+        """The marks of a trie."""
+        is_mark = np.zeros(256, np.bool_)
+        is_mark[list(marked)] = True
+        return cls(name, is_mark, *subtree_heights(trie.byte, trie.subtree_end, is_mark))
+
+
 class NearBase(NamedTuple):
     """A state to compare with, and how long states behave as those met together with them."""
 
     base: int
     partner: Int32Array
     distance: Int32Array
+    marks: Marks
 
 
 class Residuals:
@@ -121,11 +138,8 @@ class MaskStore:
         self._max_depth = self.trie.max_depth
         self._entries: ByteLru[int, StoreEntry] = ByteLru(max_bytes)
         self._residuals: ByteLru[bytes, Residuals] = ByteLru(max_bytes // 4)
-        # Closing quotes tell a pattern from any string everywhere; they are few and looked at singly.
-        self._is_mark = np.zeros(256, np.bool_)
-        self._is_mark[ord('"')] = True
         self._bases: dict[int, list[int]] = {}
-        self._near_any_strings: dict[int, NearBase] = {}
+        self._near_any_strings: dict[tuple[int, str], NearBase] = {}
         self._lock = threading.RLock()
 
     @property
@@ -153,7 +167,16 @@ class MaskStore:
             return self._relabelled(lexer_state, *original)
         trie, lexer = self.trie, self.pool.arrays
         width = size_to_walk(
-            trie.byte, trie.subtree_end, *self._heights, lexer, lexer_state, 0, 0, NOBODY, NOBODY
+            trie.byte,
+            trie.subtree_end,
+            self._no_marks.height,
+            self._no_marks.marked_size,
+            lexer,
+            lexer_state,
+            0,
+            0,
+            NOBODY,
+            NOBODY,
         )
         if width < MIN_WIDE_NODES or not self.pool.is_dense_terminal(lexer_state):
             return self._walk(lexer_state)
@@ -167,47 +190,50 @@ class MaskStore:
     def _nearest_base(self, lexer_state: int, most: int) -> NearBase | None:
         """A state that differs from a wide one on little of the vocabulary, ``most`` nodes at most."""
         terminal = self.pool.terminal_of(lexer_state)
-        near = self._near_any_string(terminal, lexer_state)
-        if near is not None and self._size_to_compare(lexer_state, near) < most:
-            return near
+        for marks in (self._no_marks, self._quotes):
+            near = self._near_any_string(terminal, lexer_state, marks)
+            if near is not None and self._size_to_compare(lexer_state, near) < most:
+                return near
         best = None
         for base in self._bases.get(terminal, [])[-MAX_BASES:]:
-            near = self._read_along(lexer_state, base, self._max_depth)
+            near = self._read_along(lexer_state, base, self._max_depth, self._no_marks)
             size = self._size_to_compare(lexer_state, near)
             if size < most:
                 most, best = size, near
         return best
 
-    def _near_any_string(self, terminal: int, lexer_state: int) -> NearBase | None:
+    def _near_any_string(self, terminal: int, lexer_state: int, marks: Marks) -> NearBase | None:
         """Where any JSON string is when a terminal is in one of its states, if there is such a place."""
         any_start, any_terminal = self.pool.any_string_start()
         if terminal == any_terminal:
             return None
-        near = self._near_any_strings.get(terminal)
+        key = (terminal, marks.name)
+        near = self._near_any_strings.get(key)
         if near is None:
-            near = self._read_along(self.pool.start_of(terminal), any_start, NEVER)
-            self._near_any_strings[terminal] = near
+            near = self._read_along(self.pool.start_of(terminal), any_start, NEVER, marks)
+            self._near_any_strings[key] = near
         partner = int(near.partner[lexer_state - self.pool.states_of(terminal)[0]])
         return None if partner == NO_PARTNER else near._replace(base=partner)
 
-    def _read_along(self, lexer_state: int, base: int, max_steps: int) -> NearBase:
+    def _read_along(self, lexer_state: int, base: int, max_steps: int, marks: Marks) -> NearBase:
         pool = self.pool
         partner, distance = pair_distances(
             pool.dense_terminal(pool.terminal_of(lexer_state)),
             lexer_state,
             pool.dense_terminal(pool.terminal_of(base)),
             base,
-            pool.bytes_of_classes(lexer_state, base, self._is_mark),
+            pool.bytes_of_classes(lexer_state, base, marks.is_mark),
             max_steps,
         )
-        return NearBase(base, partner, distance)
+        return NearBase(base, partner, distance, marks)
 
     def _size_to_compare(self, lexer_state: int, near: NearBase) -> int:
         trie, pool = self.trie, self.pool
         size: int = size_to_walk(
             trie.byte,
             trie.subtree_end,
-            *self._heights,
+            near.marks.height,
+            near.marks.marked_size,
             pool.arrays,
             lexer_state,
             near.base,
@@ -255,7 +281,8 @@ class MaskStore:
         added, removed = walk_dense_against_base(
             *self.trie.arrays,
             self._max_depth,
-            *self._heights,
+            near.marks.height,
+            near.marks.marked_size,
             pool.dense_terminal(terminal),
             lexer_state,
             pool.dense_terminal(pool.terminal_of(near.base)),
@@ -288,9 +315,13 @@ class MaskStore:
         return StoreEntry(known.interior, renamed)
 
     @functools.cached_property
-    def _heights(self) -> tuple[Int32Array, BoolArray]:
-        trie = self.trie
-        return subtree_heights(trie.byte, trie.depth, trie.subtree_end, self._is_mark)
+    def _no_marks(self) -> Marks:
+        return Marks.of("none", b"", self.trie)
+
+    @functools.cached_property
+    def _quotes(self) -> Marks:
+        """Closing quotes tell some patterns from any string everywhere, and they are few."""
+        return Marks.of("quotes", b'"', self.trie)
 
     def _exits(self, nodes: Int32Array, terminals: Int32Array) -> Exits:
         if nodes.size == 0:

@@ -130,18 +130,28 @@ def first_of_classes(
 
 @kernel
 def subtree_heights(
-    byte: UInt8Array, depth: Int32Array, subtree_end: Int32Array, marked: BoolArray
-) -> tuple[Int32Array, BoolArray]:
-    """Per node of a trie: bytes of the longest path below it, and whether a marked byte is below."""
+    byte: UInt8Array, subtree_end: Int32Array, marked: BoolArray
+) -> tuple[Int32Array, Int32Array]:
+    """What the size of a walk depends on, per node of a trie.
+
+    Returns:
+        (height, marked_size), int32[num_nodes]: bytes of the longest path below a node; and how many
+        nodes a walk visits below it that follows marked bytes only, 0 if there are none.
+    """
     height = np.zeros(byte.size, np.int32)
-    has_mark = np.zeros(byte.size, np.bool_)
+    marked_size = np.zeros(byte.size, np.int32)
     for node in range(byte.size - 1, -1, -1):
+        num_visited = 0
+        has_mark = False
         child = node + 1
         while child < subtree_end[node]:
             height[node] = max(height[node], height[child] + 1)
-            has_mark[node] |= has_mark[child] or marked[byte[child]]
+            has_mark |= marked_size[child] > 0 or marked[byte[child]]
+            num_visited += 1 + marked_size[child]
             child = subtree_end[child]
-    return height, has_mark
+        if has_mark:
+            marked_size[node] = num_visited
+    return height, marked_size
 
 
 @kernel
@@ -149,7 +159,7 @@ def size_to_walk(
     byte: UInt8Array,
     subtree_end: Int32Array,
     height: Int32Array,
-    has_mark: BoolArray,
+    marked_size: Int32Array,
     lexer: LexerArrays,
     state: int,
     base: int,
@@ -173,9 +183,7 @@ def size_to_walk(
                 and partner.size > 0
                 and partner[after - first] == base_after
                 and distance[after - first] > height[node]
-                and not has_mark[node]
             )
-            if not is_alike:
-                size += subtree_end[node] - node
+            size += 1 + marked_size[node] if is_alike else subtree_end[node] - node
         node = subtree_end[node]
     return size

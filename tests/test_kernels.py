@@ -553,11 +553,14 @@ def test_walk_with_known_distances(
         walk_interior(*trie.arrays, trie.max_depth, pool.arrays, s, row)[0].tolist()
         for s, row in zip((state, base), rows, strict=True)
     ]
-    heights = subtree_heights(trie.byte, trie.depth, trie.subtree_end, is_mark)
+    heights = subtree_heights(trie.byte, trie.subtree_end, is_mark)
     for node, text in enumerate(where):
         below = [w[len(text) :] for w in where if w.startswith(text)]
         assert heights[0][node] == max(map(len, below))
-        assert heights[1][node] == any(marks & set(w) for w in below)
+        last = {w: max((n for n, c in enumerate(w) if c in marks), default=-1) for w in below}
+        on_the_way = {w[:n] for w in below for n in range(last[w] + 1)}
+        visited = [w for w in below if w and w[:-1] in on_the_way]
+        assert heights[1][node] == len(visited)
     added, removed = walk_dense_against_base(
         *trie.arrays,
         trie.max_depth,
