@@ -20,19 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from syntagma.grammar import dfa as dfas
-from syntagma.grammar import json_terminals
-from syntagma.grammar import regex_ast as ast
-from syntagma.grammar.code_points import ANY
 from syntagma.grammar.dfa import Dfa
-from syntagma.grammar.dfa_builder import dfa_from_all, dfa_from_bytes, strings_other_than
+from syntagma.grammar.dfa_builder import dfa_from_bytes, strings_other_than
 from syntagma.grammar.encoders import Encoder
 from syntagma.grammar.errors import GrammarError
 from syntagma.grammar.json_formats import FORMATS
 from syntagma.grammar.json_numbers import integer_tree
 from syntagma.grammar.json_options import JsonOptions
-from syntagma.grammar.json_terminals import StringBounds
+from syntagma.grammar.json_terminals import BLOCK_LENGTH, StringBounds
 from syntagma.grammar.limits import Budget, CompileLimits
-from syntagma.grammar.regex_parser import parse_regex
+from syntagma.grammar.pattern_cache import StringConstraints
 from syntagma.grammar.warm_up import warm_kernels
 
 LIMITS = CompileLimits()
@@ -56,14 +53,16 @@ def string(
     min_length: int = 0,
     max_length: int | None = None,
 ) -> Dfa:
-    """A JSON string terminal, quotes included, built as `json_terminals` does."""
-    budget = Budget(LIMITS)
+    """A JSON string terminal, quotes included."""
     bounds = StringBounds(min_length, max_length, patterns, formats)
-    trees = [json_terminals._searching(pattern, budget) for pattern in patterns]
-    trees += [parse_regex(p, budget) for name in formats for p in FORMATS[name]]
-    if bounds.asks_length or not trees:
-        trees.append(ast.Repeat(ast.CharSet(ANY), min_length, max_length))
-    return dfa_from_all(trees, Encoder.JSON, budget, is_quoted=True)
+    constraints = StringConstraints(
+        searched=patterns,
+        matched=tuple(p for name in formats for p in FORMATS[name]),
+        min_length=min_length if bounds.asks_length else 0,
+        max_length=max_length if bounds.asks_length else None,
+        is_quoted=True,
+    )
+    return constraints.build(Budget(LIMITS))
 
 
 def length(low: int, high: int | None) -> Dfa:
@@ -125,7 +124,7 @@ def schema_cases(node: dict[str, Any]) -> Iterator[Case]:
     }
     if bounds["patterns"] or bounds["formats"]:
         yield f"string {bounds}", lambda: string(**bounds)
-    elif (shortest or longest) and max(shortest, longest or 0) <= json_terminals.BLOCK_LENGTH:
+    elif (shortest or longest) and max(shortest, longest or 0) <= BLOCK_LENGTH:
         yield f"length {shortest}..{longest}", lambda: length(shortest, longest)
     low, high = _integer(node, "minimum"), _integer(node, "maximum")
     if node.get("type") == "integer" and (low is not None or high is not None):
