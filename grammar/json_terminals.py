@@ -13,14 +13,14 @@ from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
 from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.dfa import Dfa
-from syntagma.grammar.dfa_builder import dfa_from_bytes, dfa_from_code_points
+from syntagma.grammar.dfa_builder import dfa_from_all, dfa_from_bytes, dfa_from_code_points
 from syntagma.grammar.encoders import Encoder
 from syntagma.grammar.errors import GrammarLimitError
 from syntagma.grammar.json_formats import FORMAT_LENGTHS, FORMATS
 from syntagma.grammar.json_numbers import integer_tree, number_tree
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget, CompileLimits
-from syntagma.grammar.regex_parser import parse_regex
+from syntagma.grammar.pattern_cache import PATTERNS, StringConstraints
 from syntagma.grammar.terminals import OtherStrings, WordList, any_string
 
 QUOTE = ast.Automaton(dfas.literal(b'"'))
@@ -263,33 +263,24 @@ def _format_string(formats: tuple[str, ...]) -> Dfa:
     return _bounded_string(StringBounds(formats=formats), CompileLimits.unlimited())
 
 
-@functools.lru_cache(maxsize=256)
 def _bounded_string(bounds: StringBounds, limits: CompileLimits) -> Dfa:
     """The strings that fit all patterns, formats and lengths."""
-    budget = Budget(limits)
-    trees = [_searching(pattern, budget) for pattern in bounds.patterns]
-    trees += [parse_regex(p, budget) for name in bounds.formats for p in FORMATS[name]]
-    if bounds.asks_length:
-        trees.append(ast.Repeat(ANY_CHAR, bounds.min_length, bounds.max_length))
-    bodies = (dfa_from_code_points(tree, Encoder.JSON, budget) for tree in trees)
-    return _quoted(functools.reduce(lambda a, b: dfas.intersection(a, b, budget), bodies))
-
-
-def _searching(pattern: str, budget: Budget) -> ast.Node:
-    """A pattern may match anywhere, as JSON Schema asks."""
-    anything = ast.Repeat(ANY_CHAR, 0, None)
-    return ast.concat(anything, parse_regex(pattern, budget), anything)
-
-
-def _quoted(body: Dfa) -> Dfa:
-    return dfas.surrounded(body, ord('"'))
+    constraints = StringConstraints(
+        searched=bounds.patterns,
+        matched=tuple(p for name in bounds.formats for p in FORMATS[name]),
+        min_length=bounds.min_length if bounds.asks_length else 0,
+        max_length=bounds.max_length if bounds.asks_length else None,
+        is_quoted=True,
+    )
+    return PATTERNS.dfa(constraints, Budget(limits))
 
 
 @functools.lru_cache(maxsize=256)
 def _string(low: int, high: int | None) -> Dfa:
     if low == 0 and high is None:
         return any_string()
-    return _quoted(_body(low, high))
+    tree = ast.Repeat(ANY_CHAR, low, high)
+    return dfa_from_all([tree], Encoder.JSON, Budget.unlimited(), is_quoted=True)
 
 
 @functools.cache

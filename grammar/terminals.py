@@ -16,7 +16,7 @@ from syntagma.grammar import dfa as dfas
 from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.code_points import ANY
 from syntagma.grammar.dfa import Dfa
-from syntagma.grammar.dfa_builder import dfa_from_code_points
+from syntagma.grammar.dfa_builder import dfa_from_code_points, strings_other_than
 from syntagma.grammar.encoders import Encoder
 from syntagma.grammar.limits import Budget
 
@@ -79,10 +79,7 @@ class OtherStrings:
 
     @functools.cached_property
     def dfa(self) -> Dfa:
-        budget = Budget.unlimited()
-        tree = ast.Union(tuple(ast.literal(name) for name in self.names))
-        excluded = dfa_from_code_points(tree, Encoder.JSON, budget)
-        return dfas.surrounded(dfas.difference(any_body(), excluded, budget), ord('"'))
+        return strings_other_than(self.names, Encoder.JSON, Budget.unlimited(), is_quoted=True)
 
     @property
     def shortest_length(self) -> int:
