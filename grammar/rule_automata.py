@@ -336,6 +336,33 @@ class RuleAutomata:
                 self._budget.check_time()
             left_calls.append(self._left_calls(rule))
         self._recursion = find_left_recursion(left_calls)
+        self._check_copies(self._recursion)
+
+    def _check_copies(self, recursion: LeftRecursion) -> None:
+        """Bound the positions that left recursion may make: those of a component for each goal."""
+        positions = self.positions
+        inner = {
+            read
+            for rule, component in enumerate(recursion.component)
+            if component
+            for read in self._frontier(positions.starts[rule])[0]
+            if (callee := self._callee(read)) != NONE and recursion.component[callee] is component
+        }
+        goals = {
+            callee
+            for read, (kind, _, _) in enumerate(positions.records)
+            if kind in (CALL, ROUND)
+            and read not in inner
+            and (callee := self._callee(read)) != NONE
+        }
+        num_positions = [0] * len(positions.starts)
+        for rule in positions.rule_of:
+            num_positions[rule] += 1
+        copies = 0
+        for component in {id(found): found for found in recursion.component}.values():
+            num_goals = sum(rule in goals for rule in component)
+            copies += num_goals * sum(num_positions[rule] for rule in component)
+        self._budget.check("max_positions", copies, "positions of left-recursive rules, by goal")
 
     def _left_calls(self, rule: int) -> list[tuple[int, int]]:
         """The (rule, position behind) calls that a rule begins with."""

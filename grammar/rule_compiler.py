@@ -99,6 +99,8 @@ def _begin_repeat(
 ) -> tuple[int, int]:
     """Plan a repetition; the rule and the position that its part is built in and before."""
     low, high = repeat.min_count, repeat.max_count
+    if high is not None and high < low:
+        return rule, positions.fork((), rule)
     if high == 0:
         return rule, at
     if high == 1:
