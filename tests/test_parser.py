@@ -56,6 +56,9 @@ class SameLexers:
         assert list(terminals) == sorted(set(terminals))
         return terminals
 
+    def complete_as(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
+        return terminals
+
 
 class LetterParser:
     """A parser that reads words of its terminals."""
