@@ -46,16 +46,7 @@ class ParserTable:
     def __init__(self) -> None:
         self._num_lexers = 0
         self._num_gotos = 0
-        self.arrays = ParserArrays(
-            lexer_start=np.full(FIRST_ROWS, NOT_LOWERED, np.int32),
-            lexer_end=np.zeros(FIRST_ROWS, np.int32),
-            lexers=np.zeros(FIRST_ROWS, np.int32),
-            goto_start=np.zeros(FIRST_ROWS, np.int32),
-            goto_end=np.zeros(FIRST_ROWS, np.int32),
-            goto_terminal=np.zeros(FIRST_ROWS, np.int32),
-            goto_target=np.zeros(FIRST_ROWS, np.int32),
-            lowest=np.full(FIRST_ROWS, NO_HEIGHT, np.int32),
-        )
+        self.arrays = _new_arrays(FIRST_ROWS, FIRST_ROWS, FIRST_ROWS)
 
     def lower(
         self,
@@ -77,8 +68,13 @@ class ParserTable:
         first_lexer, first_goto = self._num_lexers, self._num_gotos
         self._num_lexers += len(lexers)
         self._num_gotos += len(gotos)
-        self._make_room(num_states)
         arrays = self.arrays
+        if (
+            num_states > arrays.lexer_start.size
+            or self._num_lexers > arrays.lexers.size
+            or self._num_gotos > arrays.goto_target.size
+        ):
+            arrays = self._grow(num_states)
         for index, lexer in enumerate(lexers, first_lexer):
             arrays.lexers[index] = lexer
         for index, (terminal, target) in enumerate(gotos.items(), first_goto):
@@ -91,18 +87,29 @@ class ParserTable:
         # Written last: whoever sees it may rely on the rest.
         arrays.lexer_start[state] = first_lexer
 
-    def _make_room(self, num_states: int) -> None:
-        arrays = self.arrays
-        sizes = {name: column.size for name, column in arrays._asdict().items()}
-        wanted = dict.fromkeys(sizes, num_states)
-        wanted["lexers"] = self._num_lexers
-        wanted["goto_terminal"] = wanted["goto_target"] = self._num_gotos
-        if all(wanted[name] <= sizes[name] for name in sizes):
-            return
-        columns = {}
-        for name, column in arrays._asdict().items():
-            fill = {"lexer_start": NOT_LOWERED, "lowest": NO_HEIGHT}.get(name, 0)
-            size = column.size if wanted[name] <= column.size else 2 * wanted[name]
-            columns[name] = np.full(size, fill, np.int32)
-            columns[name][: column.size] = column
-        self.arrays = ParserArrays(**columns)
+    def _grow(self, num_states: int) -> ParserArrays:
+        old = self.arrays
+        new = _new_arrays(
+            max(2 * num_states, old.lexer_start.size),
+            max(2 * self._num_lexers, old.lexers.size),
+            max(2 * self._num_gotos, old.goto_target.size),
+        )
+        for before, after in zip(old, new, strict=True):
+            after[: before.size] = before
+        self.arrays = new
+        return new
+
+
+def _new_arrays(num_states: int, num_lexers: int, num_gotos: int) -> ParserArrays:
+    # In one block: an allocation costs more than all that is in a small grammar's arrays.
+    block = np.zeros(5 * num_states + num_lexers + 2 * num_gotos, np.int32)
+    sizes = [num_states, num_states, num_lexers, num_states, num_states, num_gotos, num_gotos]
+    columns = []
+    first = 0
+    for size in (*sizes, num_states):
+        columns.append(block[first : first + size])
+        first += size
+    arrays = ParserArrays(*columns)
+    arrays.lexer_start.fill(NOT_LOWERED)
+    arrays.lowest.fill(NO_HEIGHT)
+    return arrays
