@@ -22,7 +22,7 @@ equal walks: the same bytes are read, the same terminals end, though states have
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from syntagma.grammar.closing import Closing
@@ -79,6 +79,7 @@ class Parser:
         self._items: list[tuple[Item, ...]] = []
         self._state_ids: dict[tuple[Item, ...], int] = {}
         self._lowered: list[Lowered | None] = []
+        self._merges: dict[tuple[int, int], int] = {}
         self._table = ParserTable()
         self._intern([(automata.start, BOTTOM)])
 
@@ -110,10 +111,27 @@ class Parser:
         target = self.lower(state).gotos.get(terminal)
         return () if target is None else (target,)
 
-    def merged(self, states: Iterable[int]) -> int:
-        """The state that goes on as any of some states does."""
+    def merged(self, states: Sequence[int]) -> int:
+        """The state that goes on as any of some states does.
+
+        A walk in which several parser states begin behind the same byte may go on in one of them
+        merged; if it always does, the number of its configs cannot explode, however ambiguous the
+        terminals are. The states are merged from left to right, and every step is entered in the
+        arrays, for `merged_state`.
+        """
         with self._lock:
-            return self._intern([item for state in states for item in self._items[state]])
+            result = states[0]
+            for state in states[1:]:
+                if state == result:
+                    continue
+                pair = (min(result, state), max(result, state))
+                known = self._merges.get(pair)
+                if known is None:
+                    known = self._intern([*self._items[result], *self._items[state]])
+                    self._merges[pair] = known
+                    self._table.merge(*pair, known, len(self._items))
+                result = known
+            return result
 
     def height(self, state: int) -> int:
         """The height of a state's highest stack."""

@@ -14,7 +14,7 @@ from naive_grammar import NaiveEarley
 from syntagma.grammar import CompileLimits, GrammarLimitError, ir
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.parser import START_STATE, Parser
-from syntagma.grammar.parser_arrays import NO_HEIGHT, NOT_LOWERED
+from syntagma.grammar.parser_arrays import NO_HEIGHT, NOT_LOWERED, NOT_MERGED, merged_state
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.terminals import Language, WordList
 
@@ -359,6 +359,55 @@ def test_merged_states_read_what_any_reads(grammar: ir.Grammar, seed: int) -> No
     expected = set().union(*(beginnings(parser, state, 3)[0] for state in chosen))
     assert beginnings(parser, merged, 3)[0] == expected
     assert parser.parser.can_end(merged) == any(map(parser.parser.can_end, chosen))
+
+
+def chart_states(parser: LetterParser, text: bytes) -> list[int]:
+    """The states born at each place of a text, merged place by place, as a walk over bytes does."""
+    born: dict[int, list[int]] = {0: [START_STATE]}
+    for place in range(len(text) + 1):
+        if place not in born:
+            continue
+        state = parser.parser.merged(sorted(set(born[place])))
+        born[place] = [state]
+        for word in parser.followers(state):
+            if text.startswith(word, place):
+                target = parser.after(state, word)
+                assert target is not None
+                born.setdefault(place + len(word), []).append(target)
+    return [state for (state,) in born.values()]
+
+
+def test_words_that_overlap_need_no_more_states_than_places() -> None:
+    """Followed one by one, the readings of ``aaaa...`` would be as many as Fibonacci's numbers."""
+    counts = []
+    for length in (50, 100, 200):
+        parser = LetterParser(plain_grammar(A="B A b | C A c | ,", B="a", C="a | aa"))
+        assert len(chart_states(parser, b"a" * length)) == length + 1
+        counts.append((parser.parser.num_states, parser.parser.num_stacks))
+    for small, large in itertools.pairwise(counts):
+        assert large[0] <= 2.2 * small[0]
+        assert large[1] <= 2.2 * small[1]
+
+
+@given(plain_grammars(), st.integers(0, 2**32))
+def test_merges_are_found_in_the_arrays(grammar: ir.Grammar, seed: int) -> None:
+    """Also after the arrays have grown."""
+    parser = LetterParser(grammar)
+    if parser.automata.is_empty:
+        return
+    states = sorted(beginnings(parser, START_STATE, 4)[1])
+    rng = random.Random(seed)
+    entered = {}
+    for _ in range(60):
+        first, second = rng.choices(states, k=2)
+        if (first, second) not in entered and (second, first) not in entered and first != second:
+            assert merged_state(parser.parser.arrays, first, second) == NOT_MERGED
+        entered[first, second] = parser.parser.merged([first, second])
+    arrays = parser.parser.arrays
+    assert len(arrays.lexer_start) >= parser.parser.num_states
+    for (first, second), target in entered.items():
+        assert merged_state(arrays, first, second) == target
+        assert merged_state(arrays, second, first) == target
 
 
 # Shortest completions
