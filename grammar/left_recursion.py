@@ -42,8 +42,9 @@ def find_left_recursion(left_calls: Sequence[Sequence[tuple[int, int]]]) -> Left
         if len(members) == 1 and members[0] not in successors[members[0]]:
             continue
         inside = frozenset(members)
+        shared = tuple(members)
         for rule in members:
-            component[rule] = tuple(members)
+            component[rule] = shared
             for callee, behind in left_calls[rule]:
                 if callee in inside:
                     returns[callee].append(behind)

@@ -22,8 +22,8 @@ equal walks: the same bytes are read, the same terminals end, though states have
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 from syntagma.grammar.closing import Closing
 from syntagma.grammar.parser_arrays import NO_HEIGHT, ParserArrays, ParserTable
@@ -36,6 +36,20 @@ START_STATE = 0
 Item = tuple[int, int]
 # The stacks on which a rule is called, with the position to return to, or TAIL: as on that stack.
 Callers = list[tuple[int, int]]
+
+
+class Lowered(NamedTuple):
+    """What may follow a parser state.
+
+    Attributes:
+        lexers: the lexer states it starts in.
+        gotos: the parser state behind each terminal.
+        can_end: whether the output may end here.
+    """
+
+    lexers: tuple[int, ...]
+    gotos: dict[int, int]
+    can_end: bool
 
 
 class Lexers(Protocol):
@@ -64,10 +78,8 @@ class Parser:
         self._closing = Closing(automata, self._stacks)
         self._items: list[tuple[Item, ...]] = []
         self._state_ids: dict[tuple[Item, ...], int] = {}
-        self._is_lowered: list[bool] = []
-        self._can_end: list[bool] = []
-        self._lexers: list[tuple[int, ...]] = []
-        self._gotos: list[dict[int, int]] = []
+        self._lowered: list[Lowered | None] = []
+        self._merges: dict[tuple[int, int], int] = {}
         self._table = ParserTable()
         self._intern([(automata.start, BOTTOM)])
 
@@ -88,24 +100,38 @@ class Parser:
 
     def can_end(self, state: int) -> bool:
         """Whether the output may end in a parser state."""
-        self.lower(state)
-        return self._can_end[state]
+        return self.lower(state).can_end
 
     def lexers(self, state: int) -> tuple[int, ...]:
         """The lexer states that a parser state starts in; none if nothing may follow."""
-        self.lower(state)
-        return self._lexers[state]
+        return self.lower(state).lexers
 
     def targets(self, state: int, terminal: int) -> tuple[int, ...]:
         """The parser states behind a terminal: one, or none if it may not come."""
-        self.lower(state)
-        target = self._gotos[state].get(terminal)
+        target = self.lower(state).gotos.get(terminal)
         return () if target is None else (target,)
 
-    def merged(self, states: Iterable[int]) -> int:
-        """The state that goes on as any of some states does."""
+    def merged(self, states: Sequence[int]) -> int:
+        """The state that goes on as any of some states does.
+
+        A walk in which several parser states begin behind the same byte may go on in one of them
+        merged; if it always does, the number of its configs cannot explode, however ambiguous the
+        terminals are. The states are merged from left to right, and every step is entered in the
+        arrays, for `merged_state`.
+        """
         with self._lock:
-            return self._intern([item for state in states for item in self._items[state]])
+            result = states[0]
+            for state in states[1:]:
+                if state == result:
+                    continue
+                pair = (min(result, state), max(result, state))
+                known = self._merges.get(pair)
+                if known is None:
+                    known = self._intern([*self._items[result], *self._items[state]])
+                    self._merges[pair] = known
+                    self._table.merge(*pair, known, len(self._items))
+                result = known
+            return result
 
     def height(self, state: int) -> int:
         """The height of a state's highest stack."""
@@ -141,13 +167,15 @@ class Parser:
                 return
             yield terminal
 
-    def lower(self, state: int) -> None:
-        """Work out what may follow a parser state (once)."""
-        if self._is_lowered[state]:
-            return
+    def lower(self, state: int) -> Lowered:
+        """What may follow a parser state, worked out once."""
+        known = self._lowered[state]
+        if known is not None:
+            return known
         with self._lock:
-            if self._is_lowered[state]:
-                return
+            known = self._lowered[state]
+            if known is not None:
+                return known
             moves: dict[int, list[Item]] = {}
             called: dict[int, Callers] = {}
             items, lowest, can_end = self._return_from(self._items[state])
@@ -162,29 +190,27 @@ class Parser:
                 for name, terminal in sorted(zip(names, terminals, strict=True))
             }
             lexers = self._pool.lexer(terminals) if terminals else ()
-            self._can_end[state] = can_end
-            self._lexers[state] = lexers
-            self._gotos[state] = gotos
             self._table.lower(state, lexers, gotos, lowest, len(self._items))
-            # Written last: whoever sees it may rely on the rest.
-            self._is_lowered[state] = True
+            lowered = self._lowered[state] = Lowered(lexers, gotos, can_end)
+            return lowered
 
-    def _return_from(self, items: tuple[Item, ...]) -> tuple[list[Item], int, bool]:
+    def _return_from(self, items: tuple[Item, ...]) -> tuple[Sequence[Item], int, bool]:
         """Add the items that are reached by returning.
 
         Returns:
             (items, height of the lowest stack whose frames were looked at, whether the output may end).
         """
+        moves = self._automata.moves
+        if not any(moves[position].is_end for position, _ in items):
+            return items, NO_HEIGHT, False
         stacks = self._stacks
         reached = list(items)
-        seen: set[Item] | None = None
+        seen = set(items)
         lowest = NO_HEIGHT
         can_end = False
         for position, stack in reached:
-            if not self._automata.moves(position).is_end:
+            if not moves[position].is_end:
                 continue
-            if seen is None:
-                seen = set(items)
             lowest = min(lowest, stacks.heights[stack])
             for frame in stacks.frames[stack]:
                 if frame[0] == OUTPUT_ENDS:
@@ -198,7 +224,7 @@ class Parser:
         self, position: int, stack: int, moves: dict[int, list[Item]], called: dict[int, Callers]
     ) -> None:
         """Add a position's terminals and calls."""
-        terminals, calls, _ = self._automata.moves(position)
+        terminals, calls, _ = self._automata.moves[position]
         for terminal, target in terminals:
             item = (target, stack)
             if terminal in moves:
@@ -213,11 +239,11 @@ class Parser:
 
     def _call(self, called: dict[int, Callers], moves: dict[int, list[Item]]) -> None:
         """Begin the called rules, and those that they begin with, each when all callers are known."""
-        automata = self._automata
+        moves_of = self._automata.moves
         num_callers = dict.fromkeys(called, 0)
         found = list(called)
         for entry in found:
-            for callee, _ in automata.moves(entry).calls:
+            for callee, _ in moves_of[entry].calls:
                 if callee in num_callers:
                     num_callers[callee] += 1
                 else:
@@ -226,7 +252,7 @@ class Parser:
         ready = [entry for entry in found if num_callers[entry] == 0]
         for entry in ready:
             self._follow(entry, self._stack_of(called[entry]), moves, called)
-            for callee, _ in automata.moves(entry).calls:
+            for callee, _ in moves_of[entry].calls:
                 num_callers[callee] -= 1
                 if num_callers[callee] == 0:
                     ready.append(callee)
@@ -253,8 +279,5 @@ class Parser:
         if state is None:
             state = self._state_ids[key] = len(self._items)
             self._items.append(key)
-            self._is_lowered.append(False)
-            self._can_end.append(False)
-            self._lexers.append(())
-            self._gotos.append({})
+            self._lowered.append(None)
         return state

@@ -11,6 +11,7 @@ completed, what may be empty and what is left-recursive depends on all rules.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from syntagma.grammar import ir
@@ -18,6 +19,7 @@ from syntagma.grammar.left_recursion import LeftRecursion, find_left_recursion
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.positions import (
     CALL,
+    END,
     ENTRY,
     FORK,
     NONE,
@@ -67,8 +69,26 @@ Frontier = tuple[tuple[int, ...], bool]
 JUST_THE_END: Frontier = ((), True)
 
 
+class _MovesByPosition(dict[int, Moves]):
+    """Moves that are worked out when they are first looked up."""
+
+    def __init__(self, compute: Callable[[int], Moves]) -> None:
+        super().__init__()
+        self._compute = compute
+
+    def __missing__(self, position: int) -> Moves:
+        moves = self[position] = self._compute(position)
+        return moves
+
+
 class RuleAutomata:
     """The rules of one grammar; grows while a parser explores it. Not thread-safe.
+
+    Attributes:
+        moves: what may follow a position, by position; worked out when it is looked up.
+        positions: the positions met.
+        start: the position before the first byte.
+        terminals: gives terminals their ids.
 
     Args:
         grammar: the rules; rule 0 is the start.
@@ -96,7 +116,7 @@ class RuleAutomata:
         self._is_pruned = False
         self._recursion: LeftRecursion | None = None
         self._frontiers: dict[int, Frontier] = {}
-        self._moves: dict[int, Moves] = {}
+        self.moves = _MovesByPosition(self._compute_moves)
         root = self.positions.new_rule()
         compile_rule(self.positions, root, ir.Call(0), self._number_of)
         self.start = self.positions.starts[root]
@@ -147,16 +167,13 @@ class RuleAutomata:
             known[language] = terminal
         return terminal
 
-    def moves(self, position: int) -> Moves:
-        """What may follow a position."""
-        moves = self._moves.get(position)
-        if moves is None:
-            moves = self._moves[position] = self._compute_moves(position)
-            self._budget.check("max_positions", self.num_positions, "positions of the grammar")
-        return moves
-
     def _compute_moves(self, position: int) -> Moves:
         positions = self.positions
+        self._budget.check("max_positions", self.num_positions, "positions of the grammar")
+        kind, label, target = positions.records[position]
+        if kind == READ:
+            terminal = self.terminal_of(label)
+            return Moves(() if terminal is None else ((terminal, target),), (), False)
         goal = self._goal_of(position)
         terminals: dict[tuple[int, int], None] = {}
         calls: dict[tuple[int, int], None] = {}
@@ -195,7 +212,10 @@ class RuleAutomata:
         that the frames of ambiguous expressions would grow with their length.
         """
         if goal == NONE:
-            return TAIL if self._frontier(target) == JUST_THE_END else target
+            kind = self.positions.records[target][0]
+            if kind in (READ, CALL):
+                return target
+            return TAIL if kind == END or self._frontier(target) == JUST_THE_END else target
         behind = self._within(goal, target)
         if goal == callee:
             end = self._within(goal, self.positions.end(goal))
@@ -336,6 +356,33 @@ class RuleAutomata:
                 self._budget.check_time()
             left_calls.append(self._left_calls(rule))
         self._recursion = find_left_recursion(left_calls)
+        self._check_copies(self._recursion)
+
+    def _check_copies(self, recursion: LeftRecursion) -> None:
+        """Bound the positions that left recursion may make: those of a component for each goal."""
+        positions = self.positions
+        inner = {
+            read
+            for rule, component in enumerate(recursion.component)
+            if component
+            for read in self._frontier(positions.starts[rule])[0]
+            if (callee := self._callee(read)) != NONE and recursion.component[callee] is component
+        }
+        goals = {
+            callee
+            for read, (kind, _, _) in enumerate(positions.records)
+            if kind in (CALL, ROUND)
+            and read not in inner
+            and (callee := self._callee(read)) != NONE
+        }
+        num_positions = [0] * len(positions.starts)
+        for rule in positions.rule_of:
+            num_positions[rule] += 1
+        copies = 0
+        for component in {id(found): found for found in recursion.component}.values():
+            num_goals = sum(rule in goals for rule in component)
+            copies += num_goals * sum(num_positions[rule] for rule in component)
+        self._budget.check("max_positions", copies, "positions of left-recursive rules, by goal")
 
     def _left_calls(self, rule: int) -> list[tuple[int, int]]:
         """The (rule, position behind) calls that a rule begins with."""

@@ -52,7 +52,7 @@ from syntagma.grammar.lexer_kernels import union_of_lexers
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.pair_kernels import pair_distances, subtree_heights
-from syntagma.grammar.parser_arrays import NO_HEIGHT, NOT_LOWERED, ParserArrays
+from syntagma.grammar.parser_arrays import EMPTY, NO_HEIGHT, NOT_LOWERED, ParserArrays
 from syntagma.grammar.partition_kernels import partition
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.trie_kernels import build_trie, merge_subtrees
@@ -600,6 +600,8 @@ def parser_arrays(pool: LexerPool, moves: Moves, lowered: set[int]) -> ParserArr
     columns: tuple[list[int], ...] = tuple([] for _ in ParserArrays._fields)
     lexer_start, lexer_end, lexers, goto_start, goto_end, goto_terminal, goto_target = columns[:7]
     columns[7].extend([NO_HEIGHT] * len(moves))
+    for column, value in zip(columns[8:], (EMPTY, 0, 0), strict=True):
+        column.append(value)
     for state, by_terminal in sorted(moves.items()):
         if state not in lowered:
             lexer_start.append(NOT_LOWERED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from grammar_strategies import plain_grammars
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from naive_grammar import NaiveEarley, NaiveGrammar, matches, viable
@@ -79,7 +80,11 @@ def compile_ir(vocabulary: Vocabulary, grammar: ir.Grammar) -> Matcher:
 
 
 @SETTINGS
-@given(ir_grammars(), vocabularies(), st.randoms(use_true_random=False))
+@given(
+    st.one_of(ir_grammars(), plain_grammars()),
+    vocabularies(),
+    st.randoms(use_true_random=False),
+)
 def test_masks_equal_brute_force_on_random_rules(
     grammar: ir.Grammar, vocabulary: Vocabulary, rng: random.Random
 ) -> None:
