@@ -1,0 +1,213 @@
+"""Regular parts of a grammar -> automata with empty moves (Thompson's construction).
+
+Every call is a copy of the rule. A group of right-linear rules is copied once for a call from
+outside: each rule is the state where it starts, and all end in the same state; a call among them is an
+empty move to the start of the other. In a left-linear group all start in the same state and each rule
+is the state where it ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from syntagma.grammar import dfa as dfas
+from syntagma.grammar import ir
+from syntagma.grammar.code_points import CodePointSet
+from syntagma.grammar.dfa import Dfa
+from syntagma.grammar.nfa import Nfa
+from syntagma.grammar.rule_groups import RuleGroups
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """One use of a group of rules that call each other linearly.
+
+    Attributes:
+        group: whose copy it is.
+        is_right_linear: else left-linear.
+        states: for each of its rules the state where it starts (right-linear) or ends (left-linear).
+    """
+
+    group: int
+    is_right_linear: bool
+    states: dict[int, int]
+
+
+@dataclass
+class _Edges:
+    """A terminal's automaton, ready to be copied into others.
+
+    Attributes:
+        moves: (source, bytes, target).
+        is_start_free: no move leads back to the start.
+        free_ends: accepting states without moves.
+        other_ends: the other accepting states.
+    """
+
+    moves: list[tuple[int, CodePointSet, int]]
+    is_start_free: bool
+    free_ends: set[int]
+    other_ends: list[int]
+
+
+class RegularNfaBuilder:
+    """Builds automata over bytes; the nodes given to it must be regular."""
+
+    def __init__(self, groups: RuleGroups) -> None:
+        self.groups = groups
+        self._terminal_edges: dict[bytes, _Edges] = {}
+
+    def build(self, node: ir.Node) -> Nfa:
+        """The automaton of a node."""
+        construction = _Construction(self.groups, self._terminal_edges)
+        construction.add(node, construction.nfa.start, construction.nfa.accept)
+        return construction.nfa
+
+
+class _Construction:
+    """One automaton in the making."""
+
+    def __init__(self, groups: RuleGroups, terminal_edges: dict[bytes, _Edges]) -> None:
+        self.groups = groups
+        self.terminal_edges = terminal_edges
+        self.nfa = Nfa()
+        self.set_ids: dict[CodePointSet, int] = {}
+        # Nodes to be added between two states, and the copy they belong to.
+        self.waiting: list[tuple[ir.Node, int, int, _Copy | None]] = []
+
+    def add(self, node: ir.Node, source: int, target: int) -> None:
+        """Add a node between two states.
+
+        Nothing may lead back to ``source`` from within, nor on from ``target``.
+        """
+        self.waiting.append((node, source, target, None))
+        while self.waiting:
+            node, source, target, copy = self.waiting.pop()
+            match node:
+                case ir.Terminal(language):
+                    self._add_terminal(language.dfa, source, target)
+                case ir.Call(rule):
+                    self._add_call(rule, source, target, copy)
+                case ir.Sequence(parts):
+                    if not parts:
+                        self.nfa.epsilon.append((source, target))
+                    for index, part in enumerate(parts):
+                        after = target if index == len(parts) - 1 else self._new_state()
+                        self.waiting.append((part, source, after, copy))
+                        source = after
+                case ir.Choice(parts):
+                    self.waiting += [(part, source, target, copy) for part in parts]
+                case ir.Repeat(part, min_count, max_count):
+                    if max_count is None:
+                        self._add_unbounded(part, min_count, source, target)
+                    else:
+                        self._add_bounded(part, min_count, max_count, source, target, copy)
+
+    def _new_state(self) -> int:
+        self.nfa.num_states += 1
+        return self.nfa.num_states - 1
+
+    def _add_unbounded(self, part: ir.Node, min_count: int, source: int, target: int) -> None:
+        for _ in range(min_count - 1):
+            after = self._new_state()
+            self.waiting.append((part, source, after, None))
+            source = after
+        # The last copy is the loop, so that nested ``+`` does not double the automaton.
+        loop = self._new_state()
+        after = loop if min_count == 0 else self._new_state()
+        self.waiting.append((part, loop, after, None))
+        self.nfa.epsilon += [(source, loop), (after, loop), (after, target)]
+
+    def _add_bounded(
+        self,
+        part: ir.Node,
+        min_count: int,
+        max_count: int,
+        source: int,
+        target: int,
+        copy: _Copy | None,
+    ) -> None:
+        if max_count == 0:
+            self.nfa.epsilon.append((source, target))
+        for index in range(max_count):
+            if index >= min_count:
+                self.nfa.epsilon.append((source, target))
+            after = target if index == max_count - 1 else self._new_state()
+            self.waiting.append((part, source, after, copy))
+            source = after
+
+    def _add_call(self, rule: int, source: int, target: int, copy: _Copy | None) -> None:
+        groups = self.groups
+        group = groups.group_of[rule]
+        if not groups.is_recursive[group]:
+            self.waiting.append((groups.bodies[rule], source, target, None))
+            return
+        if copy is None or copy.group != group:
+            is_right_linear = groups.is_right_linear[group]
+            states = {member: self._new_state() for member in groups.members[group]}
+            copy = _Copy(group, is_right_linear, states)
+            for member, state in states.items():
+                ends = (state, target) if is_right_linear else (source, state)
+                self.waiting.append((groups.bodies[member], *ends, copy))
+        state = copy.states[rule]
+        self.nfa.epsilon.append((source, state) if copy.is_right_linear else (state, target))
+
+    def _add_terminal(self, dfa: Dfa, source: int, target: int) -> None:
+        nfa = self.nfa
+        edges = self._edges(dfa)
+        states = {end: target for end in edges.free_ends}
+        for state in range(1, dfa.num_states):
+            if state == dfas.START and edges.is_start_free and state not in states:
+                states[state] = source
+            elif state not in states:
+                states[state] = nfa.num_states
+                nfa.num_states += 1
+        if states[dfas.START] != source:
+            nfa.epsilon.append((source, states[dfas.START]))
+        nfa.epsilon += [(states[end], target) for end in edges.other_ends]
+        for origin, symbols, goal in edges.moves:
+            set_id = self.set_ids.setdefault(symbols, len(nfa.sets))
+            if set_id == len(nfa.sets):
+                nfa.sets.append(symbols)
+            nfa.edges.append((states[origin], set_id, -1, states[goal]))
+
+    def _edges(self, dfa: Dfa) -> _Edges:
+        found = self.terminal_edges.get(dfa.key)
+        if found is None:
+            found = self.terminal_edges[dfa.key] = _edges_of(dfa)
+        return found
+
+
+def _edges_of(dfa: Dfa) -> _Edges:
+    ranges: list[list[tuple[int, int]]] = [[] for _ in range(dfa.transitions.shape[1])]
+    for byte, column in enumerate(dfa.byte_classes.tolist()):
+        if ranges[column] and ranges[column][-1][1] == byte - 1:
+            ranges[column][-1] = (ranges[column][-1][0], byte)
+        else:
+            ranges[column].append((byte, byte))
+    moves = []
+    for source, row in enumerate(dfa.transitions.tolist()):
+        symbols: dict[int, list[tuple[int, int]]] = {}
+        for column, target in enumerate(row):
+            if target != dfas.DEAD:
+                symbols.setdefault(target, []).extend(ranges[column])
+        moves += [(source, _joined(found), target) for target, found in symbols.items()]
+    ends = [state for state, accepts in enumerate(dfa.accepting.tolist()) if accepts]
+    sources = {source for source, _, _ in moves}
+    return _Edges(
+        moves=moves,
+        is_start_free=all(target != dfas.START for _, _, target in moves),
+        free_ends={end for end in ends if end not in sources},
+        other_ends=[end for end in ends if end in sources],
+    )
+
+
+def _joined(ranges: list[tuple[int, int]]) -> CodePointSet:
+    """Disjoint ranges of bytes in order, neighbours joined."""
+    joined: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if joined and joined[-1][1] == low - 1:
+            joined[-1] = (joined[-1][0], high)
+        else:
+            joined.append((low, high))
+    return tuple(joined)
