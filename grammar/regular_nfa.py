@@ -8,7 +8,10 @@ is the state where it ends.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+
+import numpy as np
 
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
@@ -180,11 +183,9 @@ class _Construction:
 
 def _edges_of(dfa: Dfa) -> _Edges:
     ranges: list[list[tuple[int, int]]] = [[] for _ in range(dfa.transitions.shape[1])]
-    for byte, column in enumerate(dfa.byte_classes.tolist()):
-        if ranges[column] and ranges[column][-1][1] == byte - 1:
-            ranges[column][-1] = (ranges[column][-1][0], byte)
-        else:
-            ranges[column].append((byte, byte))
+    starts = [0, *(np.flatnonzero(np.diff(dfa.byte_classes)) + 1).tolist(), 256]
+    for low, after in itertools.pairwise(starts):
+        ranges[dfa.byte_classes[low]].append((low, after - 1))
     moves = []
     for source, row in enumerate(dfa.transitions.tolist()):
         symbols: dict[int, list[tuple[int, int]]] = {}

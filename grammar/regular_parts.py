@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
 from syntagma.grammar.dfa import Dfa
-from syntagma.grammar.dfa_builder import byte_partition, determinise_bytes
+from syntagma.grammar.dfa_builder import determinise_bytes, partition_of
 from syntagma.grammar.ir_fold import fold
+from syntagma.grammar.kernel_types import UInt8Array
 from syntagma.grammar.limits import Budget
+from syntagma.grammar.nfa import Nfa
 from syntagma.grammar.regular_nfa import RegularNfaBuilder
 from syntagma.grammar.rule_groups import RuleGroups
 
@@ -55,7 +59,7 @@ class RegularParts:
             GrammarLimitError: more than ``max_dfa_states``.
         """
         nfa = self._builder.build(node)
-        byte_classes, num_classes = byte_partition(nfa)
+        byte_classes, num_classes = _byte_classes(nfa, budget)
         table, accepting = determinise_bytes(nfa, byte_classes, num_classes, budget)
         return dfas.from_table(table, byte_classes, dfas.START, accepting)
 
@@ -85,3 +89,16 @@ class RegularParts:
                 return min(MAX_SIZE, 2 + rounds * sizes[0])
             case _:
                 return min(MAX_SIZE, 1 + sum(sizes))
+
+
+def _byte_classes(nfa: Nfa, budget: Budget) -> tuple[UInt8Array, int]:
+    """uint8[256] of byte classes that every edge respects, and their number."""
+    byte_classes = np.zeros(256, np.uint8)
+    num_classes = 0
+    for block in partition_of([s for s in nfa.sets if isinstance(s, tuple)], budget):
+        # What no edge reads goes on beyond the bytes, and may begin there.
+        if block[0][0] < 256:
+            for low, high in block:
+                byte_classes[low : high + 1] = num_classes
+            num_classes += 1
+    return byte_classes, num_classes
