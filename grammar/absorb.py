@@ -149,16 +149,23 @@ class _Sealing:
     def grammar(self) -> ir.Grammar:
         """The rules that the first one needs."""
         self._number(0)
-        waiting = [0]
-        while waiting:
-            rule = waiting.pop()
-            known = len(self.numbers)
-            body = fold(self.bodies[rule], self._combine, shortcut=self._seal)
-            self.result.define(self.numbers[rule], body)
-            waiting += list(self.numbers)[known:]
+        num_done = 0
+        while num_done < len(self.numbers):
+            waiting = list(self.numbers)[num_done:]
+            num_done = len(self.numbers)
+            for rule in waiting:
+                body = fold(self.bodies[rule], self._combine, shortcut=self._seal)
+                self.result.define(self.numbers[rule], body)
         return self.result
 
     def _number(self, rule: int) -> int:
+        """The new number of a rule, or of the rule that it is only another name for."""
+        seen = set()
+        body = self.bodies[rule]
+        while isinstance(body, ir.Call) and rule not in seen:
+            seen.add(rule)
+            rule = body.rule
+            body = self.bodies[rule]
         if rule not in self.numbers:
             self.numbers[rule] = self.result.declare(self.names[rule])
         return self.numbers[rule]

@@ -173,7 +173,7 @@ class EbnfParser:
                 return self.source.unsupported(
                     "references to tokens are not supported",
                     self.position,
-                    keyword=found[0],
+                    keyword=found[0][:60],
                     hint="special tokens never match text",
                 )
         if char in "?*+{":
@@ -243,7 +243,7 @@ class EbnfParser:
             attributes = _ATTRIBUTES.match(self.text, self.position)
             if attributes is not None:
                 raise self.source.unsupported(
-                    "attributes of rules are not supported", mark, keyword=attributes[1]
+                    "attributes of rules are not supported", mark, keyword=attributes[1][:60]
                 )
             self._skip_space()
             if self.text.startswith("::=", self.position):

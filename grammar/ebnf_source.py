@@ -40,10 +40,14 @@ class EbnfSource:
         before = self.text[:position]
         return before.count("\n") + 1, len(before) - before.rfind("\n")
 
+    def shown(self, text: str) -> str:
+        """A quoted piece of the source, cut where it is long."""
+        short = text if len(text) <= SNIPPET_LENGTH else text[: SNIPPET_LENGTH - 1] + "…"
+        return repr(short)
+
     def _message(self, message: str, position: int, hint: str) -> str:
         line = self.text[position:].split("\n", 1)[0].rstrip()
-        shown = line if len(line) <= SNIPPET_LENGTH else line[: SNIPPET_LENGTH - 1] + "…"
-        place = f"near {shown!r}" if shown else "at the end of the line"
+        place = f"near {self.shown(line)}" if line else "at the end of the line"
         return f"EBNF: {message}, {place}" + (f"; {hint}" if hint else "")
 
 

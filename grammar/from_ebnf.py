@@ -59,9 +59,11 @@ def ebnf_to_grammar(text: str, budget: Budget, *, root: str = "root") -> ir.Gram
         guess = closest(root, rules)
         first = next(iter(rules))
         raise source.error(
-            f"the grammar has no rule {root!r} to start from",
+            f"the grammar has no rule {source.shown(root)} to start from",
             rules[guess or first].position,
-            hint=f"did you mean {guess!r}?" if guess else f"name the first rule {root!r}",
+            hint=f"did you mean {guess!r}?"
+            if guess
+            else f"name the first rule {source.shown(root)}",
         )
     return _Lowering(rules, source, budget).grammar_of(root)
 
@@ -72,7 +74,7 @@ def _rules_by_name(rules: list[tree.Rule], source: EbnfSource) -> dict[str, tree
         if rule.name in by_name:
             line, _ = source.line_and_column(by_name[rule.name].position)
             raise source.error(
-                f"rule {rule.name!r} is defined twice",
+                f"rule {source.shown(rule.name)} is defined twice",
                 rule.position,
                 hint=f"its first definition is on line {line}; join them with |",
             )
@@ -174,7 +176,9 @@ class _Lowering:
             hint = "put spaces around a '.' that means any character"
         elif "-" in name and all(part in self.rules for part in name.split("-")):
             hint = "put spaces around a '-' that excludes"
-        raise self.source.error(f"rule {name!r} is not defined", position, hint=hint)
+        raise self.source.error(
+            f"rule {self.source.shown(name)} is not defined", position, hint=hint
+        )
 
     def check_references(self, body: tree.Node) -> None:
         """Raises GrammarSyntaxError if a body refers to a rule that is not defined."""

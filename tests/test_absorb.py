@@ -122,6 +122,47 @@ def test_a_regular_grammar_is_one_terminal(text: str) -> None:
     assert num_terminals(grammar) == 1
 
 
+# The same language, with rules for every detail and with none.
+WORDINGS = [
+    (
+        """root ::= ws expr
+        expr ::= term (("+" | "-") ws term)*
+        term ::= number | name | name "(" ws expr ")" ws | "-" ws term
+        number ::= digit+ ("." digit+)? ws
+        name ::= letter (letter | digit)* ws
+        letter ::= [a-z]
+        digit ::= [0-9]
+        ws ::= " "*""",
+        """root ::= [ ]* expr
+        expr ::= term ([-+] [ ]* term)*
+        term ::= ([0-9]+ | [0-9]+ "." [0-9]+) [ ]* | [a-z] [a-z0-9]* [ ]*
+            | [a-z] [a-z0-9]* "(" [ ]* expr ")" [ ]* | "-" [ ]* term""",
+    ),
+    (
+        """root ::= list
+        list ::= "[" ws (item (ws "," ws item)* ws)? "]"
+        item ::= list | string | "null"
+        string ::= quote char* quote
+        quote ::= "'"
+        char ::= [^'\\\\] | "\\\\" .
+        ws ::= (" " | "\\n")*""",
+        """root ::= "[" [ \\n]* (item ([ \\n]* "," [ \\n]* item)* [ \\n]*)? "]"
+        item ::= root | "'" rest | "null"
+        rest ::= "'" | [^'\\\\] rest | "\\\\" [^] rest""",
+    ),
+]
+
+
+@pytest.mark.parametrize(("plain", "tuned"), WORDINGS)
+def test_the_wording_does_not_matter(plain: str, tuned: str) -> None:
+    compiler = GrammarCompiler(byte_vocabulary())
+    plain_size, tuned_size = (
+        (grammar.num_rules, grammar.num_positions, grammar.num_terminals)
+        for grammar in map(compiler.compile_ebnf, (plain, tuned))
+    )
+    assert plain_size == tuned_size
+
+
 def test_neighbours_of_a_recursive_rule_are_merged() -> None:
     grammar = absorbed(
         """root ::= ws value
