@@ -59,7 +59,7 @@ class _Grouping:
         self.is_inlined = [False] * len(self.bodies)
 
     def shapes(self) -> list[ir.Node]:
-        """The new bodies; callees come first, so that they are ready when they are copied."""
+        """The new bodies; callees come first where they can, to be ready when they are copied."""
         for members in self.parts.groups.members:
             for rule in members:
                 self.budget.check_time()
@@ -68,14 +68,17 @@ class _Grouping:
         return self.bodies
 
     def _can_be_inlined(self, rule: int) -> bool:
-        """Whether a shaped rule should be copied; those that are regular will be terminals."""
+        """Whether a shaped rule should be copied; those that are regular will be terminals.
+
+        A rule that is recursive through others may go into its only caller: what was copied into it
+        before shows whether it would be copied into itself.
+        """
         body = self.bodies[rule]
-        if self.parts.groups.may_recurse(rule) or self.parts.size(body) != NOT_REGULAR:
+        if self.parts.size(body) != NOT_REGULAR or rule in calls(body):
             return False
         num_nodes, depth = dimensions(body)
-        return depth <= MAX_INLINE_DEPTH and (
-            self.num_calls[rule] == 1 or num_nodes <= MAX_INLINE_NODES
-        )
+        is_small = num_nodes <= MAX_INLINE_NODES and not self.parts.groups.may_recurse(rule)
+        return depth <= MAX_INLINE_DEPTH and (is_small or self.num_calls[rule] == 1)
 
     def combine(self, node: ir.Node, parts: list[ir.Node]) -> ir.Node:
         """The new shape of a node whose parts have theirs."""
