@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -186,6 +187,33 @@ def test_long_names_do_not_fill_the_message() -> None:
     with pytest.raises(GrammarSyntaxError) as caught:
         ebnf_to_grammar("root ::= " + "a" * 100_000, Budget(CompileLimits()))
     assert len(caught.value.message) < 250
+
+
+def documented(language: str) -> list[str]:
+    """The code blocks of a language in the documentation."""
+    page = (Path(__file__).parent.parent / "docs" / "grammars.md").read_text()
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+
+
+def test_the_documented_grammar(compiler: GrammarCompiler) -> None:
+    (text,) = documented("ebnf")
+    grammar = compiler.compile_ebnf(text)
+    assert accepts(grammar, "1 + (20 + 3)")
+    assert not accepts(grammar, "1 + ")
+
+
+def test_the_documented_error() -> None:
+    (message,) = documented("text")
+    with pytest.raises(GrammarSyntaxError) as caught:
+        ebnf_to_grammar("root ::= digits\ndigit ::= [0-9]", Budget(CompileLimits()))
+    assert str(caught.value) == message.strip()
+
+
+def test_the_documented_exclusion_and_count(compiler: GrammarCompiler) -> None:
+    grammar = compiler.compile_ebnf('root ::= ([a-z]+ - ("if" | "else")) [0-9]{1,100000}')
+    assert accepts(grammar, "elsewhere1") and accepts(grammar, "x" + "7" * 300)
+    assert not accepts(grammar, "else1") and not accepts(grammar, "x")
+    assert grammar.num_positions < 20
 
 
 def test_text_only() -> None:
