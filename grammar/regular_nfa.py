@@ -17,7 +17,8 @@ from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
 from syntagma.grammar.code_points import CodePointSet
 from syntagma.grammar.dfa import Dfa
-from syntagma.grammar.nfa import Nfa
+from syntagma.grammar.nfa import Alphabet
+from syntagma.grammar.nfa_kernels import ACCEPT, EPSILON, START
 from syntagma.grammar.rule_groups import RuleGroups
 
 
@@ -53,6 +54,21 @@ class _Edges:
     other_ends: list[int]
 
 
+@dataclass
+class RegularNfa:
+    """An automaton with empty moves, in the numbering of `nfa_kernels`.
+
+    Attributes:
+        moves: source, set of the alphabet or EPSILON, target of each move, one after another.
+        num_states: START and ACCEPT included.
+        alphabet: the sets of bytes.
+    """
+
+    moves: list[int]
+    num_states: int
+    alphabet: Alphabet
+
+
 class RegularNfaBuilder:
     """Builds automata over bytes; the nodes given to it must be regular."""
 
@@ -60,10 +76,10 @@ class RegularNfaBuilder:
         self.groups = groups
         self._terminal_edges: dict[bytes, _Edges] = {}
 
-    def build(self, node: ir.Node) -> Nfa:
+    def build(self, node: ir.Node) -> RegularNfa:
         """The automaton of a node."""
         construction = _Construction(self.groups, self._terminal_edges)
-        construction.add(node, construction.nfa.start, construction.nfa.accept)
+        construction.add(node, START, ACCEPT)
         return construction.nfa
 
 
@@ -73,8 +89,7 @@ class _Construction:
     def __init__(self, groups: RuleGroups, terminal_edges: dict[bytes, _Edges]) -> None:
         self.groups = groups
         self.terminal_edges = terminal_edges
-        self.nfa = Nfa()
-        self.set_ids: dict[CodePointSet, int] = {}
+        self.nfa = RegularNfa([], 2, Alphabet())
         # Nodes to be added between two states, and the copy they belong to.
         self.waiting: list[tuple[ir.Node, int, int, _Copy | None]] = []
 
@@ -93,7 +108,7 @@ class _Construction:
                     self._add_call(rule, source, target, copy)
                 case ir.Sequence(parts):
                     if not parts:
-                        self.nfa.epsilon.append((source, target))
+                        self._skip(source, target)
                     for index, part in enumerate(parts):
                         after = target if index == len(parts) - 1 else self._new_state()
                         self.waiting.append((part, source, after, copy))
@@ -110,6 +125,9 @@ class _Construction:
         self.nfa.num_states += 1
         return self.nfa.num_states - 1
 
+    def _skip(self, source: int, target: int) -> None:
+        self.nfa.moves += (source, EPSILON, target)
+
     def _add_unbounded(self, part: ir.Node, min_count: int, source: int, target: int) -> None:
         for _ in range(min_count - 1):
             after = self._new_state()
@@ -119,7 +137,9 @@ class _Construction:
         loop = self._new_state()
         after = loop if min_count == 0 else self._new_state()
         self.waiting.append((part, loop, after, None))
-        self.nfa.epsilon += [(source, loop), (after, loop), (after, target)]
+        self._skip(source, loop)
+        self._skip(after, loop)
+        self._skip(after, target)
 
     def _add_bounded(
         self,
@@ -131,10 +151,10 @@ class _Construction:
         copy: _Copy | None,
     ) -> None:
         if max_count == 0:
-            self.nfa.epsilon.append((source, target))
+            self._skip(source, target)
         for index in range(max_count):
             if index >= min_count:
-                self.nfa.epsilon.append((source, target))
+                self._skip(source, target)
             after = target if index == max_count - 1 else self._new_state()
             self.waiting.append((part, source, after, copy))
             source = after
@@ -153,26 +173,23 @@ class _Construction:
                 ends = (state, target) if is_right_linear else (source, state)
                 self.waiting.append((groups.bodies[member], *ends, copy))
         state = copy.states[rule]
-        self.nfa.epsilon.append((source, state) if copy.is_right_linear else (state, target))
+        self._skip(*((source, state) if copy.is_right_linear else (state, target)))
 
     def _add_terminal(self, dfa: Dfa, source: int, target: int) -> None:
-        nfa = self.nfa
         edges = self._edges(dfa)
         states = {end: target for end in edges.free_ends}
         for state in range(1, dfa.num_states):
             if state == dfas.START and edges.is_start_free and state not in states:
                 states[state] = source
             elif state not in states:
-                states[state] = nfa.num_states
-                nfa.num_states += 1
+                states[state] = self._new_state()
         if states[dfas.START] != source:
-            nfa.epsilon.append((source, states[dfas.START]))
-        nfa.epsilon += [(states[end], target) for end in edges.other_ends]
+            self._skip(source, states[dfas.START])
+        for end in edges.other_ends:
+            self._skip(states[end], target)
         for origin, symbols, goal in edges.moves:
-            set_id = self.set_ids.setdefault(symbols, len(nfa.sets))
-            if set_id == len(nfa.sets):
-                nfa.sets.append(symbols)
-            nfa.edges.append((states[origin], set_id, -1, states[goal]))
+            label = self.nfa.alphabet.set_id(symbols)
+            self.nfa.moves += (states[origin], label, states[goal])
 
     def _edges(self, dfa: Dfa) -> _Edges:
         found = self.terminal_edges.get(dfa.key)

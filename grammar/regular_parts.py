@@ -9,15 +9,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from syntagma.grammar import automata_kernels as kernels
 from syntagma.grammar import dfa as dfas
-from syntagma.grammar import ir
+from syntagma.grammar import ir, nfa_kernels
 from syntagma.grammar.dfa import Dfa
-from syntagma.grammar.dfa_builder import determinise_bytes, partition_of
+from syntagma.grammar.errors import GrammarLimitError
 from syntagma.grammar.ir_fold import fold
-from syntagma.grammar.kernel_types import UInt8Array
+from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.limits import Budget
-from syntagma.grammar.nfa import Nfa
-from syntagma.grammar.regular_nfa import RegularNfaBuilder
+from syntagma.grammar.nfa import STEPS_PER_STATE, SymbolClasses
+from syntagma.grammar.regular_nfa import RegularNfa, RegularNfaBuilder
 from syntagma.grammar.rule_groups import RuleGroups
 
 NOT_REGULAR = -1
@@ -59,9 +60,12 @@ class RegularParts:
             GrammarLimitError: more than ``max_dfa_states``.
         """
         nfa = self._builder.build(node)
-        byte_classes, num_classes = _byte_classes(nfa, budget)
-        table, accepting = determinise_bytes(nfa, byte_classes, num_classes, budget)
-        return dfas.from_table(table, byte_classes, dfas.START, accepting)
+        classes = nfa.alphabet.classes(budget)
+        table, labels = _determinised(nfa, classes, budget)
+        byte_classes = np.repeat(
+            classes.of_interval, np.diff(classes.bounds, append=np.int32(256)).clip(0)
+        )[:256]
+        return dfas.from_table(table, byte_classes, dfas.START, labels)
 
     def _group_size(self, group: int) -> int:
         """The size of a copy of a group's rules, those it calls included."""
@@ -91,14 +95,39 @@ class RegularParts:
                 return min(MAX_SIZE, 1 + sum(sizes))
 
 
-def _byte_classes(nfa: Nfa, budget: Budget) -> tuple[UInt8Array, int]:
-    """uint8[256] of byte classes that every edge respects, and their number."""
-    byte_classes = np.zeros(256, np.uint8)
-    num_classes = 0
-    for block in partition_of([s for s in nfa.sets if isinstance(s, tuple)], budget):
-        # What no edge reads goes on beyond the bytes, and may begin there.
-        if block[0][0] < 256:
-            for low, high in block:
-                byte_classes[low : high + 1] = num_classes
-            num_classes += 1
-    return byte_classes, num_classes
+def _determinised(
+    nfa: RegularNfa, classes: SymbolClasses, budget: Budget
+) -> tuple[Int32Array, Int32Array]:
+    """The subset automaton over classes of bytes, and 1 for each state where a word may end."""
+    limits = budget.limits
+    moves = np.array(nfa.moves, np.int32)
+    num_edges, epsilon_start, epsilon_target, *edges = nfa_kernels.class_edges(
+        moves, nfa.num_states, classes.set_start, classes.set_classes, 32 * limits.max_nfa_states
+    )
+    if num_edges == kernels.LIMIT_REACHED:
+        raise _too_large("max_nfa_states", limits.max_nfa_states)
+    initial, accepts, accepts_empty = nfa_kernels.ends_of_text(moves, nfa.num_states)
+    num_states, table, labels = kernels.determinise_labelled(
+        epsilon_start,
+        epsilon_target,
+        edges[0],
+        edges[1],
+        edges[2],
+        accepts,
+        initial,
+        classes.count,
+        budget.max_rows(classes.count),
+        STEPS_PER_STATE * limits.max_dfa_states,
+    )
+    if num_states == kernels.LIMIT_REACHED:
+        raise _too_large("max_dfa_states", limits.max_dfa_states)
+    if accepts_empty:
+        labels[dfas.START] = 1
+    return table, labels
+
+
+def _too_large(limit: str, value: int) -> GrammarLimitError:
+    return GrammarLimitError(
+        f"the automaton of a regular part of the grammar needs more than {limit} = {value} allows",
+        limit=limit,
+    )
