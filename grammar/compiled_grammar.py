@@ -12,7 +12,7 @@ from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.vocabulary import Vocabulary
 
-GrammarKind = Literal["json_schema", "json_object", "regex", "choice"]
+GrammarKind = Literal["json_schema", "json_object", "regex", "choice", "ebnf"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,13 @@ from typing import get_args
 
 from syntagma.grammar import artefact, ir
 from syntagma.grammar import dfa as dfas
+from syntagma.grammar.absorb import absorb
 from syntagma.grammar.array_file import StoreFileError
 from syntagma.grammar.cache_directory import CacheDirectory
 from syntagma.grammar.compiled_grammar import CompiledGrammar, GrammarKind
 from syntagma.grammar.errors import UnsatisfiableGrammarError
 from syntagma.grammar.from_choice import choice_to_grammar
+from syntagma.grammar.from_ebnf import ebnf_to_grammar
 from syntagma.grammar.from_json_schema import json_schema_to_grammar
 from syntagma.grammar.from_regex import regex_to_grammar
 from syntagma.grammar.json_options import JsonOptions, Whitespace
@@ -124,6 +126,25 @@ class GrammarCompiler:
         started = time.perf_counter()
         grammar = choice_to_grammar(choices, budget)
         return self._finish("choice", grammar, list(choices), budget, started)
+
+    def compile_ebnf(self, text: str, *, root: str = "root") -> CompiledGrammar:
+        """Texts that a context-free grammar in EBNF describes (dialect: `ebnf_parser`).
+
+        Args:
+            text: the rules; GBNF or W3C-style EBNF.
+            root: name of the rule that the whole output must match.
+
+        Raises:
+            GrammarSyntaxError: malformed, with line and column; undefined or repeated rules.
+            UnsupportedGrammarError: look-ahead, references to tokens, exclusion of what is not
+                regular, and the like.
+            UnsatisfiableGrammarError: no text matches.
+            GrammarLimitError: too large or too slow to compile.
+        """
+        budget = Budget(self.limits)
+        started = time.perf_counter()
+        grammar = absorb(ebnf_to_grammar(text, budget, root=root), budget)
+        return self._finish("ebnf", grammar, (root, text), budget, started)
 
     def load(self, path: str | os.PathLike[str]) -> CompiledGrammar:
         """A grammar that `CompiledGrammar.save` wrote; the file stays mapped while it is in use.
