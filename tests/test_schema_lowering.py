@@ -22,7 +22,8 @@ SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def lowered(schema: Any, *, on_demand: bool = True, **limits: Any) -> ir.Grammar:
-    budget = Budget(CompileLimits(**limits))
+    # A kernel may have to be compiled first, which is not what these tests are about.
+    budget = Budget(CompileLimits(max_seconds=600, **limits))
     document = SchemaDocument.load(schema, budget)
     options = JsonOptions(whitespace="flexible")
     return json_schema_to_grammar(document, options, budget, on_demand=on_demand)
