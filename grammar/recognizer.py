@@ -8,6 +8,7 @@ remembered, so a state seen before costs a look-up.
 from __future__ import annotations
 
 import threading
+from collections.abc import Hashable
 
 import numpy as np
 
@@ -15,8 +16,9 @@ from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.lru import ByteLru
 from syntagma.grammar.mask_store import MaskStore, Residuals
 from syntagma.grammar.parser import START_STATE, Parser
+from syntagma.grammar.parser_arrays import NO_HEIGHT
 from syntagma.grammar.token_trie import TokenTrie
-from syntagma.grammar.walk_kernels import read_bytes, walk_configs
+from syntagma.grammar.walk_kernels import LOWEST, NUM_MISSING, read_bytes, walk_configs
 
 Config = tuple[int, int]
 
@@ -65,10 +67,15 @@ class Recognizer:
             parser.can_end(START_STATE),
         )
         self._states: dict[tuple[Config, ...], MatcherState] = {}
-        self._exit_rows: ByteLru[tuple[Residuals, tuple[int, ...]], Int32Array]
+        # Each with the lowest height at which the stack was looked at.
+        self._exit_rows: ByteLru[tuple[Residuals, tuple[int, ...]], tuple[Int32Array, int]]
         self._exit_rows = ByteLru(MAX_EXIT_ROW_BYTES)
+        # By the tops of their stacks: how deep a row looks, and a state that has the row.
+        self._depths: dict[Hashable, int] = {}
+        self._twins: dict[Hashable, MatcherState] = {}
         self._num_moves = 0
         self._missing = np.zeros(MAX_MISSING, np.int32)
+        self._progress = np.array([0, NO_HEIGHT])
 
     @property
     def num_states(self) -> int:
@@ -109,12 +116,16 @@ class Recognizer:
             initial = np.array(state.configs, np.int32).reshape(-1, 2)
             symbols = np.frombuffer(text, np.uint8)
             while True:
-                num_missing, found = read_bytes(
-                    symbols, self.store.pool.arrays, self._parser.arrays, initial, self._missing
+                found = read_bytes(
+                    symbols,
+                    self.store.pool.arrays,
+                    self._parser.arrays,
+                    initial,
+                    self._missing,
+                    self._progress,
                 )
-                if num_missing == 0:
+                if not self._provide_missing():
                     break
-                self._lower(num_missing)
             if len(found) == 0:
                 return None
             configs = tuple(sorted(map(tuple, found.tolist())))
@@ -140,13 +151,39 @@ class Recognizer:
         arena = self.store.arena
         slot = arena.acquire()
         try:
-            self._fill(state, arena.rows[slot])
+            self._fill_or_copy(state, arena.rows[slot])
         except BaseException:
             arena.release(slot)
             raise
         arena.publish(slot, state)
         assert state.row is not None
         return state.row
+
+    def _fill_or_copy(self, state: MatcherState, row: Int32Array) -> None:
+        """Rows of states that differ below what a row depends on are the same."""
+        height = max((self._parser.height(p) for p, _ in state.configs), default=0)
+        if height == 0:
+            self._fill(state, row)
+            return
+        top = self._truncated(state, 0)
+        depth = self._depths.get(top, 0)
+        key = self._truncated(state, depth) if depth else top
+        twin = self._twins.get(key)
+        if twin is not None and twin.row is not None:
+            np.copyto(row, twin.row)
+            state.is_accepting = twin.is_accepting
+            return
+        self._progress[LOWEST] = NO_HEIGHT
+        self._fill(state, row)
+        used = max(0, height + 1 - int(self._progress[LOWEST]))
+        if used > depth:
+            self._depths[top] = used
+            key = self._truncated(state, used)
+        self._twins[key] = state
+
+    def _truncated(self, state: MatcherState, depth: int) -> Hashable:
+        truncated = self._parser.truncated
+        return tuple((lexer, truncated(parser, depth)) for parser, lexer in state.configs)
 
     def _fill(self, state: MatcherState, row: Int32Array) -> None:
         """Interior rows of all lexer states, and what the parser adds behind their exits."""
@@ -171,19 +208,27 @@ class Recognizer:
     def _exit_row(self, residuals: Residuals, targets: tuple[int, ...]) -> Int32Array:
         """The tokens that leave at some residuals and go on in some parser states."""
         key = (residuals, targets)
-        row = self._exit_rows.get(key)
-        if row is None:
+        known = self._exit_rows.get(key)
+        if known is None:
+            before = int(self._progress[LOWEST])
+            self._progress[LOWEST] = NO_HEIGHT
             row = np.zeros(self.store.vocabulary.num_words, np.int32)
             self._walk_from(residuals.trie, self._beginning(targets), row)
-            self._exit_rows.put(key, row, row.nbytes + 200)
-        return row
+            known = row, int(self._progress[LOWEST])
+            self._progress[LOWEST] = before
+            self._exit_rows.put(key, known, row.nbytes + 200)
+        self._looked_at(known[1])
+        return known[0]
+
+    def _looked_at(self, height: int) -> None:
+        self._progress[LOWEST] = min(int(self._progress[LOWEST]), height)
 
     def _walk_from(self, trie: TokenTrie, configs: list[Config], row: Int32Array) -> None:
         if not configs:
             return
         initial = np.array(configs, np.int32)
         while True:
-            num_missing = walk_configs(
+            walk_configs(
                 *trie.arrays,
                 trie.max_depth,
                 self.store.pool.arrays,
@@ -191,21 +236,23 @@ class Recognizer:
                 initial,
                 row,
                 self._missing,
+                self._progress,
             )
-            if num_missing == 0:
+            if not self._provide_missing():
                 return
-            self._lower(num_missing)
 
     def _targets(self, parser_states: list[int], terminal: int) -> tuple[int, ...]:
         parser = self._parser
         if len(parser_states) == 1:
-            return tuple(parser.targets(parser_states[0], terminal))
+            return parser.targets(parser_states[0], terminal)
         return tuple(sorted({t for p in parser_states for t in parser.targets(p, terminal)}))
 
     def _beginning(self, parser_states: tuple[int, ...]) -> list[Config]:
         """The configs of parser states that have read nothing yet."""
-        lexers = self._parser.lexers
-        return [(target, lexer) for target in parser_states for lexer in lexers(target)]
+        found = [(target, s) for target in parser_states for s in self._parser.lexers(target)]
+        for target in parser_states:
+            self._looked_at(int(self._parser.arrays.lowest[target]))
+        return found
 
     def _opened(self, state: MatcherState) -> list[Config]:
         """A state's configs and those that begin behind its complete terminals."""
@@ -222,9 +269,23 @@ class Recognizer:
                 found.update(dict.fromkeys(self._parser.targets(parser_state, terminal)))
         return list(found)
 
-    def _lower(self, num_missing: int) -> None:
-        for parser_state in set(self._missing[:num_missing].tolist()):
-            self._parser.lower(parser_state)
+    def _provide_missing(self) -> bool:
+        """Do what a walk has found missing; False if there was nothing."""
+        num_missing = int(self._progress[NUM_MISSING])
+        if num_missing == 0:
+            return False
+        self._progress[NUM_MISSING] = 0
+        found = self._missing[:num_missing].tolist()
+        at = 0
+        while at < num_missing:
+            if found[at] < 0:
+                group = found[at + 1 : at + 1 - found[at]]
+                self._parser.lower(self._parser.merged(group))
+                at += 1 + len(group)
+            else:
+                self._parser.lower(found[at])
+                at += 1
+        return True
 
     def _forget_moves(self) -> None:
         with self._lock:

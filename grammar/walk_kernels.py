@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from syntagma.grammar.bitmask_kernels import set_bit
-from syntagma.grammar.kernel_types import Int32Array, UInt8Array, kernel
+from syntagma.grammar.kernel_types import Int32Array, Int64Array, UInt8Array, kernel
 from syntagma.grammar.lexer_arrays import (
     DEAD_STATE,
     LexerArrays,
@@ -19,10 +19,22 @@ from syntagma.grammar.lexer_arrays import (
     next_state,
     num_accepts,
 )
-from syntagma.grammar.parser_arrays import NOT_LOWERED, ParserArrays
+from syntagma.grammar.parser_arrays import (
+    NOT_LOWERED,
+    NOT_MERGED,
+    ParserArrays,
+    merged_state,
+)
 
 FIRST_CONFIGS = 64
 NO_ROOM = -1
+
+# More parser states than these that begin behind one byte go on as one, or an ambiguous grammar's
+# configs would multiply with every byte.
+MERGE_ABOVE = 4
+
+# Places in the array of a walk's progress.
+NUM_MISSING, LOWEST = 0, 1
 
 
 @kernel
@@ -57,50 +69,89 @@ def _first_goto(parser: ParserArrays, parser_state: int, terminal: int) -> int:
 
 
 @kernel
+def _report(missing: Int32Array, progress: Int64Array, states: Int32Array, count: int) -> None:
+    """Note states that must be merged: minus their number, then the states, as many as there is room."""
+    room = missing.size - progress[NUM_MISSING]
+    count = min(count, room - 1)
+    if count < 2:
+        return
+    at = progress[NUM_MISSING]
+    missing[at] = -count
+    missing[at + 1 : at + 1 + count] = states[:count]
+    progress[NUM_MISSING] += 1 + count
+
+
+@kernel
+def _merge_born(
+    parser: ParserArrays, born: Int32Array, num_born: int, missing: Int32Array, progress: Int64Array
+) -> int:
+    """Merge the parser states that begin behind one byte into the first; returns how many are left."""
+    born[:num_born].sort()
+    for i in range(1, num_born):
+        result = merged_state(parser, born[0], born[i])
+        if result == NOT_MERGED:
+            born[i - 1] = born[0]
+            _report(missing, progress, born[i - 1 :], num_born - i + 1)
+            return 0
+        born[0] = result
+    return 1
+
+
+@kernel
 def _read_byte(
     lexer: LexerArrays,
     parser: ParserArrays,
     configs: Int32Array,
+    born: Int32Array,
     begin: int,
     end: int,
     byte: int,
     missing: Int32Array,
-    num_missing: int,
-) -> tuple[int, int]:
-    """Write the configs after one byte behind ``end``.
-
-    Returns:
-        (how many, or NO_ROOM if they do not fit; number of parser states met that are not lowered).
-    """
+    progress: Int64Array,
+) -> int:
+    """Write the configs after one byte behind ``end``; returns how many, or NO_ROOM."""
     count = 0
+    num_born = 0
     for i in range(begin, end):
         parser_state = configs[i, 0]
         state = configs[i, 1]
         if end + count + 1 >= configs.shape[0]:
-            return NO_ROOM, num_missing
+            return NO_ROOM
         after = next_state(lexer, state, byte)
         if after != DEAD_STATE:
             count = _add_config(configs, end, count, parser_state, after)
         first = first_accept(lexer, state)
         for a in range(first, first + num_accepts(lexer, state)):
-            terminal = lexer.accepts[a]
-            g = _first_goto(parser, parser_state, terminal)
-            while g < parser.goto_end[parser_state] and parser.goto_terminal[g] == terminal:
-                target = parser.goto_target[g]
-                g += 1
-                if parser.lexer_start[target] == NOT_LOWERED:
-                    if num_missing < missing.size:
-                        missing[num_missing] = target
-                        num_missing += 1
-                    continue
-                room = configs.shape[0] - end - count
-                if parser.lexer_end[target] - parser.lexer_start[target] >= room:
-                    return NO_ROOM, num_missing
-                for s in range(parser.lexer_start[target], parser.lexer_end[target]):
-                    after = next_state(lexer, parser.lexers[s], byte)
-                    if after != DEAD_STATE:
-                        count = _add_config(configs, end, count, target, after)
-    return count, num_missing
+            g = _first_goto(parser, parser_state, lexer.accepts[a])
+            if g == parser.goto_end[parser_state] or parser.goto_terminal[g] != lexer.accepts[a]:
+                continue
+            is_new = True
+            for b in range(num_born):
+                if born[b] == parser.goto_target[g]:
+                    is_new = False
+                    break
+            if is_new:
+                if num_born == born.size:
+                    return NO_ROOM
+                born[num_born] = parser.goto_target[g]
+                num_born += 1
+    if num_born > MERGE_ABOVE:
+        num_born = _merge_born(parser, born, num_born, missing, progress)
+    for b in range(num_born):
+        target = born[b]
+        if parser.lexer_start[target] == NOT_LOWERED:
+            if progress[NUM_MISSING] < missing.size:
+                missing[progress[NUM_MISSING]] = target
+                progress[NUM_MISSING] += 1
+            continue
+        progress[LOWEST] = min(progress[LOWEST], parser.lowest[target])
+        if parser.lexer_end[target] - parser.lexer_start[target] >= configs.shape[0] - end - count:
+            return NO_ROOM
+        for s in range(parser.lexer_start[target], parser.lexer_end[target]):
+            after = next_state(lexer, parser.lexers[s], byte)
+            if after != DEAD_STATE:
+                count = _add_config(configs, end, count, target, after)
+    return count
 
 
 @kernel
@@ -116,34 +167,44 @@ def walk_configs(
     initial: Int32Array,
     row: Int32Array,
     missing: Int32Array,
-) -> int:
+    progress: Int64Array,
+) -> None:
     """Allow the tokens that configs at the root of a trie can read.
 
     Args:
         byte .. max_depth: a trie.
         initial: int32[K, 2], the configs at the root.
         row: int32[words], gets a bit for each surviving token.
-        missing: int32[M], gets parser states that were met but are not lowered; their subtrees are
-            skipped and the caller walks again.
-
-    Returns:
-        The number of missing parser states.
+        missing: int32[M], gets what the parser must do before the walk is complete: states that
+            are not lowered yet, and groups to merge (minus their number, then the states). What
+            is behind them is skipped and the caller walks again.
+        progress: int64[2], [NUM_MISSING] must be 0 and becomes how much of ``missing`` is in use;
+            [LOWEST] is lowered to the lowest height at which a parser state met looked at its stack.
     """
     configs = np.zeros((FIRST_CONFIGS + 2 * initial.shape[0], 2), np.int32)
     configs[: initial.shape[0]] = initial
+    born = np.zeros(configs.shape[0], np.int32)
     # The configs of level k are those from level_start[k] to level_start[k + 1].
     level_start = np.zeros(max_depth + 2, np.int32)
     level_start[1] = initial.shape[0]
-    num_missing = 0
     node = 1
     while node < byte.size:
         level = depth[node]
         end = level_start[level]
-        count, num_missing = _read_byte(
-            lexer, parser, configs, level_start[level - 1], end, byte[node], missing, num_missing
+        count = _read_byte(
+            lexer,
+            parser,
+            configs,
+            born,
+            level_start[level - 1],
+            end,
+            byte[node],
+            missing,
+            progress,
         )
         if count == NO_ROOM:
             configs = _with_more_room(configs)
+            born = np.zeros(configs.shape[0], np.int32)
             continue
         if count == 0:
             node = subtree_end[node]
@@ -152,7 +213,6 @@ def walk_configs(
         for t in range(token_start[node], token_start[node + 1]):
             set_bit(row, token_ids[t])
         node += 1
-    return num_missing
 
 
 @kernel
@@ -162,30 +222,29 @@ def read_bytes(
     parser: ParserArrays,
     initial: Int32Array,
     missing: Int32Array,
-) -> tuple[int, Int32Array]:
-    """The configs after a text.
+    progress: Int64Array,
+) -> Int32Array:
+    """The configs after a text, int32[C, 2].
 
     Args:
         initial: int32[K, 2], configs to start in.
-        missing: as in `walk_configs`.
-
-    Returns:
-        (number of missing parser states, configs int32[C, 2]).
+        missing, progress: as in `walk_configs`.
     """
     configs = np.zeros((FIRST_CONFIGS + 2 * initial.shape[0], 2), np.int32)
+    born = np.zeros(configs.shape[0], np.int32)
     count = initial.shape[0]
     configs[:count] = initial
-    num_missing = 0
     position = 0
     while position < text.size and count > 0:
-        after, num_missing = _read_byte(
-            lexer, parser, configs, 0, count, text[position], missing, num_missing
+        after = _read_byte(
+            lexer, parser, configs, born, 0, count, text[position], missing, progress
         )
         if after == NO_ROOM:
             configs = _with_more_room(configs)
+            born = np.zeros(configs.shape[0], np.int32)
             continue
         for i in range(after):
             configs[i] = configs[count + i]
         count = after
         position += 1
-    return num_missing, configs[:count].copy()
+    return configs[:count].copy()

@@ -285,3 +285,60 @@ def test_bytes_without_a_token_of_their_own_are_not_used() -> None:
     assert {tokens[i] for i in allowed_ids(matcher)} == {b"a"}
     with pytest.raises(UnsatisfiableGrammarError):
         GrammarCompiler(vocabulary).compile_choice(["c", "cc"])
+
+
+def test_an_ambiguous_token_has_few_configs() -> None:
+    """Within one token there are exponentially many ways to cut a row of a's into rules."""
+    letter = {c: ir.Terminal(dfas.literal(c)) for c in (b"a", b"aa", b"b", b"c", b",")}
+    grammar = ir.Grammar()
+    root = grammar.declare("A")
+    one = grammar.add("B", letter[b"a"])
+    other = grammar.add("C", ir.choice(letter[b"a"], letter[b"aa"]))
+    grammar.define(
+        root,
+        ir.choice(
+            ir.sequence(ir.Call(one), ir.Call(root), letter[b"b"]),
+            ir.sequence(ir.Call(other), ir.Call(root), letter[b"c"]),
+            letter[b","],
+        ),
+    )
+    vocabulary = byte_vocabulary([b"a" * 16, b"a" * 16 + b",", b"," + b"c" * 8, b"c" * 17])
+    compiler = GrammarCompiler(vocabulary)
+    matcher = Matcher(compiler._finish("regex", grammar, "", Budget(compiler.limits), 0.0))
+    assert matcher.accept_token(vocabulary.tokens.index(b"a" * 16))
+    assert len(matcher._states[-1].configs) < 100
+    for text in (b"a" * 16, b",", b"c" * 7):
+        for token in sorted(allowed_ids(matcher)):
+            assert matcher.fork().accept_token(token)
+        assert all(matcher.accept_token(byte) for byte in text)
+    # 32 a's make 16 to 32 rounds.
+    assert {matcher.grammar.vocabulary.tokens[t] for t in allowed_ids(matcher)} >= {b"b", b"c"}
+    assert all(matcher.accept_token(ord("c")) for _ in range(9))
+    assert matcher.is_accepting()
+    assert all(matcher.accept_token(ord("b")) for _ in range(16))
+    assert matcher.is_accepting()
+    assert allowed_ids(matcher) == set(vocabulary.stop_ids)
+
+
+def test_rows_are_shared_between_depths() -> None:
+    """What is read inside a deep object does not depend on how deep it is."""
+    schema = {
+        "type": "object",
+        "properties": {"a": {"$ref": "#"}, "b": {"type": "integer"}},
+        "additionalProperties": False,
+    }
+    vocabulary = byte_vocabulary(
+        [b'{"', b'"a":', b"}}", b"}}}", b'{"a":{', b"}}}}}}", b'"a', b'{"b":']
+    )
+    grammar = GrammarCompiler(vocabulary).compile_json_schema(schema, whitespace="compact")
+    matcher, recognizer = Matcher(grammar), grammar.recognizer
+    before = 0
+    for depth in range(30):
+        for byte in b'{"a":':
+            assert allowed_ids(matcher)
+            assert matcher.accept_token(byte)
+        if depth == 15:
+            before = len(recognizer._twins)
+    assert len(recognizer._twins) == before
+    for token in sorted(allowed_ids(matcher)):
+        assert matcher.fork().accept_token(token)
