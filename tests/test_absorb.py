@@ -157,8 +157,8 @@ WORDINGS = [
 def test_the_wording_does_not_matter(plain: str, tuned: str) -> None:
     compiler = GrammarCompiler(byte_vocabulary())
     plain_size, tuned_size = (
-        (grammar.num_rules, grammar.num_positions, grammar.num_terminals)
-        for grammar in map(compiler.compile_ebnf, (plain, tuned))
+        (len(g.source_grammar.rules), g.automata.num_positions, g.automata.num_terminals)
+        for g in map(compiler.compile_ebnf, (plain, tuned))
     )
     assert plain_size == tuned_size
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,9 +25,10 @@ from syntagma.grammar import (
 from syntagma.grammar.from_ebnf import ebnf_to_grammar
 from syntagma.grammar.limits import Budget
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+import cfg_cases
+
 MAX_LENGTH = 4
-# A folder with the same grammars worded plainly (NAME.ebnf) and for speed (NAME.tuned.ebnf).
-WORDINGS = os.environ.get("SYNTAGMA_TEST_WORDINGS", "")
 SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -211,9 +212,9 @@ def test_the_documented_error() -> None:
 
 def test_the_documented_exclusion_and_count(compiler: GrammarCompiler) -> None:
     grammar = compiler.compile_ebnf('root ::= ([a-z]+ - ("if" | "else")) [0-9]{1,100000}')
+    assert grammar.automata.num_positions < 20
     assert accepts(grammar, "elsewhere1") and accepts(grammar, "x" + "7" * 300)
     assert not accepts(grammar, "else1") and not accepts(grammar, "x")
-    assert grammar.num_positions < 20
 
 
 def test_text_only() -> None:
@@ -242,16 +243,16 @@ def test_limits(text: str, limits: CompileLimits, limit: str) -> None:
     assert caught.value.limit == limit
 
 
-@pytest.mark.skipif(not WORDINGS, reason="SYNTAGMA_TEST_WORDINGS names no folder of grammars")
-@pytest.mark.parametrize("name", ["arith", "json", "sql"])
-def test_plain_and_tuned_wording_are_one_language(compiler: GrammarCompiler, name: str) -> None:
+@pytest.mark.parametrize("language", cfg_cases.LANGUAGES)
+def test_plain_and_tuned_wording_are_one_language(compiler: GrammarCompiler, language: str) -> None:
     plain, tuned = (
-        compiler.compile_ebnf((Path(WORDINGS) / f"{name}{kind}.ebnf").read_text())
-        for kind in ("", ".tuned")
+        compiler.compile_ebnf(cfg_cases.source(language, wording)) for wording in cfg_cases.WORDINGS
     )
-    assert plain.num_positions == tuned.num_positions
-    assert plain.num_terminals == tuned.num_terminals
-    rng = random.Random(name)
+    assert plain.automata.num_positions == tuned.automata.num_positions
+    assert plain.automata.num_terminals == tuned.automata.num_terminals
+    for text, is_valid in cfg_cases.cfg_case(language, "plain", num_texts=4).texts:
+        assert accepts(plain, text) == accepts(tuned, text) == is_valid
+    rng = random.Random(language)
     for source, other in [(plain, tuned), (tuned, plain)]:
         found = [text for _ in range(12) if (text := sample(source, rng)) is not None]
         assert found
