@@ -148,17 +148,16 @@ class _Sealing:
         self.sealed: dict[ir.Node, ir.Node | None] = {}
         self.result = ir.Grammar()
         self.numbers: dict[int, int] = {}
+        # Declared rules that have no body yet.
+        self.waiting: list[int] = []
 
     def grammar(self) -> ir.Grammar:
         """The rules that the first one needs."""
         self._number(0)
-        num_done = 0
-        while num_done < len(self.numbers):
-            waiting = list(self.numbers)[num_done:]
-            num_done = len(self.numbers)
-            for rule in waiting:
-                body = fold(self.bodies[rule], self._combine, shortcut=self._seal)
-                self.result.define(self.numbers[rule], body)
+        while self.waiting:
+            rule = self.waiting.pop()
+            body = fold(self.bodies[rule], self._combine, shortcut=self._seal)
+            self.result.define(self.numbers[rule], body)
         return self.result
 
     def _number(self, rule: int) -> int:
@@ -171,6 +170,7 @@ class _Sealing:
             body = self.bodies[rule]
         if rule not in self.numbers:
             self.numbers[rule] = self.result.declare(self.names[rule])
+            self.waiting.append(rule)
         return self.numbers[rule]
 
     def _combine(self, node: ir.Node, parts: list[ir.Node]) -> ir.Node:

@@ -91,18 +91,17 @@ class _Lowering:
         self.budget = budget
         self.grammar = ir.Grammar()
         self.numbers: dict[str, int] = {}
+        # Declared rules that have no body yet.
+        self.waiting: list[str] = []
         self.open_exclusions: list[_OpenExclusion] = []
         self.terminals: dict[CodePointSet | str, ir.Node] = {}
 
     def grammar_of(self, root: str) -> ir.Grammar:
         """Lower the rules that the root needs, it first."""
         self.rule_number(root)
-        waiting = [root]
-        while waiting:
-            name = waiting.pop()
-            known = len(self.numbers)
+        while self.waiting:
+            name = self.waiting.pop()
             self.grammar.define(self.numbers[name], self.lowered(self.rules[name].body))
-            waiting += list(self.numbers)[known:]
         for name, rule in self.rules.items():
             if name not in self.numbers:
                 self.check_references(rule.body)
@@ -113,6 +112,7 @@ class _Lowering:
         """The number of a rule, which is declared if need be."""
         if name not in self.numbers:
             self.numbers[name] = self.grammar.declare(name)
+            self.waiting.append(name)
         return self.numbers[name]
 
     def lowered(self, body: tree.Node) -> ir.Node:

@@ -18,7 +18,7 @@ class CompileLimits:
         max_source_bytes: size of a schema, regex or choice list as text.
         max_schema_depth: nesting of a JSON Schema document.
         max_enum_values: members of one ``enum`` or choice list.
-        max_regex_depth: nesting of groups in a regular expression.
+        max_regex_depth: nesting of groups in a regular expression or an EBNF rule.
         max_nfa_states: states of one terminal before determinisation (repetition is unrolled).
         max_dfa_states: states of one terminal or lexer.
         max_rules: rules of a grammar.
