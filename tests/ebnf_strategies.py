@@ -46,6 +46,24 @@ def ebnf_rules(draw: st.DrawFn, *, guarded: bool = False) -> list[Tree]:
     return [draw(tree) for _ in range(num_rules)]
 
 
+@st.composite
+def linear_rules(draw: st.DrawFn) -> list[Tree]:
+    """Rules that call each other at one end only, each as an alternative to something regular."""
+    num_rules = draw(st.integers(1, 3))
+    is_right = draw(st.booleans())
+    rules: list[Tree] = []
+    for _ in range(num_rules):
+        branches: list[Tree] = draw(st.lists(_REGULAR, min_size=1, max_size=2))
+        for _ in range(draw(st.integers(1, 2))):
+            call: Tree = Ref(draw(st.integers(0, num_rules - 1)))
+            if draw(st.booleans()):
+                call = Rep(call, 0, 1)
+            rest = draw(_REGULAR)
+            branches.append(Seq((rest, call) if is_right else (call, rest)))
+        rules.append(Alt(tuple(branches)))
+    return rules
+
+
 def name(rule: int) -> str:
     """The name of a rule."""
     return "root" if rule == 0 else f"rule-{rule}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from ebnf_strategies import ALPHABET, Writer, ebnf_rules
+from ebnf_strategies import ALPHABET, Writer, ebnf_rules, linear_rules
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from naive_grammar import NaiveGrammar
@@ -59,6 +59,16 @@ def test_words_stay_the_same(rules: list[Tree], rng: random.Random) -> None:
     text = Writer(rng).grammar(rules)
     expected = EbnfWords(rules, ALPHABET, MAX_LENGTH).known[0]
     assert IrWords(absorbed(text), ALPHABET, MAX_LENGTH).known[0] == expected, text
+
+
+@SETTINGS
+@given(linear_rules(), st.randoms(use_true_random=False))
+def test_linear_rules_are_one_terminal(rules: list[Tree], rng: random.Random) -> None:
+    text = Writer(rng).grammar(rules)
+    grammar = absorbed(text)
+    assert num_terminals(grammar) <= 1
+    expected = EbnfWords(rules, ALPHABET, MAX_LENGTH).known[0]
+    assert IrWords(grammar, ALPHABET, MAX_LENGTH).known[0] == expected, text
 
 
 @SETTINGS
