@@ -9,7 +9,7 @@ from ebnf_strategies import ALPHABET, Writer, ebnf_rules, linear_rules
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from naive_grammar import NaiveGrammar
-from naive_language import EbnfWords, IrWords, Tree
+from naive_language import EbnfWords, IrWords, Tree, texts
 from test_recognizer import ir_grammars, vocabularies
 from toy import accepts, allowed_ids, byte_vocabulary
 
@@ -18,7 +18,6 @@ from syntagma.grammar import (
     CompileLimits,
     GrammarCompiler,
     UnsatisfiableGrammarError,
-    UnsupportedGrammarError,
     Vocabulary,
     absorb,
     ir,
@@ -98,9 +97,6 @@ def test_masks_equal_brute_force(
         matcher = Matcher(GrammarCompiler(vocabulary).compile_ebnf(text))
     except UnsatisfiableGrammarError:
         return
-    except UnsupportedGrammarError as error:
-        assert error.keyword == "left recursion"
-        return
     for _ in range(6):
         expected = naive.mask(rests, vocabulary)
         assert allowed_ids(matcher) == expected, text
@@ -109,6 +105,22 @@ def test_masks_equal_brute_force(
         if matcher.is_terminated():
             break
         rests = naive.read(rests, vocabulary.tokens[token_id])
+
+
+@settings(SETTINGS, max_examples=30)
+@given(ebnf_rules(), st.randoms(use_true_random=False))
+def test_compiled_grammars_accept_the_words_of_any_rules(
+    rules: list[Tree], rng: random.Random
+) -> None:
+    """Left recursion, ambiguity and empty rules included."""
+    text = Writer(rng).grammar(rules)
+    expected = EbnfWords(rules, ALPHABET, 3).known[0]
+    try:
+        grammar = GrammarCompiler(byte_vocabulary()).compile_ebnf(text)
+    except UnsatisfiableGrammarError:
+        assert not expected
+        return
+    assert {word for word in texts(ALPHABET, 3) if accepts(grammar, word)} == expected, text
 
 
 ONE_TERMINAL = [
