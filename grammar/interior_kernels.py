@@ -193,31 +193,32 @@ def walk_dense(
     Returns:
         The nodes, with more below them, at which the terminal may be complete.
     """
-    # Cells instead of states, so that a step is one read that waits for the step before.
+    # Cells instead of states, so that a step is one read that waits for the step before; unsigned
+    # indices, for which no wrap-around is checked; room for exits everywhere, because an array that
+    # may be replaced in the loop makes it three times as slow.
     cells = np.zeros(max_depth + 1, np.int64)
     cells[0] = (state - terminal.first_state) * terminal.width
-    exit_nodes = np.empty(64, np.int32)
+    exit_nodes = np.empty(byte.size, np.int32)
     num_exits = 0
     table = terminal.table
     class_map = terminal.class_map
-    node = 1
-    num_nodes = byte.size
+    one = np.uint64(1)
+    node = one
+    num_nodes = np.uint64(byte.size)
     while node < num_nodes:
-        level = depth[node]
-        after = table[cells[level - 1] + class_map[byte[node]]]
+        level = np.uint64(depth[node])
+        after = table[np.uint64(cells[level - one] + class_map[byte[node]])]
         if after == DEAD_STATE:
-            node = subtree_end[node]
+            node = np.uint64(subtree_end[node])
             continue
         index = after - terminal.first_state
         cells[level] = index * terminal.width
-        for t in range(token_start[node], token_start[node + 1]):
+        for t in range(token_start[node], token_start[node + one]):
             set_bit(row, token_ids[t])
-        if terminal.is_accepting[index] and subtree_end[node] > node + 1:
-            if num_exits == exit_nodes.size:
-                exit_nodes = grown(exit_nodes, num_exits + 1)
+        if terminal.is_accepting[index] and subtree_end[node] > node + one:
             exit_nodes[num_exits] = node
             num_exits += 1
-        node += 1
+        node += one
     return exit_nodes[:num_exits].copy()
 
 
@@ -256,8 +257,8 @@ def walk_dense_against_base(
     base_cells = np.zeros(max_depth + 1, np.int64)
     cells[0] = (state - terminal.first_state) * terminal.width
     base_cells[0] = (base - base_terminal.first_state) * base_terminal.width
-    added = np.empty(64, np.int32)
-    removed = np.empty(64, np.int32)
+    added = np.empty(byte.size, np.int32)
+    removed = np.empty(byte.size, np.int32)
     num_added = 0
     num_removed = 0
     node = 1
@@ -304,11 +305,9 @@ def walk_dense_against_base(
                     clear_bit(row, token_ids[t])
         if is_complete != base_is_complete and subtree_end[node] > node + 1:
             if is_complete:
-                added = grown(added, num_added + 1)
                 added[num_added] = node
                 num_added += 1
             else:
-                removed = grown(removed, num_removed + 1)
                 removed[num_removed] = node
                 num_removed += 1
         node += 1

@@ -20,7 +20,7 @@ from syntagma.grammar.interior_kernels import (
     walk_dense_against_base,
     walk_interior,
 )
-from syntagma.grammar.kernel_types import BoolArray, Int32Array
+from syntagma.grammar.kernel_types import BoolArray, Int32Array, Int64Array
 from syntagma.grammar.lexer_arrays import DEAD_STATE
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.lru import ByteLru
@@ -32,10 +32,11 @@ from syntagma.grammar.pair_kernels import (
     subtree_heights,
 )
 from syntagma.grammar.row_arena import RowArena
+from syntagma.grammar.row_memory import RowMemory
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.vocabulary import Vocabulary
 
-DEFAULT_MAX_BYTES = 128 << 20
+DEFAULT_MAX_BYTES = 64 << 20
 # Narrower states are walked as they are.
 MIN_WIDE_NODES = 4_000
 MAX_BASES = 3
@@ -135,6 +136,7 @@ class MaskStore:
         self.trie = trie if trie is not None else TokenTrie.from_vocabulary(vocabulary)
         self.pool = LexerPool()
         self.arena = RowArena(vocabulary.num_words, max_bytes)
+        self._memory = RowMemory(vocabulary.num_words)
         self._max_depth = self.trie.max_depth
         self._entries: ByteLru[int, StoreEntry] = ByteLru(max_bytes)
         self._residuals: ByteLru[bytes, Residuals] = ByteLru(max_bytes // 4)
@@ -147,6 +149,11 @@ class MaskStore:
         """Memory of entries, rows, trie and lexer pool."""
         caches = self._entries.num_bytes + self._residuals.num_bytes + self.arena.num_bytes
         return caches + self.trie.num_bytes + self.pool.num_bytes
+
+    def new_row(self) -> Int32Array:
+        """int32[num_words] of zeros."""
+        with self._lock:
+            return self._memory.row()
 
     def entry(self, lexer_state: int) -> StoreEntry:
         """The entry of a lexer state, computed if it is not at hand."""
@@ -196,6 +203,9 @@ class MaskStore:
                 return near
         best = None
         for base in self._bases.get(terminal, [])[-MAX_BASES:]:
+            # One that has been dropped would first look for a base itself.
+            if base == lexer_state or self._entries.get(base) is None:
+                continue
             near = self._read_along(lexer_state, base, self._max_depth, self._no_marks)
             size = self._size_to_compare(lexer_state, near)
             if size < most:
@@ -241,11 +251,22 @@ class MaskStore:
             near.partner,
             near.distance,
         )
-        return size
+        known = int(near.distance[lexer_state - pool.states_of(pool.terminal_of(lexer_state))[0]])
+        return min(size, self._num_longer(known) + int(near.marks.marked_size[0]))
+
+    def _num_longer(self, num_bytes: int) -> int:
+        """Nodes on the way to tokens of at least so many bytes: a walk that stops at known distances
+        visits these and their siblings."""
+        return int(self._nodes_by_reach[min(num_bytes, self._nodes_by_reach.size - 1)])
+
+    @functools.cached_property
+    def _nodes_by_reach(self) -> Int64Array:
+        reach = np.bincount(self.trie.depth + self._no_marks.height, minlength=self._max_depth + 2)
+        return 2 * reach[::-1].cumsum()[::-1]
 
     def _walk(self, lexer_state: int) -> StoreEntry:
         """Walk the whole vocabulary."""
-        row = np.zeros(self.vocabulary.num_words, np.int32)
+        row = self._memory.row()
         trie, pool = self.trie, self.pool
         if pool.is_dense_terminal(lexer_state):
             terminal = pool.terminal_of(lexer_state)
@@ -263,7 +284,8 @@ class MaskStore:
     def _walk_against(self, lexer_state: int, base: int) -> StoreEntry:
         """Walk where the state differs from its base, as a key differs from any other string."""
         known = self.entry(base)
-        row = known.interior.copy()
+        row = self._memory.row()
+        np.copyto(row, known.interior)
         nodes, terminals, removed = walk_against_base(
             *self.trie.arrays, self._max_depth, self.pool.arrays, lexer_state, base, row
         )
@@ -276,7 +298,8 @@ class MaskStore:
     def _walk_near(self, lexer_state: int, near: NearBase) -> StoreEntry:
         """Walk where tokens are long enough to tell the state from its base."""
         known, pool = self.entry(near.base), self.pool
-        row = known.interior.copy()
+        row = self._memory.row()
+        np.copyto(row, known.interior)
         terminal = pool.terminal_of(lexer_state)
         added, removed = walk_dense_against_base(
             *self.trie.arrays,

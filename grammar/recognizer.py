@@ -212,7 +212,7 @@ class Recognizer:
         if known is None:
             before = int(self._progress[LOWEST])
             self._progress[LOWEST] = NO_HEIGHT
-            row = np.zeros(self.store.vocabulary.num_words, np.int32)
+            row = self.store.new_row()
             self._walk_from(residuals.trie, self._beginning(targets), row)
             known = row, int(self._progress[LOWEST])
             self._progress[LOWEST] = before

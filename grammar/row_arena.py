@@ -6,9 +6,8 @@ import threading
 import weakref
 from typing import Protocol
 
-import numpy as np
-
 from syntagma.grammar.kernel_types import Int32Array
+from syntagma.grammar.row_memory import allocate_rows
 
 
 class RowOwner(Protocol):
@@ -35,7 +34,7 @@ class RowArena:
 
     def __init__(self, num_words: int, max_bytes: int) -> None:
         self.capacity = max(4, max_bytes // (4 * num_words))
-        self.rows: Int32Array = np.zeros((self.capacity, num_words), np.int32)
+        self.rows = allocate_rows(self.capacity, num_words)
         self.was_used = bytearray()
         self.num_evicted = 0
         self._owners: list[weakref.ref[RowOwner] | None] = []
