@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from syntagma.grammar.automata_kernels import grown
-from syntagma.grammar.kernel_types import Int32Array, UInt8Array, kernel
+from syntagma.grammar.interior_kernels import DenseTerminal
+from syntagma.grammar.kernel_types import Int32Array, Int64Array, UInt8Array, kernel
 from syntagma.grammar.lexer_arrays import DEAD_STATE, LexerArrays, next_state, num_accepts
 
 # Columns of `reachable_states`.
@@ -80,6 +81,33 @@ def reachable_states(
 
 
 @kernel
+def nearest_end(
+    terminal: DenseTerminal, distance: Int64Array, byte_of_class: UInt8Array, state: int
+) -> tuple[UInt8Array, int]:
+    """A shortest way from a dense terminal's state to its end.
+
+    Args:
+        distance: int64[N + 1], bytes to the end from the dead state and the terminal's N states.
+        byte_of_class: a byte of each of the terminal's classes.
+
+    Returns:
+        (bytes of the way, state at the end).
+    """
+    number = state - terminal.first_state + 1
+    word = np.zeros(distance[number], np.uint8)
+    for i in range(word.size):
+        missing = distance[number] - 1
+        cell = (number - 1) * terminal.width
+        for c in range(terminal.width):
+            target = terminal.table[cell + c]
+            if target != DEAD_STATE and distance[target - terminal.first_state + 1] == missing:
+                word[i] = byte_of_class[c]
+                number = target - terminal.first_state + 1
+                break
+    return word, number + terminal.first_state - 1
+
+
+@kernel
 def _only_byte(lexer: LexerArrays, states: Int32Array, count: int) -> int:
     """The byte that can follow some lexer states, or MANY (none counts as many)."""
     found = MANY
@@ -144,23 +172,30 @@ def fewest_tokens(
         (whether the tokens can spell it, their ids).
     """
     unreached = text.size + 1
+    first_node = np.zeros(256, np.int32)
+    child = 1
+    while child < subtree_end[0]:
+        first_node[byte[child]] = child
+        child = subtree_end[child]
     fewest = np.full(text.size + 1, unreached, np.int32)
     node_of = np.zeros(text.size + 1, np.int32)
     next_of = np.zeros(text.size + 1, np.int32)
     fewest[text.size] = 0
     for begin in range(text.size - 1, -1, -1):
-        node = 0
-        for end in range(begin + 1, text.size + 1):
-            child = node + 1
-            while child < subtree_end[node] and byte[child] != text[end - 1]:
-                child = subtree_end[child]
-            if child >= subtree_end[node]:
-                break
-            node = child
+        node = first_node[text[begin]]
+        end = begin
+        while node != 0:
+            end += 1
             if token_start[node] < token_start[node + 1] and fewest[end] + 1 < fewest[begin]:
                 fewest[begin] = fewest[end] + 1
                 node_of[begin] = node
                 next_of[begin] = end
+            if end == text.size:
+                break
+            child = node + 1
+            while child < subtree_end[node] and byte[child] != text[end]:
+                child = subtree_end[child]
+            node = child if child < subtree_end[node] else 0
     if fewest[0] == unreached:
         return False, np.zeros(0, np.int32)
     ids = np.zeros(fewest[0], np.int32)

@@ -19,11 +19,13 @@ from syntagma.grammar.closing_kernels import (
     STATE,
     fewest_tokens,
     forced_run,
+    nearest_end,
     reachable_states,
 )
-from syntagma.grammar.kernel_types import Int32Array
-from syntagma.grammar.lexer_arrays import ACCEPTS
+from syntagma.grammar.kernel_types import Int32Array, Int64Array, UInt8Array
+from syntagma.grammar.lexer_arrays import ACCEPTS, DEAD_STATE
 from syntagma.grammar.lru import ByteLru
+from syntagma.grammar.minimise_kernels import shortest_distances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,8 +75,10 @@ class ClosingTokens:
         self._parser = parser
         self._store = store
         self._pool = store.pool
-        # By lexer state: the way to the nearest end of any terminal.
+        # By lexer state that is not a dense terminal's: the way to the nearest end of any terminal.
         self._steps: dict[int, Step] = {}
+        # By dense terminal: distances of its states and a byte of each class, for `nearest_end`.
+        self._distances: dict[int, tuple[Int64Array, UInt8Array]] = {}
         # By parser state: the least that is missing behind any of its terminals.
         self._least_behind: dict[int, int] = {}
         self._costs: ByteLru[ConfigSet, int] = ByteLru(MAX_CACHED_BYTES)
@@ -84,7 +88,8 @@ class ClosingTokens:
     def num_bytes(self) -> int:
         """Memory of what is remembered, roughly."""
         steps = 200 * (len(self._steps) + len(self._least_behind))
-        return self._costs.num_bytes + self._tokens.num_bytes + steps
+        distances = sum(distance.nbytes + 500 for distance, _ in list(self._distances.values()))
+        return self._costs.num_bytes + self._tokens.num_bytes + steps + distances
 
     def cost(self, configs: ConfigSet) -> int:
         """Tokens of `tokens`; beyond MAX_CLOSING_BYTES, the number of bytes, which is no less."""
@@ -179,6 +184,8 @@ class ClosingTokens:
 
     def _nearest_end(self, lexer_state: int) -> tuple[bytes, int]:
         """A shortest way to a state in which a terminal is complete, and that state."""
+        if self._pool.is_dense_terminal(lexer_state):
+            return self._nearest_end_of_terminal(lexer_state)
         if lexer_state not in self._steps:
             steps = reachable_states(self._pool.arrays, lexer_state, ANY_DISTANCE, True)
             path = _path(steps, len(steps) - 1)
@@ -194,6 +201,21 @@ class ClosingTokens:
             lexer_state = step.target
             step = self._steps[lexer_state]
         return bytes(word), lexer_state
+
+    def _nearest_end_of_terminal(self, lexer_state: int) -> tuple[bytes, int]:
+        """`_nearest_end` by distances that are worked out for all states of a terminal at once."""
+        number = self._pool.terminal_of(lexer_state)
+        terminal = self._pool.dense_terminal(number)
+        known = self._distances.get(number)
+        if known is None:
+            targets = terminal.table.reshape(-1, terminal.width)
+            table = np.zeros((len(targets) + 1, terminal.width), np.int32)
+            table[1:] = np.where(targets == DEAD_STATE, 0, targets - terminal.first_state + 1)
+            distance = shortest_distances(table, np.append(False, terminal.is_accepting))
+            _, byte_of_class = np.unique(terminal.class_map, return_index=True)
+            known = self._distances[number] = distance, byte_of_class.astype(np.uint8)
+        word, end = nearest_end(terminal, *known, lexer_state)
+        return word.tobytes(), int(end)
 
 
 def _path(steps: Int32Array, row: int) -> list[int]:
