@@ -126,6 +126,36 @@ class Matcher:
         twin._is_terminated = self._is_terminated
         return twin
 
+    def forced_bytes(self) -> bytes:
+        """The bytes that the output must go on with, 4096 at most.
+
+        As long as the output may not end and only one byte can follow, that byte is among them. They
+        are not tokens: a token may span them and more. Empty if there is a choice at once, and after a
+        stop token.
+        """
+        return b"" if self._is_terminated else self._recognizer.forced_bytes(self._states[-1])
+
+    def closing_cost(self) -> int:
+        """How many tokens `closing_tokens` has, the stop token not counted; 0 where the output may end.
+
+        If the shortest completion has more than 65536 bytes, their number: no fewer than the tokens.
+
+        Raises:
+            GrammarError: as when compiling, for rules that no output has reached yet.
+        """
+        return 0 if self._is_terminated else self._recognizer.closing_cost(self._states[-1])
+
+    def closing_tokens(self) -> list[int]:
+        """Token ids that complete the output: no completion has fewer bytes.
+
+        No other tokens spell the same bytes with fewer ids. A longer text may take fewer tokens still.
+
+        Raises:
+            ValueError: the shortest completion has more than 65536 bytes.
+            GrammarError: as when compiling, for rules that no output has reached yet.
+        """
+        return [] if self._is_terminated else self._recognizer.closing_tokens(self._states[-1])
+
     def is_accepting(self) -> bool:
         """Whether the output may end here."""
         return self._is_terminated or self._recognizer.is_accepting(self._states[-1])

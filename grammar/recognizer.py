@@ -12,6 +12,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
+from syntagma.grammar.closing_tokens import MAX_FORCED_BYTES, ClosingTokens, forced_bytes
 from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.lru import ByteLru
 from syntagma.grammar.mask_store import MaskStore, Residuals
@@ -59,6 +60,7 @@ class Recognizer:
     def __init__(self, parser: Parser, store: MaskStore) -> None:
         self.store = store
         self._parser = parser
+        self._closing = ClosingTokens(parser, store)
         self._lock = threading.RLock()
         # The initial state is not looked up by its configs: only before the first byte may the
         # output end for want of any terminal.
@@ -85,7 +87,8 @@ class Recognizer:
     @property
     def num_bytes(self) -> int:
         """Memory of the remembered rows, and a guess for the rest."""
-        return self._exit_rows.num_bytes + 100 * self._num_moves + 400 * len(self._states)
+        caches = self._exit_rows.num_bytes + self._closing.num_bytes
+        return caches + 100 * self._num_moves + 400 * len(self._states)
 
     def is_accepting(self, state: MatcherState) -> bool:
         """Whether the output may end in a state."""
@@ -133,6 +136,35 @@ class Recognizer:
             if after is None:
                 after = self._states[configs] = MatcherState(configs)
             return after
+
+    def forced_bytes(self, state: MatcherState) -> bytes:
+        """The bytes that every output has next, MAX_FORCED_BYTES at most."""
+        forced = b""
+        while len(forced) < MAX_FORCED_BYTES and not self.is_accepting(state):
+            with self._lock:
+                lexer_states = [lexer_state for _, lexer_state in self._opened(state)]
+            run = forced_bytes(self.store, lexer_states, MAX_FORCED_BYTES - len(forced))
+            after = self.read(state, run)
+            if after is None:
+                break
+            forced += run
+            state = after
+        return forced
+
+    def closing_cost(self, state: MatcherState) -> int:
+        """Tokens of `closing_tokens`, or bytes if those are too many to be written out."""
+        if self.is_accepting(state):
+            return 0
+        with self._lock:
+            return self._closing.cost(state.configs)
+
+    def closing_tokens(self, state: MatcherState) -> list[int]:
+        """Tokens that lead to a state in which the output may end; ValueError if too many."""
+        if self.is_accepting(state):
+            return []
+        with self._lock:
+            found: list[int] = self._closing.tokens(state.configs).tolist()
+            return found
 
     def row(self, state: MatcherState) -> Int32Array:
         """int32[num_words]: the tokens allowed in a state, stop tokens included; read-only.
