@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import get_args
 
 from syntagma.grammar import artefact, ir
@@ -95,7 +96,9 @@ class GrammarCompiler:
         started = time.perf_counter()
         document = SchemaDocument.load(schema, budget)
         grammar = json_schema_to_grammar(document, options, budget)
-        return self._finish("json_schema", grammar, (options, document.source), budget, started)
+        return self._finish(
+            "json_schema", grammar, lambda: (options, document.source), budget, started
+        )
 
     def compile_json_object(self, *, whitespace: Whitespace = "flexible") -> CompiledGrammar:
         """Any JSON object."""
@@ -113,7 +116,8 @@ class GrammarCompiler:
         """
         budget = Budget(self.limits)
         started = time.perf_counter()
-        return self._finish("regex", regex_to_grammar(pattern, budget), pattern, budget, started)
+        grammar = regex_to_grammar(pattern, budget)
+        return self._finish("regex", grammar, lambda: pattern, budget, started)
 
     def compile_choice(self, choices: Sequence[str]) -> CompiledGrammar:
         """Exactly one of the given texts.
@@ -125,7 +129,8 @@ class GrammarCompiler:
         budget = Budget(self.limits)
         started = time.perf_counter()
         grammar = choice_to_grammar(choices, budget)
-        return self._finish("choice", grammar, list(choices), budget, started)
+        source = list(choices)
+        return self._finish("choice", grammar, lambda: source, budget, started)
 
     def compile_ebnf(self, text: str, *, root: str = "root") -> CompiledGrammar:
         """Texts that a context-free grammar in EBNF describes (dialect: `ebnf_parser`).
@@ -144,7 +149,7 @@ class GrammarCompiler:
         budget = Budget(self.limits)
         started = time.perf_counter()
         grammar = absorb(ebnf_to_grammar(text, budget, root=root), budget)
-        return self._finish("ebnf", grammar, (root, text), budget, started)
+        return self._finish("ebnf", grammar, lambda: (root, text), budget, started)
 
     def load(self, path: str | os.PathLike[str]) -> CompiledGrammar:
         """A grammar that `CompiledGrammar.save` wrote; the file stays mapped while it is in use.
@@ -169,19 +174,27 @@ class GrammarCompiler:
             raise StoreFileError(
                 f"{os.fspath(path)!r} holds a grammar of unknown kind {found.kind!r}"
             )
-        return self._build(kind, found.hash, found.grammar, budget, started)
+        return self._build(kind, lambda: found.hash, found.grammar, budget, started)
 
     def _finish(
-        self, kind: GrammarKind, grammar: ir.Grammar, source: object, budget: Budget, started: float
+        self,
+        kind: GrammarKind,
+        grammar: ir.Grammar,
+        source: Callable[[], object],
+        budget: Budget,
+        started: float,
     ) -> CompiledGrammar:
         """The compiled grammar of a source."""
-        digest = hashlib.blake2b(
-            repr((kind, source, self.vocabulary.hash)).encode(), digest_size=16
-        )
-        return self._build(kind, digest.hexdigest(), grammar, budget, started)
+        compute_hash = functools.partial(_hash_of, kind, source, self.vocabulary)
+        return self._build(kind, compute_hash, grammar, budget, started)
 
     def _build(
-        self, kind: GrammarKind, digest: str, grammar: ir.Grammar, budget: Budget, started: float
+        self,
+        kind: GrammarKind,
+        compute_hash: Callable[[], str],
+        grammar: ir.Grammar,
+        budget: Budget,
+        started: float,
     ) -> CompiledGrammar:
         """Rules -> terminals in the pool -> rule automata -> parser -> recognizer."""
         budget.check("max_rules", len(grammar.rules), "rules of the grammar")
@@ -194,15 +207,24 @@ class GrammarCompiler:
                 pointer="" if kind == "json_schema" else None,
             )
         budget.check_time()
+        budget.finish()
+        parser = Parser(automata, store.pool)
         return CompiledGrammar(
             kind=kind,
-            hash=digest,
             vocabulary=self.vocabulary,
-            recognizer=Recognizer(Parser(automata, store.pool), store),
+            recognizer=Recognizer(parser, store),
+            parser=parser,
             automata=automata,
             source_grammar=grammar,
             compile_seconds=time.perf_counter() - started,
+            compute_hash=compute_hash,
         )
+
+
+def _hash_of(kind: GrammarKind, source: Callable[[], object], vocabulary: Vocabulary) -> str:
+    """Hex digest of what a grammar was compiled from."""
+    content = repr((kind, source(), vocabulary.hash))
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 
 class SpelledTerminals:
