@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import get_args
 
 from syntagma.grammar import artefact, ir
-from syntagma.grammar import dfa as dfas
 from syntagma.grammar.absorb import absorb
 from syntagma.grammar.array_file import StoreFileError
 from syntagma.grammar.cache_directory import CacheDirectory
@@ -25,11 +24,12 @@ from syntagma.grammar.json_options import JsonOptions, Whitespace
 from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.parser import Parser
+from syntagma.grammar.prelude import load_or_build_prelude
 from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_text import JsonSchema
-from syntagma.grammar.terminals import Language
+from syntagma.grammar.spelled_terminals import SpelledTerminals
 from syntagma.grammar.trie_file import load_or_build_trie
 from syntagma.grammar.vocabulary import Vocabulary
 from syntagma.grammar.warm_up import warm_kernels
@@ -43,8 +43,9 @@ class GrammarCompiler:
     Args:
         vocabulary: the model's tokens.
         cache_dir: where to keep what depends on the vocabulary alone, so that the next process starts
-            faster; created if need be (open to its owner only). None: no files. Trouble with the
-            directory is logged once and slows the start, nothing more.
+            faster; created if need be (open to its owner only). None: no files. The first process to
+            use it pays a second or two. Trouble with the directory is logged once and slows the start,
+            nothing more.
         limits: bounds on every compilation.
 
     The constructor builds the token trie and makes sure that all kernels are compiled, so that no
@@ -62,7 +63,9 @@ class GrammarCompiler:
         self.vocabulary = vocabulary
         self.limits = limits if limits is not None else CompileLimits()
         cache = None if cache_dir is None else CacheDirectory(cache_dir)
-        self._store = MaskStore(vocabulary, trie=load_or_build_trie(vocabulary, cache))
+        trie = load_or_build_trie(vocabulary, cache)
+        self._prelude = None if cache is None else load_or_build_prelude(vocabulary, trie, cache)
+        self._store = MaskStore(vocabulary, trie=trie, prelude=self._prelude)
 
     @property
     def store(self) -> MaskStore:
@@ -72,7 +75,8 @@ class GrammarCompiler:
         old one goes when the last grammar that uses it does.
         """
         if self._store.pool.num_bytes > MAX_POOL_BYTES:
-            self._store = MaskStore(self.vocabulary, trie=self._store.trie)
+            trie = self._store.trie
+            self._store = MaskStore(self.vocabulary, trie=trie, prelude=self._prelude)
         return self._store
 
     def compile_json_schema(
@@ -225,29 +229,3 @@ def _hash_of(kind: GrammarKind, source: Callable[[], object], vocabulary: Vocabu
     """Hex digest of what a grammar was compiled from."""
     content = repr((kind, source(), vocabulary.hash))
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-
-
-class SpelledTerminals:
-    """Terminals of a store's pool, cut down to what its vocabulary can spell."""
-
-    def __init__(self, store: MaskStore) -> None:
-        self._store = store
-        self._ids: dict[bytes, int | None] = {}
-        self._lengths: dict[int, int] = {}
-
-    def terminal_id(self, language: Language) -> int | None:
-        """The id of a terminal; None if no word of it can be spelled."""
-        if language.key not in self._ids:
-            vocabulary, spelled = self._store.vocabulary, language
-            if not vocabulary.spells_all:
-                spelled = dfas.restrict(language.dfa, vocabulary.spellable)
-            is_possible = spelled.shortest_length > 0
-            terminal = self._store.pool.terminal_id(spelled) if is_possible else None
-            self._ids[language.key] = terminal
-            if terminal is not None:
-                self._lengths[terminal] = spelled.shortest_length
-        return self._ids[language.key]
-
-    def shortest_length(self, terminal: int) -> int:
-        """Bytes of a shortest word of a terminal."""
-        return self._lengths[terminal]
