@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from syntagma.grammar import artefact, ir
 from syntagma.grammar.limits import Budget, CompileLimits
+from syntagma.grammar.parser import START_STATE, Parser
 from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.vocabulary import Vocabulary
@@ -23,21 +26,28 @@ class CompiledGrammar:
 
     Attributes:
         kind: the front end it came from.
-        hash: hex digest of source, options and vocabulary.
         vocabulary: whose tokens it speaks about.
         recognizer: its states; for `Matcher`.
-        automata: its rules, compiled.
+        parser: what the recognizer's states stand on.
+        automata: its rules, compiled; guarded by the parser, which alone may ask for more of them.
         source_grammar: its rules as they came from the front end.
         compile_seconds: wall time the compilation took.
+        compute_hash: works out `hash`, which costs as much as compiling a small grammar.
     """
 
     kind: GrammarKind
-    hash: str
     vocabulary: Vocabulary
     recognizer: Recognizer
+    parser: Parser = field(repr=False)
     automata: RuleAutomata
     source_grammar: ir.Grammar = field(repr=False)
     compile_seconds: float
+    compute_hash: Callable[[], str] = field(repr=False)
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """Hex digest of source, options and vocabulary, the same in every process."""
+        return self.compute_hash()
 
     @property
     def num_bytes(self) -> int:
@@ -47,7 +57,7 @@ class CompiledGrammar:
     @property
     def shortest_bytes(self) -> int:
         """Length of a shortest output; compiles all rules."""
-        return self.automata.shortest[self.automata.start]
+        return self.parser.closing_bytes(START_STATE)
 
     def save(self, path: str | os.PathLike[str], *, limits: CompileLimits | None = None) -> None:
         """Write a file from which `GrammarCompiler.load` makes the same grammar in any process.

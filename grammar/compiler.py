@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import get_args
 
 from syntagma.grammar import artefact, ir
-from syntagma.grammar import dfa as dfas
 from syntagma.grammar.absorb import absorb
 from syntagma.grammar.array_file import StoreFileError
 from syntagma.grammar.cache_directory import CacheDirectory
@@ -24,11 +24,12 @@ from syntagma.grammar.json_options import JsonOptions, Whitespace
 from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.parser import Parser
+from syntagma.grammar.prelude import load_or_build_prelude
 from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_text import JsonSchema
-from syntagma.grammar.terminals import Language
+from syntagma.grammar.spelled_terminals import SpelledTerminals
 from syntagma.grammar.trie_file import load_or_build_trie
 from syntagma.grammar.vocabulary import Vocabulary
 from syntagma.grammar.warm_up import warm_kernels
@@ -42,8 +43,9 @@ class GrammarCompiler:
     Args:
         vocabulary: the model's tokens.
         cache_dir: where to keep what depends on the vocabulary alone, so that the next process starts
-            faster; created if need be (open to its owner only). None: no files. Trouble with the
-            directory is logged once and slows the start, nothing more.
+            faster; created if need be (open to its owner only). None: no files. The first process to
+            use it pays a second or two. Trouble with the directory is logged once and slows the start,
+            nothing more.
         limits: bounds on every compilation.
 
     The constructor builds the token trie and makes sure that all kernels are compiled, so that no
@@ -61,7 +63,10 @@ class GrammarCompiler:
         self.vocabulary = vocabulary
         self.limits = limits if limits is not None else CompileLimits()
         cache = None if cache_dir is None else CacheDirectory(cache_dir)
-        self._store = MaskStore(vocabulary, trie=load_or_build_trie(vocabulary, cache))
+        trie = load_or_build_trie(vocabulary, cache)
+        self._prelude = None if cache is None else load_or_build_prelude(vocabulary, trie, cache)
+        self._store = MaskStore(vocabulary, trie=trie, prelude=self._prelude)
+        self._store.prepare()
 
     @property
     def store(self) -> MaskStore:
@@ -71,7 +76,9 @@ class GrammarCompiler:
         old one goes when the last grammar that uses it does.
         """
         if self._store.pool.num_bytes > MAX_POOL_BYTES:
-            self._store = MaskStore(self.vocabulary, trie=self._store.trie)
+            trie = self._store.trie
+            self._store = MaskStore(self.vocabulary, trie=trie, prelude=self._prelude)
+            self._store.prepare()
         return self._store
 
     def compile_json_schema(
@@ -95,7 +102,9 @@ class GrammarCompiler:
         started = time.perf_counter()
         document = SchemaDocument.load(schema, budget)
         grammar = json_schema_to_grammar(document, options, budget)
-        return self._finish("json_schema", grammar, (options, document.source), budget, started)
+        return self._finish(
+            "json_schema", grammar, lambda: (options, document.source), budget, started
+        )
 
     def compile_json_object(self, *, whitespace: Whitespace = "flexible") -> CompiledGrammar:
         """Any JSON object."""
@@ -113,7 +122,8 @@ class GrammarCompiler:
         """
         budget = Budget(self.limits)
         started = time.perf_counter()
-        return self._finish("regex", regex_to_grammar(pattern, budget), pattern, budget, started)
+        grammar = regex_to_grammar(pattern, budget)
+        return self._finish("regex", grammar, lambda: pattern, budget, started)
 
     def compile_choice(self, choices: Sequence[str]) -> CompiledGrammar:
         """Exactly one of the given texts.
@@ -125,7 +135,8 @@ class GrammarCompiler:
         budget = Budget(self.limits)
         started = time.perf_counter()
         grammar = choice_to_grammar(choices, budget)
-        return self._finish("choice", grammar, list(choices), budget, started)
+        source = list(choices)
+        return self._finish("choice", grammar, lambda: source, budget, started)
 
     def compile_ebnf(self, text: str, *, root: str = "root") -> CompiledGrammar:
         """Texts that a context-free grammar in EBNF describes (dialect: `ebnf_parser`).
@@ -144,7 +155,7 @@ class GrammarCompiler:
         budget = Budget(self.limits)
         started = time.perf_counter()
         grammar = absorb(ebnf_to_grammar(text, budget, root=root), budget)
-        return self._finish("ebnf", grammar, (root, text), budget, started)
+        return self._finish("ebnf", grammar, lambda: (root, text), budget, started)
 
     def load(self, path: str | os.PathLike[str]) -> CompiledGrammar:
         """A grammar that `CompiledGrammar.save` wrote; the file stays mapped while it is in use.
@@ -169,19 +180,27 @@ class GrammarCompiler:
             raise StoreFileError(
                 f"{os.fspath(path)!r} holds a grammar of unknown kind {found.kind!r}"
             )
-        return self._build(kind, found.hash, found.grammar, budget, started)
+        return self._build(kind, lambda: found.hash, found.grammar, budget, started)
 
     def _finish(
-        self, kind: GrammarKind, grammar: ir.Grammar, source: object, budget: Budget, started: float
+        self,
+        kind: GrammarKind,
+        grammar: ir.Grammar,
+        source: Callable[[], object],
+        budget: Budget,
+        started: float,
     ) -> CompiledGrammar:
         """The compiled grammar of a source."""
-        digest = hashlib.blake2b(
-            repr((kind, source, self.vocabulary.hash)).encode(), digest_size=16
-        )
-        return self._build(kind, digest.hexdigest(), grammar, budget, started)
+        compute_hash = functools.partial(_hash_of, kind, source, self.vocabulary)
+        return self._build(kind, compute_hash, grammar, budget, started)
 
     def _build(
-        self, kind: GrammarKind, digest: str, grammar: ir.Grammar, budget: Budget, started: float
+        self,
+        kind: GrammarKind,
+        compute_hash: Callable[[], str],
+        grammar: ir.Grammar,
+        budget: Budget,
+        started: float,
     ) -> CompiledGrammar:
         """Rules -> terminals in the pool -> rule automata -> parser -> recognizer."""
         budget.check("max_rules", len(grammar.rules), "rules of the grammar")
@@ -194,38 +213,21 @@ class GrammarCompiler:
                 pointer="" if kind == "json_schema" else None,
             )
         budget.check_time()
+        budget.finish()
+        parser = Parser(automata, store.pool)
         return CompiledGrammar(
             kind=kind,
-            hash=digest,
             vocabulary=self.vocabulary,
-            recognizer=Recognizer(Parser(automata, store.pool), store),
+            recognizer=Recognizer(parser, store),
+            parser=parser,
             automata=automata,
             source_grammar=grammar,
             compile_seconds=time.perf_counter() - started,
+            compute_hash=compute_hash,
         )
 
 
-class SpelledTerminals:
-    """Terminals of a store's pool, cut down to what its vocabulary can spell."""
-
-    def __init__(self, store: MaskStore) -> None:
-        self._store = store
-        self._ids: dict[bytes, int | None] = {}
-        self._lengths: dict[int, int] = {}
-
-    def terminal_id(self, language: Language) -> int | None:
-        """The id of a terminal; None if no word of it can be spelled."""
-        if language.key not in self._ids:
-            vocabulary, spelled = self._store.vocabulary, language
-            if not vocabulary.spells_all:
-                spelled = dfas.restrict(language.dfa, vocabulary.spellable)
-            is_possible = spelled.shortest_length > 0
-            terminal = self._store.pool.terminal_id(spelled) if is_possible else None
-            self._ids[language.key] = terminal
-            if terminal is not None:
-                self._lengths[terminal] = spelled.shortest_length
-        return self._ids[language.key]
-
-    def shortest_length(self, terminal: int) -> int:
-        """Bytes of a shortest word of a terminal."""
-        return self._lengths[terminal]
+def _hash_of(kind: GrammarKind, source: Callable[[], object], vocabulary: Vocabulary) -> str:
+    """Hex digest of what a grammar was compiled from."""
+    content = repr((kind, source(), vocabulary.hash))
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()

@@ -96,9 +96,10 @@ class _Lowering:
     def produce(self, rule: int) -> None:
         """Define a declared rule, unless another thread has done so meanwhile."""
         with self.lock:
-            body = self.bodies.pop(rule, None)
+            body = self.bodies.get(rule)
             if body is not None:
                 self.grammar.define(rule, body())
+                del self.bodies[rule]
 
     def produce_all(self, budget: Budget) -> None:
         """Define every rule, within the budget."""

@@ -193,13 +193,20 @@ class JsonTerminals:
 
 def prebuild() -> None:
     """Build what nearly every schema needs, so that no compilation pays for it (once a process)."""
+    _space(JsonOptions().max_indent)
+    common_terminals()
+
+
+def common_terminals() -> list[Dfa]:
+    """What nearly every schema needs, most wanted first."""
     options = JsonOptions()
-    _space(options.max_indent)
-    _number(options)
-    _integer(None, None, options)
-    _string(0, None)
-    for name in FORMATS:
-        _format_string((name,))
+    return [
+        _string(0, None),
+        _whitespace(options.max_indent),
+        _integer(None, None, options),
+        _number(options),
+        *(_format_string((name,)) for name in FORMATS),
+    ]
 
 
 # What follows is built once for the process. Where no limits are passed, the size does not depend on

@@ -51,6 +51,7 @@ class LexerPool:
         self._accepts = Growable(np.int32, capacity=1 << 10)
         self._class_map_ids: dict[bytes, int] = {}
         self._terminal_ids: dict[bytes, int] = {}
+        self._keys: list[bytes] = []
         self._start_of_terminal: list[int] = []
         self._class_map_of_terminal: list[int] = []
         # [first, end) of each terminal's states, ascending.
@@ -169,6 +170,10 @@ class LexerPool:
             state = int(states[state, FALLBACK])
         return state
 
+    def key_of(self, terminal: int) -> bytes:
+        """The key of a terminal's language."""
+        return self._keys[terminal]
+
     def states_of(self, terminal: int) -> tuple[int, int]:
         """[first, end) of a terminal's own states."""
         return self._terminal_ranges[terminal]
@@ -245,6 +250,7 @@ class LexerPool:
                 )
         self._states.extend(states)
         self._table.extend(cells)
+        self._keys.append(language.key)
         self._start_of_terminal.append(first + dfas.START - 1)
         self._class_map_of_terminal.append(class_map)
         self._terminal_ranges.append((first, first + len(states)))

@@ -46,15 +46,27 @@ class CompileLimits:
 
 
 class Budget:
-    """The limits of one running compilation, with its deadline."""
+    """The limits of one running compilation, with its deadline.
+
+    What a compiled grammar puts off keeps the budget, but no longer fails by it; see `finish`.
+    """
 
     def __init__(self, limits: CompileLimits) -> None:
         self.limits = limits
         self._deadline = time.monotonic() + limits.max_seconds
+        self._is_finished = False
+
+    def finish(self) -> None:
+        """The grammar is accepted: from now on no check raises.
+
+        Rules, positions and terminals that are made while a model is decoding were bounded when the
+        grammar was compiled; an error there could only spoil an output.
+        """
+        self._is_finished = True
 
     def check_time(self) -> None:
         """Raises GrammarLimitError once the compilation has run for ``max_seconds``."""
-        if time.monotonic() > self._deadline:
+        if time.monotonic() > self._deadline and not self._is_finished:
             raise GrammarLimitError(
                 f"compilation takes longer than {self.limits.max_seconds:g} s; "
                 "simplify the grammar or raise max_seconds",
@@ -76,7 +88,7 @@ class Budget:
     def check(self, limit: str, given: int, what: str, *, pointer: str | None = None) -> None:
         """Raises GrammarLimitError if ``given`` exceeds the limit of that name."""
         allowed = getattr(self.limits, limit)
-        if given > allowed:
+        if given > allowed and not self._is_finished:
             raise GrammarLimitError(
                 f"{what}: {given} exceeds the limit {limit} = {allowed}",
                 limit=limit,

@@ -19,6 +19,7 @@ class ByteLru(Generic[Key, Value]):
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.num_bytes = 0
+        self.num_evicted = 0
         self._items: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -42,3 +43,4 @@ class ByteLru(Generic[Key, Value]):
         while self.num_bytes > self.max_bytes and len(self._items) > 1:
             _, (_, dropped) = self._items.popitem(last=False)
             self.num_bytes -= dropped
+            self.num_evicted += 1

@@ -33,6 +33,7 @@ from syntagma.grammar.pair_kernels import (
 )
 from syntagma.grammar.row_arena import RowArena
 from syntagma.grammar.row_memory import RowMemory
+from syntagma.grammar.store_file import FiledEntries
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.vocabulary import Vocabulary
 
@@ -115,12 +116,39 @@ class StoreEntry:
         return self.interior.nbytes + 300
 
 
+@dataclass(frozen=True)
+class StoreStatistics:
+    """What a store holds and has done so far.
+
+    Attributes:
+        num_entries: entries at hand.
+        num_hits: lookups of an entry that was at hand.
+        num_filed: lookups answered from the prelude's file.
+        num_computed: lookups for which the vocabulary was walked.
+        num_evicted: entries dropped for want of space.
+        num_rows, max_rows: finished rows at hand, and how many there is space for.
+        num_rows_evicted: rows dropped for want of space.
+        num_bytes: memory of entries, rows, trie and lexer pool.
+    """
+
+    num_entries: int
+    num_hits: int
+    num_filed: int
+    num_computed: int
+    num_evicted: int
+    num_rows: int
+    max_rows: int
+    num_rows_evicted: int
+    num_bytes: int
+
+
 class MaskStore:
     """Entries by lexer state; safe to use from several threads.
 
     Args:
         vocabulary: the tokens.
         trie: its token trie, if there is one already.
+        prelude: entries that need not be computed.
         max_bytes: entries beyond this size are dropped, least recently used first; as much again
             is for finished rows.
     """
@@ -130,6 +158,7 @@ class MaskStore:
         vocabulary: Vocabulary,
         *,
         trie: TokenTrie | None = None,
+        prelude: FiledEntries | None = None,
         max_bytes: int = DEFAULT_MAX_BYTES,
     ) -> None:
         self.vocabulary = vocabulary
@@ -138,17 +167,43 @@ class MaskStore:
         self.arena = RowArena(vocabulary.num_words, max_bytes)
         self._memory = RowMemory(vocabulary.num_words)
         self._max_depth = self.trie.max_depth
+        self._prelude = prelude
         self._entries: ByteLru[int, StoreEntry] = ByteLru(max_bytes)
         self._residuals: ByteLru[bytes, Residuals] = ByteLru(max_bytes // 4)
         self._bases: dict[int, list[int]] = {}
         self._near_any_strings: dict[tuple[int, str], NearBase] = {}
+        self._num_hits = self._num_filed = self._num_computed = 0
         self._lock = threading.RLock()
+
+    @property
+    def statistics(self) -> StoreStatistics:
+        """Figures for reports, all of the same moment but for the rows."""
+        with self._lock:
+            return StoreStatistics(
+                num_entries=len(self._entries),
+                num_hits=self._num_hits,
+                num_filed=self._num_filed,
+                num_computed=self._num_computed,
+                num_evicted=self._entries.num_evicted,
+                num_rows=self.arena.num_rows,
+                max_rows=self.arena.capacity,
+                num_rows_evicted=self.arena.num_evicted,
+                num_bytes=self.num_bytes,
+            )
 
     @property
     def num_bytes(self) -> int:
         """Memory of entries, rows, trie and lexer pool."""
         caches = self._entries.num_bytes + self._residuals.num_bytes + self.arena.num_bytes
         return caches + self.trie.num_bytes + self.pool.num_bytes
+
+    def prepare(self) -> None:
+        """Work out what nearly every JSON grammar needs, so that no token waits for it."""
+        start, terminal = self.pool.any_string_start()
+        for lexer_state in range(start, self.pool.states_of(terminal)[1]):
+            for _, residuals in self.entry(lexer_state).exits:
+                _ = residuals.trie
+        _ = self._quotes, self._nodes_by_reach
 
     def new_row(self) -> Int32Array:
         """int32[num_words] of zeros."""
@@ -159,10 +214,32 @@ class MaskStore:
         """The entry of a lexer state, computed if it is not at hand."""
         with self._lock:
             found = self._entries.get(lexer_state)
+            if found is not None:
+                self._num_hits += 1
+                return found
+            found = self._filed(lexer_state)
             if found is None:
                 found = self._compute(lexer_state)
-                self._entries.put(lexer_state, found, found.num_bytes)
+                self._num_computed += 1
+            else:
+                self._num_filed += 1
+            self._entries.put(lexer_state, found, found.num_bytes)
             return found
+
+    def _filed(self, lexer_state: int) -> StoreEntry | None:
+        """The entry as the prelude has it."""
+        if self._prelude is None:
+            return None
+        terminal = self.pool.terminal_of(lexer_state)
+        if terminal < 0:
+            return None
+        local_state = lexer_state - self.pool.states_of(terminal)[0]
+        content = self._prelude.get(self.pool.key_of(terminal), local_state)
+        if content is None:
+            return None
+        row, nodes = content
+        row.setflags(write=False)
+        return StoreEntry(row, self._exits(nodes, np.full(nodes.size, terminal, np.int32)))
 
     def _compute(self, lexer_state: int) -> StoreEntry:
         """The cheapest way to an entry that the lexer state allows."""

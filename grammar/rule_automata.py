@@ -93,12 +93,12 @@ class RuleAutomata:
     Args:
         grammar: the rules; rule 0 is the start.
         terminals: gives terminals their ids.
-        budget: bounds the positions and, for what is compiled at once, the time.
+        budget: bounds the positions and, for what is compiled at once, the time, until it is finished.
         is_lazy: compile rules when they are entered; for proper grammars whose terminals can all be
             spelled.
 
     Raises:
-        GrammarLimitError: more than ``max_positions`` (also later, if lazy), or out of time.
+        GrammarLimitError: more than ``max_positions``, or out of time.
     """
 
     def __init__(

@@ -55,7 +55,7 @@ def test_a_second_compiler_finds_the_trie(tmp_path: Path, monkeypatch: pytest.Mo
     expected = first_masks(GrammarCompiler(VOCABULARY))
     assert not directory.exists()
     assert (first_masks(GrammarCompiler(VOCABULARY, cache_dir=directory)) == expected).all()
-    assert [path.name for path in directory.iterdir()] == [f"token-trie-{VOCABULARY.hash}.arrays"]
+    assert f"token-trie-{VOCABULARY.hash}.arrays" in {path.name for path in directory.iterdir()}
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
     def build(vocabulary: Vocabulary) -> TokenTrie:

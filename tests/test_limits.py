@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import time
 from typing import Any
 
 import pytest
@@ -20,8 +21,12 @@ from syntagma.grammar import (
     GrammarSyntaxError,
     UnsatisfiableGrammarError,
     UnsupportedGrammarError,
+    ir,
 )
+from syntagma.grammar.from_json_schema import json_schema_to_grammar
+from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget
+from syntagma.grammar.schema_document import SchemaDocument
 
 VOCABULARY = byte_vocabulary()
 
@@ -285,6 +290,85 @@ def test_a_refused_pattern_leaves_nothing_behind(compiler: GrammarCompiler) -> N
         assert isinstance(outcome(compiler, pattern), GrammarError)
     assert compiler.store.pool.num_states == before
     assert accepts(compiler.compile_regex("warm[a-z]+"), "warmth")
+
+
+# What a compiled grammar puts off
+
+NESTED = {"type": "object", "properties": {"a": {"type": "object"}}}
+TEXTS = ['{"x": [1, {"b": null}]}', '{"a": {"c": [[]]}, "y": -1.5}', "{}"]
+
+
+def test_no_deadline_ends_the_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules are produced when an output gets there, long after the compilation."""
+    grammar = GrammarCompiler(VOCABULARY).compile_json_schema(NESTED)
+    assert grammar.source_grammar.is_proper
+    later = time.monotonic() + 1e6
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    for text in TEXTS:
+        assert accepts(grammar, text)
+    assert grammar.shortest_bytes == 2
+
+
+def test_no_limit_on_positions_ends_the_decoding() -> None:
+    limits = CompileLimits(max_seconds=600, max_positions=5)
+    grammar = GrammarCompiler(VOCABULARY, limits=limits).compile_json_schema(NESTED)
+    for text in TEXTS:
+        assert accepts(grammar, text)
+    assert grammar.automata.num_positions > 5
+
+
+def test_counted_rounds_are_no_limit_either() -> None:
+    limits = CompileLimits(max_seconds=600, max_positions=100)
+    compiler = GrammarCompiler(VOCABULARY, limits=limits)
+    grammar = compiler.compile_json_schema({"type": "array", "items": True, "maxItems": 300})
+    assert accepts(grammar, "[" + ", ".join(["[]"] * 300) + "]")
+    assert not accepts(grammar, "[" + ", ".join(["[]"] * 301) + "]")
+
+
+def test_a_finished_budget_checks_nothing() -> None:
+    budget = Budget(CompileLimits(max_seconds=-1, max_rules=1))
+    with pytest.raises(GrammarLimitError):
+        budget.check_time()
+    with pytest.raises(GrammarLimitError):
+        budget.check("max_rules", 2, "rules")
+    budget.finish()
+    budget.check_time()
+    budget.check("max_rules", 2, "rules")
+
+
+def test_a_rule_whose_production_failed_can_be_produced_again() -> None:
+    """As when memory was short for a moment."""
+    budget = Budget(CompileLimits(max_seconds=600))
+    grammar = json_schema_to_grammar(SchemaDocument.load(NESTED, budget), JsonOptions(), budget)
+    assert grammar.is_proper
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ir, "choice", _out_of_memory)
+        with pytest.raises(MemoryError):
+            grammar.body(0)
+    assert grammar.body(0) != ir.NOTHING
+
+
+def _out_of_memory(*parts: ir.Node) -> ir.Node:
+    raise MemoryError(f"no room for {len(parts)} parts")
+
+
+def test_hashes_depend_on_source_options_and_kind() -> None:
+    compiler, again = GrammarCompiler(VOCABULARY), GrammarCompiler(byte_vocabulary())
+    schema: dict[str, Any] = {"enum": ["a"]}
+    grammar = compiler.compile_json_schema(schema)
+    schema["enum"].append("b")
+    hashes = [
+        grammar.hash,
+        compiler.compile_json_schema(schema).hash,
+        compiler.compile_json_schema(schema, whitespace="compact").hash,
+        compiler.compile_regex("a").hash,
+        compiler.compile_choice(["a"]).hash,
+        compiler.compile_ebnf('root ::= "a"').hash,
+        GrammarCompiler(byte_vocabulary([b"ab"])).compile_regex("a").hash,
+    ]
+    assert len(set(hashes)) == len(hashes)
+    assert again.compile_json_schema({"enum": ["a"]}).hash == hashes[0]
+    assert again.compile_json_schema('{ "enum": ["a"] }').hash == hashes[0]
 
 
 PIECES = ["(", ")", "(?:", "|", "*", "+", "?", "{2,3}", "{0,40}", "{30}", ".", "a", "[ab]", "[^a]", "^", "$",

@@ -1,0 +1,39 @@
+"""What a vocabulary can spell of a terminal."""
+
+from __future__ import annotations
+
+from syntagma.grammar import dfa as dfas
+from syntagma.grammar.mask_store import MaskStore
+from syntagma.grammar.terminals import Language
+from syntagma.grammar.vocabulary import Vocabulary
+
+
+def as_spelled(language: Language, vocabulary: Vocabulary) -> Language:
+    """The words of a language whose bytes all occur in tokens."""
+    if vocabulary.spells_all:
+        return language
+    return dfas.restrict(language.dfa, vocabulary.spellable)
+
+
+class SpelledTerminals:
+    """Terminals of a store's pool, cut down to what its vocabulary can spell."""
+
+    def __init__(self, store: MaskStore) -> None:
+        self._store = store
+        self._ids: dict[bytes, int | None] = {}
+        self._lengths: dict[int, int] = {}
+
+    def terminal_id(self, language: Language) -> int | None:
+        """The id of a terminal; None if no word of it can be spelled."""
+        if language.key not in self._ids:
+            spelled = as_spelled(language, self._store.vocabulary)
+            is_possible = spelled.shortest_length > 0
+            terminal = self._store.pool.terminal_id(spelled) if is_possible else None
+            self._ids[language.key] = terminal
+            if terminal is not None:
+                self._lengths[terminal] = spelled.shortest_length
+        return self._ids[language.key]
+
+    def shortest_length(self, terminal: int) -> int:
+        """Bytes of a shortest word of a terminal."""
+        return self._lengths[terminal]
