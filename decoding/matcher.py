@@ -32,6 +32,11 @@ class Matcher:
         self._is_terminated = False
 
     @property
+    def state(self) -> MatcherState | None:
+        """The state of the grammar; None once a stop token has been accepted."""
+        return None if self._is_terminated else self._states[-1]
+
+    @property
     def num_tokens(self) -> int:
         """Tokens accepted so far, a stop token included."""
         return len(self._states) - 1
@@ -49,11 +54,7 @@ class Matcher:
         Raises:
             ValueError: the bitmask's type or width does not fit the vocabulary.
         """
-        if bitmask.dtype != np.int32 or bitmask.shape[1:] != self._width:
-            raise ValueError(
-                f"bitmask must be int32[rows, {self._width[0]}], "
-                f"not {bitmask.dtype}{list(bitmask.shape)}"
-            )
+        self.check_bitmask(bitmask)
         target = bitmask[row]
         if self._is_terminated:
             target[:] = self.grammar.vocabulary.stop_row
@@ -65,6 +66,14 @@ class Matcher:
             # Another thread may have needed the row's space meanwhile.
             if state.row is found:
                 return
+
+    def check_bitmask(self, bitmask: NDArray[np.int32]) -> None:
+        """Raises ValueError if the bitmask's type or width does not fit the vocabulary."""
+        if bitmask.dtype != np.int32 or bitmask.shape[1:] != self._width:
+            raise ValueError(
+                f"bitmask must be int32[rows, {self._width[0]}], "
+                f"not {bitmask.dtype}{list(bitmask.shape)}"
+            )
 
     def accept_token(self, token_id: int) -> bool:
         """Advance by one token; False, and nothing changes, if it is not allowed."""

@@ -27,7 +27,7 @@ def has_bit(row: Int32Array, token_id: int) -> bool:
 
 @kernel
 def gather_rows(
-    rows: Int32Array, slots: Int32Array, bitmask: Int32Array, targets: Int32Array
+    rows: Int32Array, slots: Int32Array, bitmask: Int32Array, targets: Int64Array
 ) -> None:
     """Copy ``rows[slots[i]]`` to ``bitmask[targets[i]]``, a slot of -1 meaning an empty row."""
     for i in range(slots.size):

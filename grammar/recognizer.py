@@ -59,6 +59,7 @@ class Recognizer:
 
     def __init__(self, parser: Parser, store: MaskStore) -> None:
         self.store = store
+        self._was_used = store.arena.was_used
         self._parser = parser
         self._closing = ClosingTokens(parser, store)
         self._lock = threading.RLock()
@@ -172,12 +173,12 @@ class Recognizer:
         The row may be overwritten once it is no longer ``state.row``; whoever copies it looks again.
         """
         row = state.row
-        if row is None:
-            with self._lock:
-                row = state.row
-                if row is None:
-                    row = self._computed_row(state)
-        return row
+        if row is not None:
+            self._was_used[state.slot] = 1
+            return row
+        with self._lock:
+            row = state.row
+            return self._computed_row(state) if row is None else row
 
     def _computed_row(self, state: MatcherState) -> Int32Array:
         arena = self.store.arena

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import JSON_TOKENS, allowed_ids, byte_vocabulary, sample
 
+from syntagma.decoding.batch import fill_bitmasks
 from syntagma.decoding.matcher import Matcher
 from syntagma.grammar import CompiledGrammar, GrammarCompiler, Vocabulary
 from syntagma.grammar.mask_store import MaskStore
@@ -182,3 +183,35 @@ def test_names_longer_than_any_token() -> None:
         allowed = allowed_ids(matcher)
         assert allowed == {i for i in range(VOCABULARY.size) if matcher.fork().accept_token(i)}
         assert matcher.accept_token(byte)
+
+
+@given(st.randoms(use_true_random=False), st.integers(0, 12))
+def test_a_batch_is_its_matchers(rng: random.Random, size: int) -> None:
+    """Grammars of two stores, one with space for four rows only, and outputs that have ended."""
+    tight = GrammarCompiler(VOCABULARY)
+    tight._store = MaskStore(VOCABULARY, max_bytes=0)
+    grammars = [compiled(), tight.compile_json_schema(SCHEMA), tight.compile_choice(["a", "ab"])]
+    matchers = []
+    for _ in range(size):
+        matcher = Matcher(rng.choice(grammars))
+        for _ in range(rng.randrange(6)):
+            matcher.accept_token(rng.choice(sorted(allowed_ids(matcher))))
+        matchers.append(matcher)
+    rows = rng.sample(range(size + 2), size)
+    bitmask = np.full((size + 2, VOCABULARY.num_words), 7, np.int32)
+    expected = bitmask.copy()
+    for matcher, row in zip(matchers, rows, strict=True):
+        matcher.fill_bitmask(expected, row)
+    fill_bitmasks(matchers, bitmask, rows)
+    assert bitmask.tolist() == expected.tolist()
+
+
+def test_a_batch_that_does_not_fit() -> None:
+    matcher = Matcher(compiled())
+    bitmask = np.zeros((2, VOCABULARY.num_words), np.int32)
+    with pytest.raises(ValueError, match="1 matchers, but 2 rows"):
+        fill_bitmasks([matcher], bitmask, [0, 1])
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        fill_bitmasks([matcher, matcher, matcher], bitmask)
+    with pytest.raises(ValueError, match="bitmask must be"):
+        fill_bitmasks([matcher], bitmask[:, 1:])
