@@ -27,7 +27,7 @@ class CompileLimits:
         max_branches: alternatives that one schema may multiply out to.
     """
 
-    max_seconds: float = 5.0
+    max_seconds: float = 2.0
     max_source_bytes: int = 4 << 20
     max_schema_depth: int = 128
     max_enum_values: int = 200_000

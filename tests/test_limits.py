@@ -292,6 +292,131 @@ def test_a_refused_pattern_leaves_nothing_behind(compiler: GrammarCompiler) -> N
     assert accepts(compiler.compile_regex("warm[a-z]+"), "warmth")
 
 
+# EBNF
+
+
+def ebnf_outcome(text: str, **limits: Any) -> CompiledGrammar | GrammarError:
+    compiler = GrammarCompiler(VOCABULARY, limits=CompileLimits(**{"max_seconds": 600} | limits))
+    try:
+        return compiler.compile_ebnf(text)
+    except GrammarError as error:
+        return error
+
+
+def rules(count: int, body: str, last: str) -> str:
+    """``count`` rules in a row; ``{n}``, ``{next}`` and ``{first}`` stand for names in the body."""
+    lines = [
+        f"r{n} ::= " + body.format(n=f"r{n}", next=f"r{n + 1}", first="r0") for n in range(count)
+    ]
+    return "\n".join(["root ::= r0", *lines, f"r{count} ::= {last}"])
+
+
+def clique(size: int) -> str:
+    """Rules that all begin with each other, each called from outside as well."""
+    names = range(size)
+    lines = [
+        f"r{n} ::= " + " | ".join(f'r{m} "x" root' for m in names) + f' | "a{n}"' for n in names
+    ]
+    return "\n".join(["root ::= " + " | ".join(f'"s{n}" r{n}' for n in names), *lines])
+
+
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [
+        ("root ::= " + "(" * 60_000 + '"a"' + ")" * 60_000, {}),
+        ("root ::= " + "(" * 60 + '"a"' + ")*" * 60, {"max_regex_depth": 50}),
+        ('root ::= "' + "a" * 1000 + '"', {"max_source_bytes": 500}),
+        (rules(100, "{next}", '"a"'), {"max_rules": 50}),
+        (rules(100, '"(" {next}? ")" {first}?', '"a"'), {"max_positions": 50}),
+        (clique(20), {"max_positions": 2000}),
+        ('root ::= [a-z]* - ([a-z]* "a" [a-z]{16})', {"max_dfa_states": 300}),
+    ],
+)  # fmt: skip
+def test_large_ebnf_ends_at_the_limit_that_is_set(text: str, limits: dict[str, int]) -> None:
+    check_limit(ebnf_outcome(text, **limits), next(iter(limits), "max_regex_depth"))
+
+
+@pytest.mark.parametrize(
+    ("text", "limits", "words", "other"),
+    [
+        (
+            'root ::= "(" root? ")" | [a-z]* "a" [a-z]{12} "!"',
+            {"max_dfa_states": 300},
+            ["()", "((ba" + "c" * 12 + "!))"],
+            "(ba" + "c" * 11 + "!)",
+        ),
+        (
+            'root ::= "(" root ")" | [a-z]{90} "."',
+            {"max_nfa_states": 60},
+            ["k" * 90 + ".", "(" + "k" * 90 + ".)"],
+            "k" * 91 + ".",
+        ),
+    ],
+)
+def test_regular_parts_that_are_too_large_stay_rules(
+    text: str, limits: dict[str, int], words: list[str], other: str
+) -> None:
+    grammar = ebnf_outcome(text, **limits)
+    assert isinstance(grammar, CompiledGrammar)
+    assert all(accepts(grammar, word) for word in words)
+    assert not accepts(grammar, other)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "other"),
+    [
+        ('root ::= root "a" | "a"', ["a", "a" * 300], "b"),
+        ('root ::= x root "a" | "a"\nx ::= "b"?', ["a", "aaa", "b" * 20 + "a" * 21], "ba"),
+        ('root ::= root root "a"? | "b"', ["b", "bb", "bba" * 40], "ab"),
+        ('root ::= (""*)* "a"', ["a"], ""),
+        ('root ::= (("a"?){0,50}){0,50}', ["", "a" * 100], "b"),
+        (rules(60, "{next} {next}", '"a"?'), ["", "a" * 50], "b"),
+        (rules(300, '{next} | "b" {next}', '"a"'), ["a", "b" * 300 + "a"], "b" * 301 + "a"),
+        (rules(50, '{first} "x" | {next}', '"a"'), ["a", "a" + "x" * 100], "x"),
+        ("root ::= " + "(" * 150 + '"a"' + ")*" * 150, ["", "a" * 100], "b"),
+        ('root ::= root root root | "a" | "aa" | "aaa"', ["a" * 3, "a" * 60], "b"),
+    ],
+)
+def test_ambiguous_ebnf_is_served(text: str, words: list[str], other: str) -> None:
+    grammar = ebnf_outcome(text)
+    assert isinstance(grammar, CompiledGrammar)
+    for word in words:
+        assert accepts(grammar, word)
+    assert not accepts(grammar, other)
+    assert grammar.shortest_bytes <= len(words[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["root ::= root", "root ::= a\na ::= b\nb ::= a", 'root ::= root root "a"?', "root ::= []"],
+)
+def test_ebnf_without_words(text: str) -> None:
+    assert isinstance(ebnf_outcome(text), UnsatisfiableGrammarError | GrammarSyntaxError)
+
+
+def test_a_doubling_chain_has_an_exact_length() -> None:
+    """2^60 bytes, counted and never written out."""
+    grammar = ebnf_outcome(rules(60, "{next} {next}", '"a"'))
+    assert isinstance(grammar, CompiledGrammar)
+    assert grammar.shortest_bytes == 2**60
+
+
+EBNF_PIECES = ["root", "x", "(", ")", '"a"', '"b"', "[ab]", "|", "*", "+", "?", "{2,3}", "{0,40}", "-", '""',
+               "\nx ::=", "\nroot ::="]  # fmt: skip
+
+
+@settings(max_examples=settings().max_examples // 2)
+@given(st.lists(st.sampled_from(EBNF_PIECES), max_size=16))
+def test_random_ebnf_compiles_or_fails_with_our_errors(pieces: list[str]) -> None:
+    text = "root ::= " + " ".join(pieces)
+    grammar = ebnf_outcome(text, max_positions=2000, max_dfa_states=500)
+    if isinstance(grammar, GrammarError):
+        return
+    for word in ("", "a", "ab" * 10, "b" * 20):
+        if accepts(grammar, word):
+            assert len(word) >= grammar.shortest_bytes
+
+
 # What a compiled grammar puts off
 
 NESTED = {"type": "object", "properties": {"a": {"type": "object"}}}
