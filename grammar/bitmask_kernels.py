@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from syntagma.grammar.kernel_types import Int32Array, kernel
+from syntagma.grammar.kernel_types import Int32Array, Int64Array, kernel
 
 
 @kernel

@@ -149,6 +149,7 @@ class MaskStore:
         vocabulary: the tokens.
         trie: its token trie, if there is one already.
         prelude: entries that need not be computed.
+        min_wide_nodes: states alive in fewer nodes of the trie are walked without looking for a base.
         max_bytes: entries beyond this size are dropped, least recently used first; as much again
             is for finished rows.
     """
@@ -159,6 +160,7 @@ class MaskStore:
         *,
         trie: TokenTrie | None = None,
         prelude: FiledEntries | None = None,
+        min_wide_nodes: int = MIN_WIDE_NODES,
         max_bytes: int = DEFAULT_MAX_BYTES,
     ) -> None:
         self.vocabulary = vocabulary
@@ -168,6 +170,7 @@ class MaskStore:
         self._memory = RowMemory(vocabulary.num_words)
         self._max_depth = self.trie.max_depth
         self._prelude = prelude
+        self._min_wide_nodes = min_wide_nodes
         self._entries: ByteLru[int, StoreEntry] = ByteLru(max_bytes)
         self._residuals: ByteLru[bytes, Residuals] = ByteLru(max_bytes // 4)
         self._bases: dict[int, list[int]] = {}
@@ -262,7 +265,7 @@ class MaskStore:
             NOBODY,
             NOBODY,
         )
-        if width < MIN_WIDE_NODES or not self.pool.is_dense_terminal(lexer_state):
+        if width < self._min_wide_nodes or not self.pool.is_dense_terminal(lexer_state):
             return self._walk(lexer_state)
         near = self._nearest_base(lexer_state, width // 2)
         if near is not None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from syntagma.grammar.vocabulary import Vocabulary
 
 _lock = threading.RLock()
 _done = False
@@ -33,17 +37,36 @@ def _exercise() -> None:
     limits = CompileLimits(max_seconds=600)
     tokens = [bytes([b]) for b in range(256)] + [b'{"', b'": ', b'",', b""]
     compiler = GrammarCompiler(Vocabulary(tokens, stop_ids=[259]), limits=limits)
-    schema = {"properties": {"a": {"type": ["string", "integer"]}}, "required": ["a"]}
+    schema = {"properties": {"a": {"type": ["string", "integer"], "maxLength": 2}}}
     recognizer = compiler.compile_json_schema({"type": "object", **schema}).recognizer
     state = recognizer.initial
     for byte in b'{"a": "x"':
         recognizer.row(state)
+        recognizer.forced_bytes(state)
+        recognizer.closing_tokens(state)
         after = recognizer.advance(state, byte)
         assert after is not None
         state = after
     recognizer.is_accepting(state)
+    _compare_states(compiler.vocabulary)
+    ebnf = 'root ::= root "+" root | item\nitem ::= [a-z]+ ("," [a-z]* | "")'
+    recognizer = compiler.compile_ebnf(ebnf).recognizer
+    recognizer.row(recognizer.initial)
     words = dfas.from_words([b"a", b"ab"])
     dfas.intersection(words, dfas.literal(b"a"), Budget(limits))
     _ = words.shortest_length
     code_points.general_category("L")  # a scan of all of Unicode
     json_terminals.prebuild()
+
+
+def _compare_states(vocabulary: Vocabulary) -> None:
+    """The walks of wide states, which a small vocabulary has none of."""
+    from syntagma.grammar.json_terminals import common_terminals
+    from syntagma.grammar.mask_store import MaskStore
+
+    store = MaskStore(vocabulary, min_wide_nodes=0)
+    store.prepare()
+    for language in common_terminals()[:4]:
+        terminal = store.pool.terminal_id(language)
+        for state in range(*store.pool.states_of(terminal)):
+            store.entry(state)

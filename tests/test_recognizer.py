@@ -18,10 +18,10 @@ from syntagma.grammar import (
     UnsatisfiableGrammarError,
     Vocabulary,
     ir,
-    mask_store,
 )
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar.limits import Budget
+from syntagma.grammar.mask_store import MaskStore
 
 ALPHABET = b"abc,"
 SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -136,10 +136,15 @@ def test_masks_equal_brute_force_on_regexes(
 
 
 def check_regex_walk(
-    pattern: str, vocabulary: Vocabulary, rng: random.Random, *, num_tokens: int
+    pattern: str,
+    vocabulary: Vocabulary,
+    rng: random.Random,
+    *,
+    num_tokens: int,
+    compiler: GrammarCompiler | None = None,
 ) -> None:
     """Compare masks with viable prefixes along a random walk."""
-    matcher = Matcher(GrammarCompiler(vocabulary).compile_regex(pattern))
+    matcher = Matcher((compiler or GrammarCompiler(vocabulary)).compile_regex(pattern))
     text = ""
     for _ in range(num_tokens):
         expected = {
@@ -169,12 +174,9 @@ def test_sharing_rows_changes_nothing(
     pattern: str, vocabulary: Vocabulary, rng: random.Random
 ) -> None:
     """The same brute force with every terminal, however small, comparing itself with a base."""
-    before = mask_store.MIN_WIDE_NODES
-    mask_store.MIN_WIDE_NODES = 0
-    try:
-        check_regex_walk(pattern, vocabulary, rng, num_tokens=6)
-    finally:
-        mask_store.MIN_WIDE_NODES = before
+    compiler = GrammarCompiler(vocabulary)
+    compiler._store = MaskStore(vocabulary, min_wide_nodes=0)
+    check_regex_walk(pattern, vocabulary, rng, num_tokens=6, compiler=compiler)
 
 
 @SETTINGS
