@@ -195,6 +195,8 @@ def prebuild() -> None:
     """Build what nearly every schema needs, so that no compilation pays for it (once a process)."""
     _space(JsonOptions().max_indent)
     common_terminals()
+    _block()
+    _block_end(0, BLOCK_LENGTH - 1)
 
 
 def common_terminals() -> list[Dfa]:

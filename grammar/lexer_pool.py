@@ -34,7 +34,7 @@ from syntagma.grammar.pair_kernels import first_of_classes
 from syntagma.grammar.sparse_kernels import dense_states, other_string_states, word_states
 from syntagma.grammar.terminals import Language, OtherStrings, WordList, any_string
 
-MAX_LEXER_STATES = 4_000
+MAX_LEXER_STATES = 512
 # Longer lists are worth minimising: their words share endings.
 MAX_TRIE_BYTES = 50_000
 NO_CLASS_MAP = -1
