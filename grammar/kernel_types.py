@@ -21,3 +21,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def kernel(function: Function) -> Function:
     """Compile with numba: cached on disk, without the interpreter's lock."""
     return cast(Function, njit(cache=True, nogil=True)(function))
+
+
+def inlined_kernel(function: Function) -> Function:
+    """A kernel that is written out where it is called, for those that take many arrays in a loop."""
+    return cast(Function, njit(cache=True, nogil=True, inline="always")(function))

@@ -41,6 +41,8 @@ DEFAULT_MAX_BYTES = 64 << 20
 # Narrower states are walked as they are.
 MIN_WIDE_NODES = 4_000
 MAX_BASES = 3
+# Rows of memory for entries that are ready at start.
+MAX_READY_ROWS = 2048
 WHOLE_TRIE = np.zeros(1, np.int32)
 NOBODY = np.zeros(0, np.int32)
 
@@ -150,8 +152,8 @@ class MaskStore:
         trie: its token trie, if there is one already.
         prelude: entries that need not be computed.
         min_wide_nodes: states alive in fewer nodes of the trie are walked without looking for a base.
-        max_bytes: entries beyond this size are dropped, least recently used first; as much again
-            is for finished rows.
+        max_bytes: for finished rows; entries beyond half of this size are dropped, least recently
+            used first.
     """
 
     def __init__(
@@ -167,11 +169,13 @@ class MaskStore:
         self.trie = trie if trie is not None else TokenTrie.from_vocabulary(vocabulary)
         self.pool = LexerPool()
         self.arena = RowArena(vocabulary.num_words, max_bytes)
-        self._memory = RowMemory(vocabulary.num_words)
+        self._memory = RowMemory(
+            vocabulary.num_words, min(MAX_READY_ROWS, max_bytes // (4 * vocabulary.num_words))
+        )
         self._max_depth = self.trie.max_depth
         self._prelude = prelude
         self._min_wide_nodes = min_wide_nodes
-        self._entries: ByteLru[int, StoreEntry] = ByteLru(max_bytes)
+        self._entries: ByteLru[int, StoreEntry] = ByteLru(max_bytes // 2)
         self._residuals: ByteLru[bytes, Residuals] = ByteLru(max_bytes // 4)
         self._bases: dict[int, list[int]] = {}
         self._near_any_strings: dict[tuple[int, str], NearBase] = {}
@@ -211,7 +215,9 @@ class MaskStore:
     def new_row(self) -> Int32Array:
         """int32[num_words] of zeros."""
         with self._lock:
-            return self._memory.row()
+            row = self._memory.row()
+        row.fill(0)
+        return row
 
     def entry(self, lexer_state: int) -> StoreEntry:
         """The entry of a lexer state, computed if it is not at hand."""
@@ -346,7 +352,7 @@ class MaskStore:
 
     def _walk(self, lexer_state: int) -> StoreEntry:
         """Walk the whole vocabulary."""
-        row = self._memory.row()
+        row = self.new_row()
         trie, pool = self.trie, self.pool
         if pool.is_dense_terminal(lexer_state):
             terminal = pool.terminal_of(lexer_state)

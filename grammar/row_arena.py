@@ -9,6 +9,10 @@ from typing import Protocol
 from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.row_memory import allocate_rows
 
+# More would be too much memory to touch at start where rows are long, and are not needed where they
+# are short and cheap.
+MAX_ROWS = 3072
+
 
 class RowOwner(Protocol):
     """Whoever keeps a row in the arena; loses it when the space is needed."""
@@ -20,11 +24,11 @@ class RowOwner(Protocol):
 class RowArena:
     """A fixed number of rows, handed out and taken back by second chance (Corbato 1968).
 
-    Rows are not cleared when they are handed out. Memory is touched as far as it is used.
+    Rows are not cleared when they are handed out.
 
     Args:
         num_words: int32 words of a row.
-        max_bytes: size of the whole arena; at least four rows.
+        max_bytes: size of the whole arena; four rows at least and MAX_ROWS at most.
 
     Attributes:
         rows: int32[capacity, num_words].
@@ -33,7 +37,7 @@ class RowArena:
     """
 
     def __init__(self, num_words: int, max_bytes: int) -> None:
-        self.capacity = max(4, max_bytes // (4 * num_words))
+        self.capacity = max(4, min(MAX_ROWS, max_bytes // (4 * num_words)))
         self.rows = allocate_rows(self.capacity, num_words)
         self.was_used = bytearray()
         self.num_evicted = 0
@@ -48,8 +52,8 @@ class RowArena:
 
     @property
     def num_bytes(self) -> int:
-        """Memory touched so far."""
-        return len(self._owners) * int(self.rows[0].nbytes)
+        """Memory of all rows."""
+        return self.rows.nbytes
 
     def acquire(self) -> int:
         """A slot whose row the caller may write; it belongs to nobody until `publish`."""

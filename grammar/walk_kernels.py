@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from syntagma.grammar.bitmask_kernels import set_bit
-from syntagma.grammar.kernel_types import Int32Array, Int64Array, UInt8Array, kernel
+from syntagma.grammar.kernel_types import Int32Array, Int64Array, UInt8Array, inlined_kernel, kernel
 from syntagma.grammar.lexer_arrays import (
     DEAD_STATE,
     LexerArrays,
@@ -97,7 +97,7 @@ def _merge_born(
     return 1
 
 
-@kernel
+@inlined_kernel
 def _read_byte(
     lexer: LexerArrays,
     parser: ParserArrays,
