@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -97,6 +98,7 @@ class Residuals:
         return self.nodes.nbytes + (0 if self._merged is None else self._merged.num_bytes)
 
 
+ExitRow = tuple[Int32Array, int]
 Exits = tuple[tuple[int, Residuals], ...]
 
 
@@ -177,6 +179,7 @@ class MaskStore:
         self._min_wide_nodes = min_wide_nodes
         self._entries: ByteLru[int, StoreEntry] = ByteLru(max_bytes // 2)
         self._residuals: ByteLru[bytes, Residuals] = ByteLru(max_bytes // 4)
+        self._exit_rows: ByteLru[Hashable, ExitRow] = ByteLru(max_bytes // 8)
         self._bases: dict[int, list[int]] = {}
         self._near_any_strings: dict[tuple[int, str], NearBase] = {}
         self._num_hits = self._num_filed = self._num_computed = 0
@@ -201,7 +204,8 @@ class MaskStore:
     @property
     def num_bytes(self) -> int:
         """Memory of entries, rows, trie and lexer pool."""
-        caches = self._entries.num_bytes + self._residuals.num_bytes + self.arena.num_bytes
+        caches = self._entries.num_bytes + self._residuals.num_bytes + self._exit_rows.num_bytes
+        caches += self.arena.num_bytes
         return caches + self.trie.num_bytes + self.pool.num_bytes
 
     def prepare(self) -> None:
@@ -218,6 +222,21 @@ class MaskStore:
             row = self._memory.row()
         row.fill(0)
         return row
+
+    def exit_row(self, key: Hashable) -> ExitRow | None:
+        """A row that some grammar has kept."""
+        with self._lock:
+            return self._exit_rows.get(key)
+
+    def keep_exit_row(self, key: Hashable, row: ExitRow) -> None:
+        """Keep the row of the tokens that leave some residuals for some parser states of a grammar.
+
+        Args:
+            key: says which.
+            row: int32[num_words], and the lowest height at which the stack was looked at for it.
+        """
+        with self._lock:
+            self._exit_rows.put(key, row, row[0].nbytes + 200)
 
     def entry(self, lexer_state: int) -> StoreEntry:
         """The entry of a lexer state, computed if it is not at hand."""

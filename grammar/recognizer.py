@@ -14,17 +14,23 @@ import numpy as np
 
 from syntagma.grammar.closing_tokens import MAX_FORCED_BYTES, ClosingTokens, forced_bytes
 from syntagma.grammar.kernel_types import Int32Array
-from syntagma.grammar.lru import ByteLru
 from syntagma.grammar.mask_store import MaskStore, Residuals
 from syntagma.grammar.parser import START_STATE, Parser
 from syntagma.grammar.parser_arrays import NO_HEIGHT
 from syntagma.grammar.token_trie import TokenTrie
-from syntagma.grammar.walk_kernels import LOWEST, NUM_MISSING, read_bytes, walk_configs
+from syntagma.grammar.walk_kernels import (
+    LOWEST,
+    NUM_INCOMPLETE,
+    NUM_MISSING,
+    TOO_MANY,
+    read_bytes,
+    walk_configs,
+)
 
 Config = tuple[int, int]
 
 MAX_MISSING = 256
-MAX_EXIT_ROW_BYTES = 8 << 20
+MAX_INCOMPLETE = 1024
 MAX_MOVES = 1 << 20
 
 
@@ -70,15 +76,14 @@ class Recognizer:
             parser.can_end(START_STATE),
         )
         self._states: dict[tuple[Config, ...], MatcherState] = {}
-        # Each with the lowest height at which the stack was looked at.
-        self._exit_rows: ByteLru[tuple[Residuals, tuple[int, ...]], tuple[Int32Array, int]]
-        self._exit_rows = ByteLru(MAX_EXIT_ROW_BYTES)
+        self._name = object()
         # By the tops of their stacks: how deep a row looks, and a state that has the row.
         self._depths: dict[Hashable, int] = {}
         self._twins: dict[Hashable, MatcherState] = {}
         self._num_moves = 0
         self._missing = np.zeros(MAX_MISSING, np.int32)
-        self._progress = np.array([0, NO_HEIGHT])
+        self._nodes = np.zeros(MAX_INCOMPLETE, np.int32)
+        self._progress = np.array([0, NO_HEIGHT, 0, 0])
 
     @property
     def num_states(self) -> int:
@@ -88,7 +93,7 @@ class Recognizer:
     @property
     def num_bytes(self) -> int:
         """Memory of the remembered rows, and a guess for the rest."""
-        caches = self._exit_rows.num_bytes + self._closing.num_bytes
+        caches = self._closing.num_bytes
         return caches + 100 * self._num_moves + 400 * len(self._states)
 
     def is_accepting(self, state: MatcherState) -> bool:
@@ -240,8 +245,8 @@ class Recognizer:
 
     def _exit_row(self, residuals: Residuals, targets: tuple[int, ...]) -> Int32Array:
         """The tokens that leave at some residuals and go on in some parser states."""
-        key = (residuals, targets)
-        known = self._exit_rows.get(key)
+        key = (self._name, residuals, targets)
+        known = self.store.exit_row(key)
         if known is None:
             before = int(self._progress[LOWEST])
             self._progress[LOWEST] = NO_HEIGHT
@@ -249,7 +254,7 @@ class Recognizer:
             self._walk_from(residuals.trie, self._beginning(targets), row)
             known = row, int(self._progress[LOWEST])
             self._progress[LOWEST] = before
-            self._exit_rows.put(key, known, row.nbytes + 200)
+            self.store.keep_exit_row(key, known)
         self._looked_at(known[1])
         return known[0]
 
@@ -260,19 +265,25 @@ class Recognizer:
         if not configs:
             return
         initial = np.array(configs, np.int32)
-        while True:
+        nodes, progress = self._nodes, self._progress
+        progress[NUM_INCOMPLETE] = TOO_MANY
+        while progress[NUM_INCOMPLETE]:
+            if progress[NUM_INCOMPLETE] == TOO_MANY:
+                tops = trie.tops
+                nodes[: tops.size] = tops
+                progress[NUM_INCOMPLETE] = tops.size
             walk_configs(
                 *trie.arrays,
                 trie.max_depth,
+                nodes,
                 self.store.pool.arrays,
                 self._parser.arrays,
                 initial,
                 row,
                 self._missing,
-                self._progress,
+                progress,
             )
-            if not self._provide_missing():
-                return
+            self._provide_missing()
 
     def _targets(self, parser_states: list[int], terminal: int) -> tuple[int, ...]:
         parser = self._parser

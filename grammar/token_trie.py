@@ -61,6 +61,16 @@ class TokenTrie:
         """Bytes of the longest token."""
         return int(self.depth.max())
 
+    @functools.cached_property
+    def tops(self) -> Int32Array:
+        """int32[N], the children of the root; 256 at most."""
+        found = []
+        node = 1
+        while node < self.num_nodes:
+            found.append(node)
+            node = int(self.subtree_end[node])
+        return np.array(found, np.int32)
+
     @property
     def num_bytes(self) -> int:
         """Memory of the arrays."""

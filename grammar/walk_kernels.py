@@ -34,7 +34,8 @@ NO_ROOM = -1
 MERGE_ABOVE = 4
 
 # Places in the array of a walk's progress.
-NUM_MISSING, LOWEST = 0, 1
+NUM_MISSING, LOWEST, NUM_SKIPPED, NUM_INCOMPLETE = 0, 1, 2, 3
+TOO_MANY = -1
 
 
 @kernel
@@ -90,6 +91,7 @@ def _merge_born(
     for i in range(1, num_born):
         result = merged_state(parser, born[0], born[i])
         if result == NOT_MERGED:
+            progress[NUM_SKIPPED] += 1
             born[i - 1] = born[0]
             _report(missing, progress, born[i - 1 :], num_born - i + 1)
             return 0
@@ -140,6 +142,7 @@ def _read_byte(
     for b in range(num_born):
         target = born[b]
         if parser.lexer_start[target] == NOT_LOWERED:
+            progress[NUM_SKIPPED] += 1
             if progress[NUM_MISSING] < missing.size:
                 missing[progress[NUM_MISSING]] = target
                 progress[NUM_MISSING] += 1
@@ -155,6 +158,40 @@ def _read_byte(
 
 
 @kernel
+def _configs_above(
+    byte: UInt8Array,
+    subtree_end: Int32Array,
+    node: int,
+    lexer: LexerArrays,
+    parser: ParserArrays,
+    configs: Int32Array,
+    born: Int32Array,
+    count: int,
+    missing: Int32Array,
+    progress: Int64Array,
+) -> int:
+    """Read the bytes from the root to a node's parent; the configs replace those at the front.
+
+    Returns:
+        How many there are, or NO_ROOM.
+    """
+    current = 1
+    while count > 0:
+        while subtree_end[current] <= node:
+            current = subtree_end[current]
+        if current == node:
+            break
+        after = _read_byte(lexer, parser, configs, born, 0, count, byte[current], missing, progress)
+        if after == NO_ROOM:
+            return NO_ROOM
+        for i in range(after):
+            configs[i] = configs[count + i]
+        count = after
+        current += 1
+    return count
+
+
+@kernel
 def walk_configs(
     byte: UInt8Array,
     depth: Int32Array,
@@ -162,6 +199,7 @@ def walk_configs(
     token_start: Int32Array,
     token_ids: Int32Array,
     max_depth: int,
+    nodes: Int32Array,
     lexer: LexerArrays,
     parser: ParserArrays,
     initial: Int32Array,
@@ -171,34 +209,47 @@ def walk_configs(
 ) -> None:
     """Allow the tokens that configs at the root of a trie can read.
 
+    Where the parser has not gone yet the walk goes on without; the nodes at which it did are reported,
+    so that another walk, when the parser is ready, need only look there.
+
     Args:
         byte .. max_depth: a trie.
+        nodes: int32[N], ascending; only these and what is below them are walked. Gets the nodes that
+            are incomplete, as many as it has room for.
         initial: int32[K, 2], the configs at the root.
         row: int32[words], gets a bit for each surviving token.
         missing: int32[M], gets what the parser must do before the walk is complete: states that
-            are not lowered yet, and groups to merge (minus their number, then the states). What
-            is behind them is skipped and the caller walks again.
-        progress: int64[2], [NUM_MISSING] must be 0 and becomes how much of ``missing`` is in use;
-            [LOWEST] is lowered to the lowest height at which a parser state met looked at its stack.
+            are not lowered yet, and groups to merge (minus their number, then the states).
+        progress: int64[4]. [NUM_MISSING] must be 0 and becomes how much of ``missing`` is in use;
+            [LOWEST] is lowered to the lowest height at which a parser state met looked at its stack;
+            [NUM_INCOMPLETE] is how many of ``nodes`` to walk and becomes how many are incomplete, or
+            TOO_MANY; [NUM_SKIPPED] grows with all that is skipped.
     """
     configs = np.zeros((FIRST_CONFIGS + 2 * initial.shape[0], 2), np.int32)
-    configs[: initial.shape[0]] = initial
     born = np.zeros(configs.shape[0], np.int32)
     # The configs of level k are those from level_start[k] to level_start[k + 1].
     level_start = np.zeros(max_depth + 2, np.int32)
-    level_start[1] = initial.shape[0]
-    node = 1
-    while node < byte.size:
-        level = depth[node]
-        end = level_start[level]
-        count = _read_byte(
+    num_nodes = progress[NUM_INCOMPLETE]
+    tops = nodes[:num_nodes].copy()
+    num_incomplete = 0
+    done_until = 0
+    t = 0
+    while t < num_nodes:
+        top = tops[t]
+        if top < done_until:
+            t += 1
+            continue
+        configs[: initial.shape[0]] = initial
+        skipped_before = progress[NUM_SKIPPED]
+        count = _configs_above(
+            byte,
+            subtree_end,
+            top,
             lexer,
             parser,
             configs,
             born,
-            level_start[level - 1],
-            end,
-            byte[node],
+            initial.shape[0],
             missing,
             progress,
         )
@@ -206,13 +257,44 @@ def walk_configs(
             configs = _with_more_room(configs)
             born = np.zeros(configs.shape[0], np.int32)
             continue
-        if count == 0:
-            node = subtree_end[node]
-            continue
-        level_start[level + 1] = end + count
-        for t in range(token_start[node], token_start[node + 1]):
-            set_bit(row, token_ids[t])
-        node += 1
+        is_incomplete = progress[NUM_SKIPPED] != skipped_before
+        level_start[depth[top] - 1] = 0
+        level_start[depth[top]] = count
+        node = top
+        while node < subtree_end[top]:
+            level = depth[node]
+            end = level_start[level]
+            skipped_before = progress[NUM_SKIPPED]
+            count = _read_byte(
+                lexer,
+                parser,
+                configs,
+                born,
+                level_start[level - 1],
+                end,
+                byte[node],
+                missing,
+                progress,
+            )
+            if count == NO_ROOM:
+                configs = _with_more_room(configs)
+                born = np.zeros(configs.shape[0], np.int32)
+                continue
+            if progress[NUM_SKIPPED] != skipped_before or is_incomplete:
+                is_incomplete = False
+                if num_incomplete < nodes.size:
+                    nodes[num_incomplete] = node
+                num_incomplete += 1
+            if count == 0:
+                node = subtree_end[node]
+                continue
+            level_start[level + 1] = end + count
+            for i in range(token_start[node], token_start[node + 1]):
+                set_bit(row, token_ids[i])
+            node += 1
+        done_until = subtree_end[top]
+        t += 1
+    progress[NUM_INCOMPLETE] = num_incomplete if num_incomplete <= nodes.size else TOO_MANY
 
 
 @kernel
