@@ -15,13 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from syntagma.grammar.alive_kernels import NUM_COLUMNS
 from syntagma.grammar.interior_kernels import (
     walk_against_base,
     walk_dense,
     walk_dense_against_base,
     walk_interior,
 )
-from syntagma.grammar.kernel_types import BoolArray, Int32Array, Int64Array
+from syntagma.grammar.kernel_types import BoolArray, Int32Array, Int64Array, UInt64Array
 from syntagma.grammar.lexer_arrays import DEAD_STATE
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.lru import ByteLru
@@ -39,9 +40,11 @@ from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.vocabulary import Vocabulary
 
 DEFAULT_MAX_BYTES = 64 << 20
-# Narrower states are walked as they are.
+# Narrower states are walked as they are: by the store without looking for a base, by recognizers without
+# asking the store.
 MIN_WIDE_NODES = 4_000
 MAX_BASES = 3
+FIRST_ALIVE = 1 << 14
 # Rows of memory for entries that are ready at start.
 MAX_READY_ROWS = 2048
 WHOLE_TRIE = np.zeros(1, np.int32)
@@ -149,6 +152,13 @@ class StoreStatistics:
 class MaskStore:
     """Entries by lexer state; safe to use from several threads.
 
+    Attributes:
+        vocabulary, trie: the tokens.
+        pool: the lexer states of all grammars.
+        arena: finished rows.
+        max_width: a recognizer walks from lexer states that reach no more nodes of the trie than this.
+        wide_inside: lexer states in which nothing is complete and which have been found to be wide.
+
     Args:
         vocabulary: the tokens.
         trie: its token trie, if there is one already.
@@ -170,6 +180,8 @@ class MaskStore:
         self.vocabulary = vocabulary
         self.trie = trie if trie is not None else TokenTrie.from_vocabulary(vocabulary)
         self.pool = LexerPool()
+        self.max_width = min_wide_nodes - 1
+        self.wide_inside: set[int] = set()
         self.arena = RowArena(vocabulary.num_words, max_bytes)
         self._memory = RowMemory(
             vocabulary.num_words, min(MAX_READY_ROWS, max_bytes // (4 * vocabulary.num_words))
@@ -182,6 +194,7 @@ class MaskStore:
         self._exit_rows: ByteLru[Hashable, ExitRow] = ByteLru(max_bytes // 8)
         self._bases: dict[int, list[int]] = {}
         self._near_any_strings: dict[tuple[int, str], NearBase] = {}
+        self._alive = np.zeros((FIRST_ALIVE, NUM_COLUMNS), np.uint64)
         self._num_hits = self._num_filed = self._num_computed = 0
         self._lock = threading.RLock()
 
@@ -215,6 +228,20 @@ class MaskStore:
             for _, residuals in self.entry(lexer_state).exits:
                 _ = residuals.trie
         _ = self._quotes, self._nodes_by_reach
+
+    @property
+    def alive(self) -> UInt64Array:
+        """uint64[N, 5]: with which bytes lexer states go on, as far as it is known (`alive_kernels`).
+
+        There is room for all states of the pool.
+        """
+        alive = self._alive
+        if self.pool.num_states > len(alive):
+            with self._lock:
+                bigger = np.zeros((2 * self.pool.num_states, NUM_COLUMNS), np.uint64)
+                bigger[: len(alive)] = alive
+                alive = self._alive = bigger
+        return alive
 
     def new_row(self) -> Int32Array:
         """int32[num_words] of zeros."""

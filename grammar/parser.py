@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from syntagma.grammar.closing import Closing
-from syntagma.grammar.parser_arrays import NO_HEIGHT, ParserArrays, ParserTable
+from syntagma.grammar.parser_arrays import LOWEST, NO_HEIGHT, ParserArrays, ParserTable
 from syntagma.grammar.rule_automata import TAIL, RuleAutomata
 from syntagma.grammar.stacks import BOTTOM, OUTPUT_ENDS, Frame, Stacks
 
@@ -133,14 +133,29 @@ class Parser:
                 result = known
             return result
 
+    def lowest(self, state: int) -> int:
+        """The height of the lowest stack that lowering a state looked at, NO_HEIGHT if none."""
+        self.lower(state)
+        return int(self.arrays.states[state, LOWEST])
+
     def height(self, state: int) -> int:
         """The height of a state's highest stack."""
-        return max(self._stacks.heights[stack] for _, stack in self._items[state])
+        items = self._items[state]
+        heights = self._stacks.heights
+        if len(items) == 1:
+            return heights[items[0][1]]
+        return max(heights[stack] for _, stack in items)
 
     def depth_used(self, state: int) -> int:
         """How many frames below the top lowering a state looked at, at most; 0 if it never returned."""
-        self.lower(state)
-        return max(0, self.height(state) + 1 - int(self.arrays.lowest[state]))
+        return max(0, self.height(state) + 1 - self.lowest(state))
+
+    def tops(self, state: int) -> int | frozenset[int]:
+        """A key of a state's positions, whatever their stacks."""
+        items = self._items[state]
+        if len(items) == 1:
+            return items[0][0]
+        return frozenset(position for position, _ in items)
 
     def truncated(self, state: int, depth: int) -> tuple[int, frozenset[tuple[int, int]]]:
         """A key of a state's positions and, on every way down, the topmost ``depth`` frames."""
@@ -190,7 +205,7 @@ class Parser:
                 for name, terminal in sorted(zip(names, terminals, strict=True))
             }
             lexers = self._pool.lexer(terminals) if terminals else ()
-            self._table.lower(state, lexers, gotos, lowest, len(self._items))
+            self._table.lower(state, lexers, gotos, lowest, can_end, len(self._items))
             lowered = self._lowered[state] = Lowered(lexers, gotos, can_end)
             return lowered
 

@@ -18,6 +18,7 @@ class RowOwner(Protocol):
     """Whoever keeps a row in the arena; loses it when the space is needed."""
 
     row: Int32Array | None
+    view: memoryview | None
     slot: int
 
 
@@ -73,7 +74,7 @@ class RowArena:
                     continue
                 owner = owner_ref()
                 if owner is not None:
-                    owner.row = None
+                    owner.view = owner.row = None
                 self._owners[slot] = None
                 self.num_evicted += 1
                 return slot
@@ -87,6 +88,7 @@ class RowArena:
             row.setflags(write=False)
             owner.slot = slot
             owner.row = row
+            owner.view = row.data
 
     def release(self, slot: int) -> None:
         """Take back a slot that was acquired and will not be published."""
@@ -99,6 +101,7 @@ class _Nobody:
     """Owns the slots that nobody wants."""
 
     row: Int32Array | None = None
+    view: memoryview | None = None
     slot = -1
 
 
