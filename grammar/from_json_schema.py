@@ -80,9 +80,6 @@ class _Lowering:
         self.nodes: dict[GoalKey, ir.Node] = {}
         self.plain_values: dict[str, ir.Node] = {}
         self.bodies: dict[int, Callable[[], ir.Node]] = {}
-        self.opening = {b: terminals.punctuation(b) for b in "[{"}
-        self.closing = {b: ir.Sequence((terminals.space, terminals.punctuation(b))) for b in "]}"}
-        self.after_comma = ir.Sequence((terminals.comma, terminals.space))
         self.declare(
             "root", functools.partial(self.goal_body, normal_goal([document.root], document))
         )
@@ -180,14 +177,18 @@ class _Lowering:
 
     def bracketed(self, opening: str, members: Sequence[ir.Node], closing: str) -> ir.Node:
         """Given members between brackets."""
-        parts = [self.opening[opening]]
-        for index, member in enumerate(members):
-            parts += [self.after_comma if index else self.terminals.space, member]
-        return ir.sequence(*parts, self.closing[closing])
+        if not members:
+            return ir.Sequence(
+                (self.terminals.opening[opening], self.terminals.punctuation(closing))
+            )
+        parts = [self.terminals.opening[opening], members[0]]
+        for member in members[1:]:
+            parts += [self.terminals.comma, member]
+        return ir.Sequence((*parts, self.terminals.closing[closing]))
 
     def member(self, name: str, *value: ir.Node) -> ir.Node:
         """``"name": value``, and what is to follow."""
-        return ir.Sequence((self.terminals.key(name), self.terminals.space, *value))
+        return ir.Sequence((self.terminals.key(name), self.terminals.colon, *value))
 
     def array(self, form: ArrayForm) -> ir.Node:
         """``[`` items ``]``: the prefix one by one, the rest counted."""
@@ -195,8 +196,8 @@ class _Lowering:
         if form.min_items == 0:
             parts.append(self.terminals.punctuation("]"))
         if form.max_items is None or form.max_items >= max(1, form.min_items):
-            parts.append(ir.Sequence((self.items(form), self.closing["]"])))
-        return ir.Sequence((self.opening["["], self.terminals.space, ir.choice(*parts)))
+            parts.append(ir.Sequence((self.items(form), self.terminals.closing["]"])))
+        return ir.Sequence((self.terminals.opening["["], ir.choice(*parts)))
 
     def items(self, form: ArrayForm) -> ir.Node:
         """One or more items, separated by commas."""
@@ -207,7 +208,7 @@ class _Lowering:
         after: ir.Node = ir.EMPTY
         if high is None or high > 0:
             rest = self.value(form.rest)
-            next_item = ir.Sequence((self.after_comma, rest))
+            next_item = ir.Sequence((self.terminals.comma, rest))
             if count == 0:
                 if high == 1:
                     return rest
@@ -219,7 +220,7 @@ class _Lowering:
         last = count if form.max_items is None else min(count, form.max_items)
         for index in range(last - 1, -1, -1):
             item = self.value(form.prefix[index])
-            step = ir.Sequence((item, after) if index == 0 else (self.after_comma, item, after))
+            step = ir.Sequence((item, after) if index == 0 else (self.terminals.comma, item, after))
             after = step if index < max(1, form.min_items) else ir.optional(step)
         return after
 
@@ -230,7 +231,7 @@ class _Lowering:
             parts.append(self.terminals.punctuation("}"))
         if form.names or form.additional is not None:
             parts.append(ir.Call(_Members(self, form).rule(0)))
-        return ir.Sequence((self.opening["{"], self.terminals.space, ir.choice(*parts)))
+        return ir.Sequence((self.terminals.opening["{"], ir.choice(*parts)))
 
 
 def _is_scalar(schema: dict[str, Any]) -> bool:
@@ -275,7 +276,7 @@ class _Members:
         if index == len(form.names):
             key = lowering.terminals.key_other_than(form.declared)
             value = lowering.value(form.additional or ())
-            return ir.Sequence((key, lowering.terminals.space, value, self.after(index)))
+            return ir.Sequence((key, lowering.terminals.colon, value, self.after(index)))
         name = form.names[index]
         value = lowering.value(member_goal(form, name, lowering.document))
         present = lowering.member(name, value, self.after(index + 1))
@@ -287,7 +288,7 @@ class _Members:
         """What follows a member if those from an index on are still to come."""
         parts: list[ir.Node] = []
         if self.has_rule(index):
-            parts.append(ir.Sequence((self.lowering.after_comma, ir.Call(self.rule(index)))))
+            parts.append(ir.Sequence((self.lowering.terminals.comma, ir.Call(self.rule(index)))))
         if index > self.last_required:
-            parts.append(self.lowering.closing["}"])
+            parts.append(self.lowering.terminals.closing["}"])
         return ir.choice(*parts)
