@@ -21,10 +21,10 @@ from syntagma.grammar.lexer_arrays import (
 )
 
 # Columns of what is known of a lexer state: four words, a bit for each byte with which it goes on;
-# then what is known: nothing, these bits, or also the width (plus WIDTH_KNOWN).
+# then what is known: nothing, these bits, or also whether a walk visits many nodes.
 NUM_COLUMNS = 5
 KNOWLEDGE = 4
-NOT_KNOWN, BYTES_KNOWN, WIDTH_KNOWN = 0, 1, 2
+NOT_KNOWN, BYTES_KNOWN, NARROW, WIDE = 0, 1, 2, 3
 
 
 class ChildTrie(NamedTuple):
@@ -113,15 +113,19 @@ def know_bytes(lexer: LexerArrays, alive: UInt64Array, state: int) -> None:
 
 
 @kernel
-def width(trie: ChildTrie, lexer: LexerArrays, alive: UInt64Array, state: int) -> int:
-    """How many nodes of a trie a walk from a lexer state visits: looking two bytes ahead.
+def is_wide(
+    trie: ChildTrie, lexer: LexerArrays, alive: UInt64Array, state: int, max_width: int
+) -> bool:
+    """Whether a walk from a lexer state visits more nodes of a trie than ``max_width``.
 
-    The subtrees at the second byte are counted whole. Remembered, so it must always be the same trie.
+    Looks two bytes ahead and counts the subtrees there whole. A sparse state is as wide as what it
+    falls back on, if anything. Remembered, so it must always be the same trie and limit.
     """
+    while lexer.states[state, KIND] < 0 and lexer.states[state, FALLBACK] != DEAD_STATE:
+        state = lexer.states[state, FALLBACK]
     know_bytes(lexer, alive, state)
-    if alive[state, KNOWLEDGE] >= WIDTH_KNOWN:
-        known: int = np.int64(alive[state, KNOWLEDGE])  # type: ignore[assignment]
-        return known - WIDTH_KNOWN
+    if alive[state, KNOWLEDGE] >= NARROW:
+        return bool(alive[state, KNOWLEDGE] == WIDE)
     size = 0
     for c in range(trie.child_start[0], trie.child_start[1]):
         if not has_byte(alive, state, trie.child_byte[c]):
@@ -129,12 +133,14 @@ def width(trie: ChildTrie, lexer: LexerArrays, alive: UInt64Array, state: int) -
         node = trie.child_node[c]
         size += 1
         after = next_state(lexer, state, trie.child_byte[c])
-        if trie.subtree_end[node] == node + 1:
-            continue
-        know_bytes(lexer, alive, after)
-        for d in range(trie.child_start[node], trie.child_start[node + 1]):
-            if has_byte(alive, after, trie.child_byte[d]):
-                below = trie.child_node[d]
-                size += trie.subtree_end[below] - below
-    alive[state, KNOWLEDGE] = size + WIDTH_KNOWN
-    return size
+        if trie.subtree_end[node] > node + 1:
+            know_bytes(lexer, alive, after)
+            for d in range(trie.child_start[node], trie.child_start[node + 1]):
+                if has_byte(alive, after, trie.child_byte[d]):
+                    below = trie.child_node[d]
+                    size += trie.subtree_end[below] - below
+        if size > max_width:
+            alive[state, KNOWLEDGE] = WIDE
+            return True
+    alive[state, KNOWLEDGE] = NARROW
+    return False

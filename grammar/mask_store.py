@@ -43,6 +43,7 @@ DEFAULT_MAX_BYTES = 64 << 20
 # Narrower states are walked as they are: by the store without looking for a base, by recognizers without
 # asking the store.
 MIN_WIDE_NODES = 4_000
+MAX_WIDTH = 1_500
 MAX_BASES = 3
 FIRST_ALIVE = 1 << 14
 # Rows of memory for entries that are ready at start.
@@ -164,6 +165,7 @@ class MaskStore:
         trie: its token trie, if there is one already.
         prelude: entries that need not be computed.
         min_wide_nodes: states alive in fewer nodes of the trie are walked without looking for a base.
+        max_width: recognizers walk from lexer states that reach fewer nodes without asking the store.
         max_bytes: for finished rows; entries beyond half of this size are dropped, least recently
             used first.
     """
@@ -175,12 +177,13 @@ class MaskStore:
         trie: TokenTrie | None = None,
         prelude: FiledEntries | None = None,
         min_wide_nodes: int = MIN_WIDE_NODES,
+        max_width: int = MAX_WIDTH,
         max_bytes: int = DEFAULT_MAX_BYTES,
     ) -> None:
         self.vocabulary = vocabulary
         self.trie = trie if trie is not None else TokenTrie.from_vocabulary(vocabulary)
         self.pool = LexerPool()
-        self.max_width = min_wide_nodes - 1
+        self.max_width = max_width
         self.wide_inside: set[int] = set()
         self.arena = RowArena(vocabulary.num_words, max_bytes)
         self._memory = RowMemory(

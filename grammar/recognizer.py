@@ -16,8 +16,9 @@ import threading
 import numpy as np
 
 from syntagma.grammar.closing_tokens import MAX_FORCED_BYTES, ClosingTokens, forced_bytes
+from syntagma.grammar.edge_kernels import differing_nodes
 from syntagma.grammar.kernel_types import Int32Array
-from syntagma.grammar.mask_store import MaskStore, Residuals
+from syntagma.grammar.mask_store import MaskStore, Residuals, StoreEntry
 from syntagma.grammar.parser import START_STATE, Parser
 from syntagma.grammar.parser_arrays import NO_HEIGHT
 from syntagma.grammar.token_trie import TokenTrie
@@ -27,6 +28,7 @@ from syntagma.grammar.walk_kernels import (
     MAY_END,
     NUM_INCOMPLETE,
     NUM_MISSING,
+    NUM_NARROW,
     NUM_VISITED,
     NUM_WIDE,
     PROGRESS_SIZE,
@@ -235,12 +237,8 @@ class Recognizer:
         """Walk from narrow configs; take the rows of wide ones and walk behind their exits."""
         pairs = state.pairs
         if len(pairs) == 1 and int(pairs[0, 1]) in self.store.wide_inside:
-            # All that can come is in the store or behind its exits.
             parser_state, lexer_state = pairs[0].tolist()
-            entry = self.store.entry(lexer_state)
-            np.copyto(row, entry.interior)
-            for terminal, residuals in entry.exits:
-                self._add_exits(residuals, self._parser.targets(parser_state, terminal), row)
+            self._fill_wide(parser_state, lexer_state, row)
             if state.is_accepting is None:
                 state.is_accepting = False
         else:
@@ -251,24 +249,56 @@ class Recognizer:
     def _fill_by_walking(self, state: MatcherState, row: Int32Array) -> None:
         row.fill(0)
         self._walk(self.store.trie, state.pairs, row, self.store.max_width)
+        progress = self._progress
         if state.is_accepting is None:
-            state.is_accepting = bool(self._progress[MAY_END])
-        num_wide = int(self._progress[NUM_WIDE])
-        if num_wide:
-            self._add_wide(self._wide[:num_wide].tolist(), row)
-
-    def _add_wide(self, configs: list[list[int]], row: Int32Array) -> None:
-        """Interior rows of lexer states, and what the parser adds behind their exits."""
+            state.is_accepting = bool(progress[MAY_END])
+        num_wide = int(progress[NUM_WIDE])
+        if num_wide == 0:
+            return
+        configs = self._wide[:num_wide].tolist()
+        (parser_state, lexer_state), *others = configs
+        if not others and not self.store.pool.complete_in(lexer_state):
+            self.store.wide_inside.add(lexer_state)
+            if progress[NUM_NARROW] == 0:
+                self._fill_wide(parser_state, lexer_state, row)
+                return
         parsers_of: dict[int, list[int]] = {}
         for parser_state, lexer_state in configs:
             parsers_of.setdefault(lexer_state, []).append(parser_state)
         for lexer_state, parser_states in parsers_of.items():
-            if not self.store.pool.complete_in(lexer_state):
-                self.store.wide_inside.add(lexer_state)
-            entry = self.store.entry(lexer_state)
-            np.bitwise_or(row, entry.interior, row)
-            for terminal, residuals in entry.exits:
-                self._add_exits(residuals, self._targets(parser_states, terminal), row)
+            self._add_entry(self.store.entry(lexer_state), parser_states, row)
+
+    def _fill_wide(self, parser_state: int, lexer_state: int, row: Int32Array) -> None:
+        """The row of one wide config in which no terminal is complete.
+
+        A sparse lexer state allows what the state does that it falls back on, but for some places.
+        """
+        store = self.store
+        base = store.pool.fallback_of(lexer_state) or lexer_state
+        row.fill(0)
+        self._add_entry(store.entry(base), [parser_state], row)
+        if base == lexer_state:
+            return
+        num_nodes = differing_nodes(
+            *store.trie.with_children[1:],
+            *store.pool.arrays,
+            lexer_state,
+            base,
+            row,
+            self._nodes,
+        )
+        if num_nodes > MAX_INCOMPLETE:
+            row.fill(0)
+            self._add_entry(store.entry(lexer_state), [parser_state], row)
+        elif num_nodes:
+            initial = np.array([(parser_state, lexer_state)], np.int32)
+            self._walk(store.trie, initial, row, NO_WIDTH_LIMIT, num_nodes)
+
+    def _add_entry(self, entry: StoreEntry, parser_states: list[int], row: Int32Array) -> None:
+        """An interior row, and what some parser states add behind its exits."""
+        np.bitwise_or(row, entry.interior, row)
+        for terminal, residuals in entry.exits:
+            self._add_exits(residuals, self._targets(parser_states, terminal), row)
 
     def _add_exits(self, residuals: Residuals, targets: tuple[int, ...], row: Int32Array) -> None:
         """The tokens that leave at some residuals and go on in some parser states."""
@@ -298,12 +328,20 @@ class Recognizer:
         np.bitwise_or(row, known[0], row)
         progress[LOWEST_MET] = min(progress[LOWEST_MET], known[1])
 
-    def _walk(self, trie: TokenTrie, initial: Int32Array, row: Int32Array, max_width: int) -> None:
+    def _walk(
+        self,
+        trie: TokenTrie,
+        initial: Int32Array,
+        row: Int32Array,
+        max_width: int,
+        num_nodes: int = TOO_MANY,
+    ) -> None:
+        """Walk a trie, all of it or what is below the first of ``_nodes``, until it is complete."""
         nodes, progress, store = self._nodes, self._progress, self.store
         walkable = trie.with_children
         max_depth = trie.max_depth
         progress[NUM_WIDE] = 0
-        progress[NUM_INCOMPLETE] = TOO_MANY
+        progress[NUM_INCOMPLETE] = num_nodes
         while progress[NUM_INCOMPLETE]:
             if progress[NUM_INCOMPLETE] == TOO_MANY:
                 nodes[0] = 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from syntagma.grammar.alive_kernels import ChildTrie, has_byte, know_bytes, width
+from syntagma.grammar.alive_kernels import ChildTrie, has_byte, is_wide, know_bytes
 from syntagma.grammar.bitmask_kernels import set_bit
 from syntagma.grammar.kernel_types import (
     Int32Array,
@@ -47,8 +47,10 @@ MERGE_ABOVE = 4
 MANY_CHILDREN = 3
 
 # Places in the array of a walk's progress.
-NUM_MISSING, LOWEST_MET, NUM_INCOMPLETE, NUM_WIDE, MAY_END, NUM_VISITED, NUM_BORN = range(7)
-PROGRESS_SIZE = 7
+NUM_MISSING, LOWEST_MET, NUM_INCOMPLETE, NUM_WIDE, MAY_END, NUM_VISITED, NUM_BORN, NUM_NARROW = (
+    range(8)
+)
+PROGRESS_SIZE = 8
 TOO_MANY = -1
 
 # Columns of a walk's levels: the configs of the node that is open there, and its children to come.
@@ -201,12 +203,12 @@ def _without_wide(
     """Move the configs that lead to more than ``max_width`` nodes to ``wide``; returns how many stay."""
     progress[NUM_WIDE] = 0
     if max_width >= trie.byte.size:
-        # Nothing is that wide; and widths are remembered for one trie, the vocabulary's.
+        # Nothing is that wide; and what is wide is remembered for one trie, the vocabulary's.
         return count
     kept = 0
     num_wide = 0
     for i in range(count):
-        if num_wide < wide.shape[0] and width(trie, lexer, alive, configs[i, 1]) > max_width:
+        if num_wide < wide.shape[0] and is_wide(trie, lexer, alive, configs[i, 1], max_width):
             wide[num_wide] = configs[i]
             num_wide += 1
         else:
@@ -307,6 +309,7 @@ def _walk_below(
                 opened = _without_wide(
                     trie, lexer, alive, configs, opened, max_width, wide, progress
                 )
+                progress[NUM_NARROW] = opened
             levels[level, END] = opened
             levels[level, NEXT] = trie.child_start[node]
             levels[level, LAST] = trie.child_start[node + 1]
@@ -387,12 +390,12 @@ def walk_tokens(
         row: int32[words], gets a bit for each surviving token.
         missing: int32[M], gets what the parser must do before the walk is complete: states that
             are not lowered yet, and groups to merge (minus their number, then the states).
-        progress: int64[7]. [NUM_MISSING] must be 0 and becomes how much of ``missing`` is in use;
+        progress: int64[8]. [NUM_MISSING] must be 0 and becomes how much of ``missing`` is in use;
             [LOWEST_MET] is lowered to the lowest height at which a parser state met looked at its
             stack; [NUM_INCOMPLETE] is how many of ``nodes`` to walk, none below an incomplete one, and
             becomes how many are incomplete, or TOO_MANY; [NUM_WIDE] becomes how many configs are left
-            out; [MAY_END], if the root is walked, whether the output may end behind a terminal that is
-            complete there; [NUM_VISITED] grows by the nodes at which configs were opened.
+            out; if the root is walked, [NUM_NARROW] how many are not, and [MAY_END] whether the output may
+            end behind a terminal that is complete there; [NUM_VISITED] grows by the nodes at which configs were opened.
     """
     trie = ChildTrie(byte, subtree_end, token_start, token_ids, child_start, child_byte, child_node)
     lexer = LexerArrays(lexer_states, lexer_table, class_maps, accepts)

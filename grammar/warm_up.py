@@ -64,7 +64,7 @@ def _compare_states(vocabulary: Vocabulary) -> None:
     from syntagma.grammar.json_terminals import common_terminals
     from syntagma.grammar.mask_store import MaskStore
 
-    store = MaskStore(vocabulary, min_wide_nodes=0)
+    store = MaskStore(vocabulary, min_wide_nodes=0, max_width=0)
     store.prepare()
     for language in common_terminals()[:4]:
         terminal = store.pool.terminal_id(language)
