@@ -176,51 +176,54 @@ class RuleAutomata:
             return Moves(() if terminal is None else ((terminal, target),), (), False)
         if self._is_pruned:
             return self._moves_of_any(position)
-        if kind == CALL:
-            return Moves((), (self._plain_call(label, target),), False)
-        if kind == ENTRY:
-            moves = self.moves[self._start_of(label)]
-            return Moves(moves.terminals, moves.calls, False) if moves.is_end else moves
-        return self._moves_of_fork(position)
+        return self._plain_moves(position)
 
-    def _moves_of_fork(self, position: int) -> Moves:
-        """The moves of a position in a proper grammar, where calls read and all ends can be reached."""
+    def _plain_moves(self, position: int) -> Moves:
+        """The moves of a position in a proper grammar, where calls read and all ends can be reached.
+
+        What is called last is seen through: its words come on the same stack.
+        """
         positions = self.positions
-        terminals: list[tuple[int, int]] = []
-        calls: list[tuple[int, int]] = []
+        terminals: dict[tuple[int, int], None] = {}
+        calls: dict[tuple[int, int], None] = {}
         is_end = False
         waiting = [position]
         seen = {position}
         for at in waiting:
             kind, label, target = positions.records[at]
             found: tuple[int, ...] = ()
+            callee = NONE
             if kind == READ:
                 terminal = self.terminal_of(label)
                 if terminal is not None:
-                    terminals.append((terminal, target))
+                    terminals[terminal, target] = None
             elif kind == CALL:
-                calls.append(self._plain_call(label, target))
+                callee = label
             elif kind == FORK:
                 found = positions.forks[label]
+            elif kind == ENTRY:
+                found = (self._start_of(label),)
             elif kind == ROUND:
                 loop = positions.loops[label]
-                if loop.max_count is None or target < loop.max_count:
-                    count = min(target + 1, loop.largest_count)
-                    calls.append(self._plain_call(loop.body, positions.round(label, count)))
                 if target >= loop.min_count:
                     found = (loop.after,)
+                if loop.max_count is None or target < loop.max_count:
+                    callee = loop.body
+                    target = positions.round(label, min(target + 1, loop.largest_count))
             else:
                 is_end = True
+            if callee != NONE:
+                if self._just_ends(target):
+                    found += (self._start_of(callee),)
+                else:
+                    calls[positions.add(ENTRY, callee, NONE), target] = None
             for after in found:
                 if after not in seen:
                     seen.add(after)
                     waiting.append(after)
-        return Moves(tuple(dict.fromkeys(terminals)), tuple(dict.fromkeys(calls)), is_end)
-
-    def _plain_call(self, callee: int, target: int) -> tuple[int, int]:
-        """A call in a proper grammar."""
-        entry = self.positions.add(ENTRY, callee, NONE)
-        return entry, TAIL if self._just_ends(target) else target
+        if positions.records[position][0] == ENTRY:
+            is_end = False
+        return Moves(tuple(terminals), tuple(calls), is_end)
 
     def _just_ends(self, position: int) -> bool:
         """Whether nothing is read from a position on, and the rule may end there."""
