@@ -55,8 +55,8 @@ class Lowered(NamedTuple):
 class Lexers(Protocol):
     """Where lexers are built."""
 
-    def lexer(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
-        """Start states that together run the given terminals (sorted, distinct)."""
+    def starts(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
+        """Lexer states that together run the given terminals (sorted, distinct)."""
 
     def complete_as(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
         """The names under which the terminals of a lexer are listed where they are complete."""
@@ -198,13 +198,16 @@ class Parser:
                 self._follow(position, stack, moves, called)
             if called:
                 self._call(called, moves)
-            terminals = tuple(sorted(moves))
+            terminals = tuple(moves) if len(moves) == 1 else tuple(sorted(moves))
             names = self._pool.complete_as(terminals)
-            gotos = {
-                name: self._intern(moves[terminal])
-                for name, terminal in sorted(zip(names, terminals, strict=True))
-            }
-            lexers = self._pool.lexer(terminals) if terminals else ()
+            if names is terminals:
+                gotos = {terminal: self._intern(moves[terminal]) for terminal in terminals}
+            else:
+                gotos = {
+                    name: self._intern(moves[terminal])
+                    for name, terminal in sorted(zip(names, terminals, strict=True))
+                }
+            lexers = self._pool.starts(terminals) if terminals else ()
             self._table.lower(state, lexers, gotos, lowest, can_end, len(self._items))
             lowered = self._lowered[state] = Lowered(lexers, gotos, can_end)
             return lowered
@@ -216,7 +219,10 @@ class Parser:
             (items, height of the lowest stack whose frames were looked at, whether the output may end).
         """
         moves = self._automata.moves
-        if not any(moves[position].is_end for position, _ in items):
+        for position, _ in items:
+            if moves[position].is_end:
+                break
+        else:
             return items, NO_HEIGHT, False
         stacks = self._stacks
         reached = list(items)
@@ -241,11 +247,10 @@ class Parser:
         """Add a position's terminals and calls."""
         terminals, calls, _ = self._automata.moves[position]
         for terminal, target in terminals:
-            item = (target, stack)
             if terminal in moves:
-                moves[terminal].append(item)
+                moves[terminal].append((target, stack))
             else:
-                moves[terminal] = [item]
+                moves[terminal] = [(target, stack)]
         for entry, back in calls:
             if entry in called:
                 called[entry].append((back, stack))
@@ -255,6 +260,11 @@ class Parser:
     def _call(self, called: dict[int, Callers], moves: dict[int, list[Item]]) -> None:
         """Begin the called rules, and those that they begin with, each when all callers are known."""
         moves_of = self._automata.moves
+        if len(called) == 1:
+            ((entry, callers),) = called.items()
+            if not moves_of[entry].calls:
+                self._follow(entry, self._stack_of(callers), moves, called)
+                return
         num_callers = dict.fromkeys(called, 0)
         found = list(called)
         for entry in found:

@@ -63,7 +63,7 @@ def shortest_word(language: Language) -> bytes:
 class SameLexers:
     """A lexer is its terminals."""
 
-    def lexer(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
+    def starts(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
         assert list(terminals) == sorted(set(terminals))
         return terminals
 
