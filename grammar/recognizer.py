@@ -18,9 +18,10 @@ import numpy as np
 from syntagma.grammar.closing_tokens import MAX_FORCED_BYTES, ClosingTokens, forced_bytes
 from syntagma.grammar.edge_kernels import differing_nodes
 from syntagma.grammar.kernel_types import Int32Array
-from syntagma.grammar.mask_store import MaskStore, Residuals, StoreEntry
+from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.parser import START_STATE, Parser
 from syntagma.grammar.parser_arrays import NO_HEIGHT
+from syntagma.grammar.store_entry import Residuals, StoreEntry
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.twins import Twins
 from syntagma.grammar.walk_kernels import (

@@ -142,7 +142,7 @@ def test_determinise(
         np.array(initial, np.int32),
         3,
     )
-    num_states, flat, offsets, members = kernels.determinise(*arguments, 1000, 1000)
+    num_states, flat, offsets, members = kernels.determinise(*arguments, 1000, 100_000)
     table = flat.reshape(-1, 3).tolist()
     assert num_states == len(table) == len(expected) + 1 == len(offsets) - 1
     number = {key: i for i, key in enumerate(expected, start=1)}
