@@ -61,6 +61,7 @@ class MatcherState:
 
     Attributes:
         pairs: int32[K, 2], (parser state, lexer state) in ascending order.
+        configs: the pairs as tuples.
         first_move: key of its moves among the recognizer's, less the token.
         row: int32[num_words], the mask with stop tokens where the output may end; None: not at hand.
         view: the row for copying, which is faster than from the array.
@@ -68,20 +69,25 @@ class MatcherState:
         is_accepting: whether the output may end here; None: not known yet.
     """
 
-    __slots__ = ("__weakref__", "first_move", "is_accepting", "pairs", "row", "slot", "view")
+    __slots__ = (
+        "__weakref__",
+        "configs",
+        "first_move",
+        "is_accepting",
+        "pairs",
+        "row",
+        "slot",
+        "view",
+    )
 
     def __init__(self, number: int, pairs: Int32Array, is_accepting: bool | None = None) -> None:
         self.pairs = pairs
+        self.configs: tuple[Config, ...] = tuple(map(tuple, pairs.tolist()))
         self.first_move = number * MOVES_STRIDE
         self.row: Int32Array | None = None
         self.view: memoryview | None = None
         self.slot = -1
         self.is_accepting = is_accepting
-
-    @property
-    def configs(self) -> tuple[Config, ...]:
-        """The pairs as tuples."""
-        return tuple((parser, lexer) for parser, lexer in self.pairs.tolist())
 
 
 class Recognizer:
@@ -113,7 +119,9 @@ class Recognizer:
         self._missing = np.zeros(MAX_MISSING, np.int32)
         self._nodes = np.zeros(MAX_INCOMPLETE, np.int32)
         self._wide = np.zeros((MAX_WIDE, 2), np.int32)
-        self._progress = np.zeros(PROGRESS_SIZE, np.int64)
+        self._progress_array = np.zeros(PROGRESS_SIZE, np.int64)
+        # Single numbers are read and written through a view: several times as fast.
+        self._progress = self._progress_array.data
         self._progress[LOWEST_MET] = NO_HEIGHT
 
     @property
@@ -157,10 +165,11 @@ class Recognizer:
                     *self._parser.arrays,
                     state.pairs,
                     self._missing,
-                    self._progress,
+                    self._progress_array,
                 )
-                if not self._provide_missing():
+                if not self._progress[NUM_MISSING]:
                     break
+                self._provide_missing()
             if len(pairs) == 0:
                 return None
             key = pairs.tobytes()
@@ -225,27 +234,30 @@ class Recognizer:
 
     def _fill_or_copy(self, state: MatcherState, row: Int32Array) -> None:
         """Rows of states that differ below what a row depends on are the same."""
-        known = self._twins.find(state)
+        family = self._twins.family(state.configs)
+        if family is None:
+            self._fill(state, row)
+            return
+        known = family.find(state)
         if known is not None and known.row is not None:
             np.copyto(row, known.row)
             state.is_accepting = known.is_accepting
             return
         self._progress[LOWEST_MET] = NO_HEIGHT
         self._fill(state, row)
-        self._twins.enter(state, int(self._progress[LOWEST_MET]))
+        family.enter(state, self._progress[LOWEST_MET])
 
     def _fill(self, state: MatcherState, row: Int32Array) -> None:
         """Walk from narrow configs; take the rows of wide ones and walk behind their exits."""
-        pairs = state.pairs
-        if len(pairs) == 1 and int(pairs[0, 1]) in self.store.wide_inside:
-            parser_state, lexer_state = pairs[0].tolist()
+        parser_state, lexer_state = state.configs[0]
+        if lexer_state in self.store.wide_inside and len(state.configs) == 1:
             self._fill_wide(parser_state, lexer_state, row)
             if state.is_accepting is None:
                 state.is_accepting = False
         else:
             self._fill_by_walking(state, row)
         if state.is_accepting:
-            row |= self.store.vocabulary.stop_row
+            np.bitwise_or(row, self.store.vocabulary.stop_row, row)
 
     def _fill_by_walking(self, state: MatcherState, row: Int32Array) -> None:
         row.fill(0)
@@ -253,7 +265,7 @@ class Recognizer:
         progress = self._progress
         if state.is_accepting is None:
             state.is_accepting = bool(progress[MAY_END])
-        num_wide = int(progress[NUM_WIDE])
+        num_wide = progress[NUM_WIDE]
         if num_wide == 0:
             return
         configs = self._wide[:num_wide].tolist()
@@ -319,11 +331,11 @@ class Recognizer:
             return
         known = self.store.exit_row((self._name, *key))
         if known is None:
-            before = int(progress[LOWEST_MET])
+            before = progress[LOWEST_MET]
             progress[LOWEST_MET] = NO_HEIGHT
             found = self.store.new_row()
             self._walk(residuals.trie, initial, found, NO_WIDTH_LIMIT)
-            known = found, int(progress[LOWEST_MET])
+            known = found, progress[LOWEST_MET]
             progress[LOWEST_MET] = before
             self.store.keep_exit_row((self._name, *key), known)
         np.bitwise_or(row, known[0], row)
@@ -359,9 +371,10 @@ class Recognizer:
                 self._wide,
                 row,
                 self._missing,
-                progress,
+                self._progress_array,
             )
-            self._provide_missing()
+            if progress[NUM_MISSING]:
+                self._provide_missing()
 
     def _targets(self, parser_states: list[int], terminal: int) -> tuple[int, ...]:
         parser = self._parser
@@ -382,11 +395,9 @@ class Recognizer:
                 found.update(dict.fromkeys(self._parser.targets(parser_state, terminal)))
         return list(found)
 
-    def _provide_missing(self) -> bool:
-        """Do what a walk has found missing; False if there was nothing."""
-        num_missing = int(self._progress[NUM_MISSING])
-        if num_missing == 0:
-            return False
+    def _provide_missing(self) -> None:
+        """Do what a walk has found missing."""
+        num_missing = self._progress[NUM_MISSING]
         self._progress[NUM_MISSING] = 0
         found = self._missing[:num_missing].tolist()
         at = 0
@@ -398,7 +409,6 @@ class Recognizer:
             else:
                 self._lower(found[at])
                 at += 1
-        return True
 
     def _lower(self, parser_state: int) -> None:
         """Lower a state, and those behind it that the walk is about to ask for: it starts anew each time."""

@@ -41,6 +41,7 @@ class RowArena:
         self.capacity = max(4, min(MAX_ROWS, max_bytes // (4 * num_words)))
         self.rows = allocate_rows(self.capacity, num_words)
         self.was_used = bytearray()
+        self._published = [_read_only(row) for row in self.rows]
         self.num_evicted = 0
         self._owners: list[weakref.ref[RowOwner] | None] = []
         self._hand = 0
@@ -84,17 +85,19 @@ class RowArena:
         with self._lock:
             self._owners[slot] = weakref.ref(owner)
             self.was_used[slot] = 1
-            row = self.rows[slot]
-            row.setflags(write=False)
             owner.slot = slot
-            owner.row = row
-            owner.view = row.data
+            owner.row, owner.view = self._published[slot]
 
     def release(self, slot: int) -> None:
         """Take back a slot that was acquired and will not be published."""
         with self._lock:
             self.was_used[slot] = 0
             self._owners[slot] = weakref.ref(_NOBODY)
+
+
+def _read_only(row: Int32Array) -> tuple[Int32Array, memoryview]:
+    row.setflags(write=False)
+    return row, row.data
 
 
 class _Nobody:

@@ -16,43 +16,30 @@ if TYPE_CHECKING:
     from syntagma.grammar.recognizer import MatcherState
 
 
-class _Family:
-    """States with the same tops.
+class Family:
+    """States of one grammar with the same positions on top. Not locked: the owner locks."""
 
-    Attributes:
-        depth: how deep the rows of such states look, as far as it is known.
-        pending: states that are not in ``by_stacks`` yet.
-        by_stacks: states by the upper parts of their stacks, ``depth`` deep.
-    """
-
-    __slots__ = ("by_stacks", "depth", "pending")
-
-    def __init__(self) -> None:
-        self.depth = 0
-        self.pending: list[MatcherState] = []
-        self.by_stacks: dict[Hashable, MatcherState] = {}
-
-
-class Twins:
-    """States of one grammar by what their rows depend on. Not locked: the owner locks."""
+    __slots__ = ("_by_stacks", "_depth", "_parser", "_pending")
 
     def __init__(self, parser: Parser) -> None:
         self._parser = parser
-        self._families: dict[Hashable, _Family] = {}
+        # How deep the rows of such states look, as far as it is known.
+        self._depth = 0
+        # States that are not among the others yet, and states by the upper parts of their stacks.
+        self._pending: list[MatcherState] = []
+        self._by_stacks: dict[Hashable, MatcherState] = {}
 
     def __len__(self) -> int:
-        return sum(len(f.pending) + len(f.by_stacks) for f in self._families.values())
+        return len(self._pending) + len(self._by_stacks)
 
     def find(self, state: MatcherState) -> MatcherState | None:
-        """A state entered before that has the same row, if it still has one."""
-        family = self._families.get(self._tops(state))
-        if family is None:
+        """A state entered before that has the same row, if it is still known."""
+        if not self._pending and not self._by_stacks:
             return None
-        depth = family.depth
-        for other in family.pending:
-            family.by_stacks[self._stacks(other, depth)] = other
-        family.pending.clear()
-        return family.by_stacks.get(self._stacks(state, depth))
+        for other in self._pending:
+            self._by_stacks[self._stacks(other)] = other
+        self._pending.clear()
+        return self._by_stacks.get(self._stacks(state))
 
     def enter(self, state: MatcherState, lowest: int) -> None:
         """Note a state whose row has been computed.
@@ -61,23 +48,41 @@ class Twins:
             state: the state.
             lowest: the height of the lowest stack that was looked at for its row.
         """
-        height = max((self._parser.height(parser) for parser, _ in state.configs), default=0)
-        if height == 0:
-            return
-        tops = self._tops(state)
-        family = self._families.get(tops)
-        if family is None:
-            family = self._families[tops] = _Family()
+        height = max(self._parser.height(parser) for parser, _ in state.configs)
         depth = height + 1 - lowest
-        if depth > family.depth:
-            family.depth = depth
-            family.by_stacks.clear()
-        family.pending.append(state)
+        if depth > self._depth:
+            self._depth = depth
+            self._by_stacks.clear()
+        self._pending.append(state)
 
-    def _tops(self, state: MatcherState) -> Hashable:
-        tops = self._parser.tops
-        return tuple((lexer, tops(parser)) for parser, lexer in state.configs)
-
-    def _stacks(self, state: MatcherState, depth: int) -> Hashable:
-        truncated = self._parser.truncated
+    def _stacks(self, state: MatcherState) -> Hashable:
+        depth, truncated = self._depth, self._parser.truncated
         return tuple(truncated(parser, depth) for parser, _ in state.configs) if depth else None
+
+
+class Twins:
+    """The families of one grammar. Not locked: the owner locks."""
+
+    def __init__(self, parser: Parser) -> None:
+        self._parser = parser
+        self._families: dict[Hashable, Family] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._families.values()))
+
+    def family(self, configs: tuple[tuple[int, int], ...]) -> Family | None:
+        """The family of a set of configs; None where stacks are empty and nothing can be shared."""
+        parser = self._parser
+        if len(configs) == 1:
+            ((state, lexer),) = configs
+            if parser.height(state) == 0:
+                return None
+            key: Hashable = (lexer, parser.tops(state))
+        else:
+            if max((parser.height(state) for state, _ in configs), default=0) == 0:
+                return None
+            key = tuple((lexer, parser.tops(state)) for state, lexer in configs)
+        family = self._families.get(key)
+        if family is None:
+            family = self._families[key] = Family(parser)
+        return family
