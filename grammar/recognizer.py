@@ -249,9 +249,9 @@ class Recognizer:
 
     def _fill(self, state: MatcherState, row: Int32Array) -> None:
         """Walk from narrow configs; take the rows of wide ones and walk behind their exits."""
-        parser_state, lexer_state = state.configs[0]
-        if lexer_state in self.store.wide_inside and len(state.configs) == 1:
-            self._fill_wide(parser_state, lexer_state, row)
+        configs = state.configs
+        if len(configs) == 1 and configs[0][1] in self.store.wide_inside:
+            self._fill_wide(*configs[0], row)
             if state.is_accepting is None:
                 state.is_accepting = False
         else:
