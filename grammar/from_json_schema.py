@@ -33,7 +33,6 @@ from syntagma.grammar.schema_forms import (
 )
 from syntagma.grammar.schema_strings import string_node
 from syntagma.grammar.schema_survey import Survey, is_plain
-from syntagma.grammar.schema_text import JsonSchema
 
 SCALARS = frozenset(["null", "boolean", "integer", "number", "string"])
 
@@ -120,9 +119,9 @@ class _Lowering:
             self.produce(rule)
             rule += 1
 
-    def value_of(self, schema: JsonSchema) -> ir.Node:
+    def value_of(self, schema: dict[str, Any]) -> ir.Node:
         """A value that one schema allows."""
-        if type(schema) is dict and is_plain(schema):
+        if is_plain(schema):
             return self.plain_value(schema)
         return self.value(normal_goal([schema], self.document))
 

@@ -9,6 +9,7 @@ JSON string's body is the same states in every grammar. State 0 is dead.
 from __future__ import annotations
 
 import bisect
+import itertools
 import sys
 import threading
 
@@ -54,6 +55,7 @@ class LexerPool:
         self._class_map_ids: dict[bytes, int] = {}
         self._terminal_ids: dict[bytes, int] = {}
         self._keys: list[bytes] = []
+        self._shortest_lengths: list[int] = []
         self._start_of_terminal: list[int] = []
         # The class map of a terminal's dense states; NO_CLASS_MAP where it has none.
         self._class_map_of_terminal: list[int] = []
@@ -216,6 +218,10 @@ class LexerPool:
         """The key of a terminal's language."""
         return self._keys[terminal]
 
+    def shortest_length(self, terminal: int) -> int:
+        """Bytes of a shortest word of a terminal."""
+        return self._shortest_lengths[terminal]
+
     def states_of(self, terminal: int) -> tuple[int, int]:
         """[first, end) of a terminal's own states."""
         return self._terminal_ranges[terminal]
@@ -275,6 +281,7 @@ class LexerPool:
         accept = self._accepts.extend([1, terminal])
         first, cell = self._states.size, self._table.size
         class_map = NO_CLASS_MAP
+        first_bytes = 0
         match language:
             case OtherStrings():
                 self._other_strings[terminal] = language
@@ -283,9 +290,10 @@ class LexerPool:
                 states, cells = np.zeros((0, 4), np.int32), np.zeros(0, np.int32)
             case WordList(words=words) if sum(map(len, words)) <= MAX_TRIE_BYTES:
                 text = np.frombuffer(b"".join(words), np.uint8)
-                ends = np.cumsum(np.fromiter(map(len, words), np.int64, len(words)))
+                ends = np.array(list(itertools.accumulate(map(len, words))), np.int64)
                 states, cells = word_states(text, ends, accept, first, cell)
-                first_bytes = sum(1 << byte for byte in {word[0] for word in words})
+                for byte in {word[0] for word in words}:
+                    first_bytes |= 1 << byte
             case _:
                 dfa = language.dfa
                 class_map = self._class_map_id(dfa.byte_classes)
@@ -299,6 +307,7 @@ class LexerPool:
         self._states.extend(states)
         self._table.extend(cells)
         self._keys.append(language.key)
+        self._shortest_lengths.append(language.shortest_length)
         self._start_of_terminal.append(first + dfas.START - 1)
         self._class_map_of_terminal.append(class_map)
         self._first_bytes.append(first_bytes)

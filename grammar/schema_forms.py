@@ -216,7 +216,7 @@ def member_goal(form: ObjectForm, name: str, document: SchemaDocument) -> Goal:
     return normal_goal([_member_schema(s, name, document) for s in form.branch], document)
 
 
-def only_member_schema(form: ObjectForm, name: str) -> JsonSchema | None:
+def only_member_schema(form: ObjectForm, name: str) -> dict[str, Any] | None:
     """The one schema that a declared member's value must satisfy; None: see `member_goal`."""
     if len(form.branch) > 1:
         return None
