@@ -8,54 +8,68 @@ from typing import NamedTuple
 
 import numpy as np
 
+from syntagma.grammar.byte_groups import GROUP_OF, NUM_GROUPS, TrieGroups, class_map_of
+from syntagma.grammar.group_kernels import width_of
 from syntagma.grammar.interior_kernels import (
+    DenseTerminal,
     walk_against_base,
     walk_dense,
     walk_dense_against_base,
     walk_interior,
 )
-from syntagma.grammar.kernel_types import BoolArray, Int32Array, Int64Array
+from syntagma.grammar.kernel_types import Int32Array, UInt8Array
 from syntagma.grammar.lexer_arrays import DEAD_STATE
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.lru import ByteLru
 from syntagma.grammar.pair_kernels import (
-    NEVER,
     NO_PARTNER,
-    pair_distances,
-    size_to_walk,
-    subtree_heights,
+    agreeing_groups,
+    first_of_classes,
+    pair_up,
+    parting_distances,
 )
 from syntagma.grammar.row_memory import RowMemory
 from syntagma.grammar.store_entry import Exits, Residuals, StoreEntry
 from syntagma.grammar.token_trie import TokenTrie
 
-MAX_BASES = 3
-NOBODY = np.zeros(0, np.int32)
+ANY_STRING, FREE_TEXT = 0, 1
+# Not a state of a pool.
+FREE_STATE = 1 << 30
+ALL_GROUPS = (1 << NUM_GROUPS) - 1
+GROUP_BITS = 1 << GROUP_OF.astype(np.int32)
+QUOTE = ord('"')
+# Letters, letters and digits, with a blank; hexadecimal digits.
+COMMON_GROUPS = (0b1111, 0b11111, 0b111111, 0b10001, 0b10011)
 
 
-class Marks(NamedTuple):
-    """Bytes that are looked at one by one where states are compared; see `subtree_heights`."""
+class Companion(NamedTuple):
+    """A terminal to compare another one with, and in which states the two are met together."""
 
-    name: str
-    is_mark: BoolArray
-    height: Int32Array
-    marked_size: Int32Array
+    terminal: DenseTerminal
+    partner: Int32Array
+    queue: Int32Array
+    representative: UInt8Array
 
-    @classmethod
-    def of(cls, name: str, marked: bytes, trie: TokenTrie) -> Marks:
-        """The marks of a trie."""
-        is_mark = np.zeros(256, np.bool_)
-        is_mark[list(marked)] = True
-        return cls(name, is_mark, *subtree_heights(trie.byte, trie.subtree_end, is_mark))
+    @property
+    def num_bytes(self) -> int:
+        """Memory, not counting the terminal's."""
+        return self.partner.nbytes + self.queue.nbytes + self.representative.nbytes
+
+
+@functools.cache
+def _free_text(groups: int) -> DenseTerminal:
+    """One state, alive on the bytes of some groups."""
+    table = np.array([FREE_STATE, DEAD_STATE], np.int32)
+    return DenseTerminal(FREE_STATE, 2, table, class_map_of(groups), np.zeros(1, np.bool_))
 
 
 class NearBase(NamedTuple):
-    """A state to compare with, and how long states behave as those met together with them."""
+    """What to compare a state with: of which kind, and on which groups of bytes the two agree."""
 
-    base: int
-    partner: Int32Array
-    distance: Int32Array
-    marks: Marks
+    kind: int
+    companion: Companion
+    groups: int
+    size: int
 
 
 class EntryBuilder:
@@ -65,10 +79,10 @@ class EntryBuilder:
         trie: the tokens.
         pool: whose states they are for.
         memory: rows to write to.
-        entry: an entry of the store, computed if it is not at hand; one of some base, as a rule.
-        is_at_hand: whether the store has an entry.
+        entry: an entry of the store, computed if it is not at hand.
         min_wide_nodes: states alive in fewer nodes of the trie are walked without looking for a base.
-        max_residual_bytes: for lists of nodes, which entries share, and the tries below them.
+        max_residual_bytes: for lists of nodes, which entries share, and the tries below them; as
+            much again for what is known about pairs of states, twice.
     """
 
     def __init__(
@@ -77,7 +91,6 @@ class EntryBuilder:
         pool: LexerPool,
         memory: RowMemory,
         entry: Callable[[int], StoreEntry],
-        is_at_hand: Callable[[int], bool],
         *,
         min_wide_nodes: int,
         max_residual_bytes: int,
@@ -86,21 +99,29 @@ class EntryBuilder:
         self.pool = pool
         self._memory = memory
         self._entry = entry
-        self._is_at_hand = is_at_hand
         self._min_wide_nodes = min_wide_nodes
         self._max_depth = trie.max_depth
         self._residuals: ByteLru[bytes, Residuals] = ByteLru(max_residual_bytes)
-        self._bases: dict[int, list[int]] = {}
-        self._near_any_strings: dict[tuple[int, str], NearBase] = {}
+        self._companions: ByteLru[tuple[int, int], Companion] = ByteLru(max_residual_bytes)
+        self._distances: ByteLru[tuple[int, int, int], Int32Array] = ByteLru(max_residual_bytes)
+        # Some sets of a few groups, so there are not many.
+        self._free_rows: dict[int, Int32Array] = {}
 
     @property
     def num_bytes(self) -> int:
         """Memory of what entries share."""
-        return self._residuals.num_bytes
+        rows = sum(row.nbytes for row in self._free_rows.values())
+        return (
+            rows
+            + self._residuals.num_bytes
+            + self._companions.num_bytes
+            + self._distances.num_bytes
+        )
 
     def prepare(self) -> None:
         """Work out at once what otherwise the first tokens would wait for."""
-        _ = self._quotes, self._nodes_by_reach
+        for groups in COMMON_GROUPS:
+            self._free_row(groups)
 
     def build(self, lexer_state: int) -> StoreEntry:
         """The cheapest way to an entry that the lexer state allows."""
@@ -110,97 +131,100 @@ class EntryBuilder:
         original = self.pool.original_of(lexer_state)
         if original is not None:
             return self._relabelled(lexer_state, *original)
-        trie, lexer = self.trie, self.pool.arrays
-        width = size_to_walk(
-            trie.byte,
-            trie.subtree_end,
-            self._no_marks.height,
-            self._no_marks.marked_size,
-            lexer,
-            lexer_state,
-            0,
-            0,
-            NOBODY,
-            NOBODY,
-        )
+        width = width_of(self.pool.arrays, lexer_state, self._groups.top_sizes)
         if width < self._min_wide_nodes or not self.pool.is_dense_terminal(lexer_state):
             return self._walk(lexer_state)
-        near = self._nearest_base(lexer_state, width // 2)
-        if near is not None:
-            return self._walk_near(lexer_state, near)
-        entry = self._walk(lexer_state)
-        self._bases.setdefault(self.pool.terminal_of(lexer_state), []).append(lexer_state)
-        return entry
-
-    def _nearest_base(self, lexer_state: int, most: int) -> NearBase | None:
-        """A state that differs from a wide one on little of the vocabulary, ``most`` nodes at most."""
-        terminal = self.pool.terminal_of(lexer_state)
-        for marks in (self._no_marks, self._quotes):
-            near = self._near_any_string(terminal, lexer_state, marks)
-            if near is not None and self._size_to_compare(lexer_state, near) < most:
-                return near
-        best = None
-        for base in self._bases.get(terminal, [])[-MAX_BASES:]:
-            # One that has been dropped would first look for a base itself.
-            if base == lexer_state or not self._is_at_hand(base):
-                continue
-            near = self._read_along(lexer_state, base, self._max_depth, self._no_marks)
-            size = self._size_to_compare(lexer_state, near)
-            if size < most:
-                most, best = size, near
-        return best
-
-    def _near_any_string(self, terminal: int, lexer_state: int, marks: Marks) -> NearBase | None:
-        """Where any JSON string is when a terminal is in one of its states, if there is such a place."""
-        any_start, any_terminal = self.pool.any_string_start()
-        if terminal == any_terminal:
-            return None
-        key = (terminal, marks.name)
-        near = self._near_any_strings.get(key)
-        if near is None:
-            near = self._read_along(self.pool.start_of(terminal), any_start, NEVER, marks)
-            self._near_any_strings[key] = near
-        partner = int(near.partner[lexer_state - self.pool.states_of(terminal)[0]])
-        return None if partner == NO_PARTNER else near._replace(base=partner)
-
-    def _read_along(self, lexer_state: int, base: int, max_steps: int, marks: Marks) -> NearBase:
-        pool = self.pool
-        partner, distance = pair_distances(
-            pool.dense_terminal(pool.terminal_of(lexer_state)),
-            lexer_state,
-            pool.dense_terminal(pool.terminal_of(base)),
-            base,
-            pool.bytes_of_classes(lexer_state, base, marks.is_mark),
-            max_steps,
+        near = self._nearest_base(lexer_state)
+        return (
+            self._walk(lexer_state)
+            if near.size > width // 2
+            else self._walk_near(lexer_state, near)
         )
-        return NearBase(base, partner, distance, marks)
-
-    def _size_to_compare(self, lexer_state: int, near: NearBase) -> int:
-        trie, pool = self.trie, self.pool
-        size: int = size_to_walk(
-            trie.byte,
-            trie.subtree_end,
-            near.marks.height,
-            near.marks.marked_size,
-            pool.arrays,
-            lexer_state,
-            near.base,
-            pool.states_of(pool.terminal_of(lexer_state))[0],
-            near.partner,
-            near.distance,
-        )
-        known = int(near.distance[lexer_state - pool.states_of(pool.terminal_of(lexer_state))[0]])
-        return min(size, self._num_longer(known) + int(near.marks.marked_size[0]))
-
-    def _num_longer(self, num_bytes: int) -> int:
-        """Nodes on the way to tokens of at least so many bytes: a walk that stops at known distances
-        visits these and their siblings."""
-        return int(self._nodes_by_reach[min(num_bytes, self._nodes_by_reach.size - 1)])
 
     @functools.cached_property
-    def _nodes_by_reach(self) -> Int64Array:
-        reach = np.bincount(self.trie.depth + self._no_marks.height, minlength=self._max_depth + 2)
-        return 2 * reach[::-1].cumsum()[::-1]
+    def _groups(self) -> TrieGroups:
+        return TrieGroups(self.trie)
+
+    def _nearest_base(self, lexer_state: int) -> NearBase:
+        """Any string, or any text of some groups: what differs from a state on fewer tokens."""
+        terminal = self.pool.terminal_of(lexer_state)
+        free = self._near(terminal, lexer_state, FREE_TEXT)
+        if terminal == self.pool.any_string_start()[1]:
+            return free
+        any_string = self._near(terminal, lexer_state, ANY_STRING)
+        return min(free, any_string, key=lambda near: near.size)
+
+    def _near(self, terminal: int, lexer_state: int, kind: int) -> NearBase:
+        """A base of some kind and about how many nodes a walk from there visits."""
+        companion = self._companion(terminal, kind)
+        first = self.pool.states_of(terminal)[0]
+        if companion.partner[lexer_state - first] == NO_PARTNER:
+            return NearBase(kind, companion, 0, self.trie.num_nodes)
+        dense = self.pool.dense_terminal(terminal)
+        groups = agreeing_groups(
+            dense,
+            lexer_state,
+            companion.terminal,
+            companion.partner,
+            companion.representative,
+            GROUP_OF,
+            NUM_GROUPS,
+        )
+        visited = ALL_GROUPS & ~groups
+        if kind == FREE_TEXT:
+            # Nothing else is in the base's row, so the walk goes where the state is alive.
+            cells = (
+                dense.table[(lexer_state - first) * dense.width :][dense.class_map] != DEAD_STATE
+            )
+            visited &= int(np.bitwise_or.reduce(GROUP_BITS[cells], initial=0))
+        return NearBase(kind, companion, groups, self._groups.size_of(visited))
+
+    def _companion(self, terminal: int, kind: int) -> Companion:
+        found = self._companions.get((terminal, kind))
+        if found is None:
+            pool = self.pool
+            dense, start = pool.dense_terminal(terminal), pool.start_of(terminal)
+            if kind == FREE_TEXT:
+                base, other = FREE_STATE, _free_text(ALL_GROUPS)
+            else:
+                base, any_terminal = pool.any_string_start()
+                other = pool.dense_terminal(any_terminal)
+                # What is left of a string once it has been opened starts inside.
+                if pool.complete_in(pool.step(start, QUOTE)) or not pool.step(start, QUOTE):
+                    base = pool.step(base, QUOTE)
+            representative = first_of_classes(dense.class_map, other.class_map, GROUP_OF)
+            partner, queue = pair_up(dense, start, other, base, representative)
+            found = Companion(other, partner, queue, representative)
+            self._companions.put((terminal, kind), found, found.num_bytes)
+        return found
+
+    def _distances_of(self, terminal: int, near: NearBase) -> Int32Array:
+        key = (terminal, near.kind, near.groups)
+        found = self._distances.get(key)
+        if found is None:
+            companion = near.companion
+            found = parting_distances(
+                self.pool.dense_terminal(terminal),
+                companion.terminal,
+                companion.partner,
+                companion.queue,
+                companion.representative,
+                GROUP_OF,
+                near.groups,
+            )
+            self._distances.put(key, found, found.nbytes)
+        return found
+
+    def _free_row(self, groups: int) -> Int32Array:
+        """The tokens of bytes of some groups."""
+        row = self._free_rows.get(groups)
+        if row is None:
+            row = self._memory.row()
+            row.fill(0)
+            self._groups.fill_row(groups, row)
+            row.setflags(write=False)
+            self._free_rows[groups] = row
+        return row
 
     def _walk(self, lexer_state: int) -> StoreEntry:
         """Walk the whole vocabulary."""
@@ -236,21 +260,31 @@ class EntryBuilder:
 
     def _walk_near(self, lexer_state: int, near: NearBase) -> StoreEntry:
         """Walk where tokens are long enough to tell the state from its base."""
-        known, pool = self._entry(near.base), self.pool
+        pool = self.pool
+        terminal = pool.terminal_of(lexer_state)
+        dense = pool.dense_terminal(terminal)
+        partner = near.companion.partner
+        base = int(partner[lexer_state - dense.first_state])
+        if near.kind == FREE_TEXT:
+            known = StoreEntry(self._free_row(near.groups), ())
+            other = _free_text(near.groups)
+        else:
+            known = self._entry(base)
+            other = near.companion.terminal
         row = self._memory.row()
         np.copyto(row, known.interior)
-        terminal = pool.terminal_of(lexer_state)
         added, removed = walk_dense_against_base(
             *self.trie.arrays,
             self._max_depth,
-            near.marks.height,
-            near.marks.marked_size,
-            pool.dense_terminal(terminal),
+            self._groups.height,
+            self._groups.below,
+            near.groups,
+            dense,
             lexer_state,
-            pool.dense_terminal(pool.terminal_of(near.base)),
-            near.base,
-            near.partner,
-            near.distance,
+            other,
+            base,
+            partner,
+            self._distances_of(terminal, near),
             row,
         )
         row.setflags(write=False)
@@ -275,15 +309,6 @@ class EntryBuilder:
         own = self.pool.terminal_of(lexer_state)
         renamed = tuple((own if t == terminal else t, residuals) for t, residuals in known.exits)
         return StoreEntry(known.interior, renamed)
-
-    @functools.cached_property
-    def _no_marks(self) -> Marks:
-        return Marks.of("none", b"", self.trie)
-
-    @functools.cached_property
-    def _quotes(self) -> Marks:
-        """Closing quotes tell some patterns from any string everywhere, and they are few."""
-        return Marks.of("quotes", b'"', self.trie)
 
     def exits(self, nodes: Int32Array, terminals: Int32Array) -> Exits:
         """The residuals at some nodes, by the terminal that may be complete there."""

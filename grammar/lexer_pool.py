@@ -19,7 +19,7 @@ from syntagma.grammar import dfa as dfas
 from syntagma.grammar.automata_kernels import LIMIT_REACHED
 from syntagma.grammar.growable import Growable
 from syntagma.grammar.interior_kernels import DenseTerminal
-from syntagma.grammar.kernel_types import BoolArray, UInt8Array
+from syntagma.grammar.kernel_types import UInt8Array
 from syntagma.grammar.lexer_arrays import (
     ACCEPTS,
     CELL,
@@ -31,7 +31,6 @@ from syntagma.grammar.lexer_arrays import (
     next_state,
 )
 from syntagma.grammar.lexer_kernels import union_of_lexers
-from syntagma.grammar.pair_kernels import first_of_classes
 from syntagma.grammar.sparse_kernels import dense_states, other_string_states, word_states
 from syntagma.grammar.terminals import Language, OtherStrings, WordList, any_string
 
@@ -254,11 +253,6 @@ class LexerPool:
         """The start state of any JSON string and its terminal."""
         terminal = self.terminal_id(any_string())
         return self._start_of_terminal[terminal], terminal
-
-    def bytes_of_classes(self, left: int, right: int, is_left_out: BoolArray) -> UInt8Array:
-        """A byte of each class on which two dense states, or others of their terminals, differ."""
-        states, maps = self._states.data, self._class_maps.data
-        return first_of_classes(maps[states[left, KIND]], maps[states[right, KIND]], is_left_out)
 
     def step(self, state: int, byte: int) -> int:
         """The state after one byte, 0 if dead."""

@@ -111,7 +111,6 @@ class MaskStore:
             self.pool,
             self._memory,
             self.entry,
-            lambda lexer_state: self._entries.get(lexer_state) is not None,
             min_wide_nodes=min_wide_nodes,
             max_residual_bytes=max_bytes // 4,
         )

@@ -74,6 +74,12 @@ class TokenTrie:
         )
 
     @property
+    def tops(self) -> Int32Array:
+        """int32[N], the children of the root; 256 at most."""
+        trie = self.with_children
+        return trie.child_node[: trie.child_start[1]]
+
+    @property
     def num_bytes(self) -> int:
         """Memory of the arrays."""
         return sum(array.nbytes for array in self.arrays)

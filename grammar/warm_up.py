@@ -54,8 +54,8 @@ def _exercise() -> None:
         recognizer.is_accepting(state)
     for lexer_state in range(1, compiler.store.pool.num_states):
         compiler.store.entry(lexer_state)
-    row = recognizer.row(state)[np.newaxis]
-    gather_rows(row, np.zeros(1, np.int32), row.copy(), np.zeros(1, np.int64))
+    rows = np.zeros((1, compiler.vocabulary.num_words), np.int32)
+    gather_rows(rows, np.zeros(1, np.int32), rows, np.zeros(1, np.int64))
     ebnf = 'root ::= root "+" root | item\nitem ::= [a-z]+ ("," [a-z]* | "")'
     recognizer = compiler.compile_ebnf(ebnf).recognizer
     recognizer.row(recognizer.initial)

@@ -43,18 +43,26 @@ from syntagma.grammar.alive_kernels import NUM_COLUMNS, has_byte, width
 from syntagma.grammar.bitmask_kernels import clear_bit, gather_rows, has_bit, set_bit
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_bytes
+from syntagma.grammar.group_kernels import row_over_groups, subtree_groups, width_of
 from syntagma.grammar.interior_kernels import (
     walk_against_base,
     walk_dense,
     walk_dense_against_base,
     walk_interior,
 )
-from syntagma.grammar.kernel_types import Int32Array
+from syntagma.grammar.kernel_types import Int32Array, UInt8Array
 from syntagma.grammar.lexer_arrays import next_state
 from syntagma.grammar.lexer_kernels import union_of_lexers
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.limits import Budget
-from syntagma.grammar.pair_kernels import pair_distances, subtree_heights
+from syntagma.grammar.pair_kernels import (
+    NEVER,
+    NO_PARTNER,
+    agreeing_groups,
+    first_of_classes,
+    pair_up,
+    parting_distances,
+)
 from syntagma.grammar.parser_arrays import (
     LEXER_END,
     LEXER_START,
@@ -526,67 +534,72 @@ def test_walk_against_base(
     assert gone <= {e for e, _ in exits[1]}
 
 
+def group_bits(group_of: UInt8Array, text: bytes) -> int:
+    """The groups of some bytes."""
+    return sum(1 << group for group in {int(group_of[byte]) for byte in text})
+
+
+byte_groups = st.lists(st.integers(0, 2), min_size=256, max_size=256).map(
+    lambda groups: np.array(groups, np.uint8)
+)
+
+
 @given(
     st.lists(terminals, min_size=2, max_size=2),
     tokens_lists,
     st.sampled_from(WORDS[:13]),
-    st.sampled_from(WORDS[:13]),
-    st.sets(st.sampled_from(ALPHABET)),
-    st.data(),
+    byte_groups,
+    st.integers(0, 7),
 )
 def test_walk_with_known_distances(
-    given: list[Dfa],
-    tokens: list[bytes],
-    prefix: bytes,
-    other: bytes,
-    marks: set[int],
-    data: st.DataObject,
+    given: list[Dfa], tokens: list[bytes], prefix: bytes, group_of: UInt8Array, groups: int
 ) -> None:
     """Two terminals read along: what a distance lets the walk skip does not change the result."""
     pool = LexerPool()
     left, right = (pool.terminal_id(dfa) for dfa in given)
+    dense, other = pool.dense_terminal(left), pool.dense_terminal(right)
     state = run(pool, pool.start_of(left), prefix)
-    base = run(pool, pool.start_of(right), other)
-    if state == 0 or base == 0:
+    if state == 0 or left == right:
         return
+    representative = first_of_classes(dense.class_map, other.class_map, group_of)
+    looks = [(dense.class_map[b], other.class_map[b], group_of[b]) for b in range(256)]
+    assert sorted(looks[b] for b in representative) == sorted(set(looks))
+    partner, queue = pair_up(
+        dense, pool.start_of(left), other, pool.start_of(right), representative
+    )
+    first = dense.first_state
+    assert (partner[queue - first] != NO_PARTNER).all()
+    assert queue.size == np.count_nonzero(partner != NO_PARTNER)
+    distance = parting_distances(dense, other, partner, queue, representative, group_of, groups)
+    letters = {b for b in ALPHABET if groups >> group_of[b] & 1}
+    for met in queue.tolist():
+        expected = naive_parting(pool, met, int(partner[met - first]), letters)
+        assert distance[met - first] <= min(expected, NEVER)
+    base = int(partner[state - first])
+    if base == NO_PARTNER:
+        return
+    agreed = agreeing_groups(dense, state, other, partner, representative, group_of, 3)
+    for byte in ALPHABET:
+        after, base_after = pool.step(state, byte), pool.step(base, byte)
+        if (after == 0) != (base_after == 0):
+            assert not agreed >> group_of[byte] & 1
     trie = flat_trie(tokens)
     where = prefixes_of(trie)
-    is_mark = np.zeros(256, np.bool_)
-    is_mark[list(marks)] = True
-    first, _ = pool.states_of(left)
-    max_steps = data.draw(st.sampled_from((trie.max_depth, 100)))
-    partner, distance = pair_distances(
-        pool.dense_terminal(left),
-        state,
-        pool.dense_terminal(right),
-        base,
-        pool.bytes_of_classes(state, base, is_mark),
-        max_steps,
-    )
-    for index in np.flatnonzero(partner >= 0).tolist():
-        pair = first + index, int(partner[index])
-        expected = naive_parting(pool, *pair, set(ALPHABET) - marks)
-        assert distance[index] <= expected or max_steps == trie.max_depth
     rows = np.zeros((2, 2), np.int32)
     found = [
         walk_interior(*trie.arrays, trie.max_depth, pool.arrays, s, row)[0].tolist()
         for s, row in zip((state, base), rows, strict=True)
     ]
-    heights = subtree_heights(trie.byte, trie.subtree_end, is_mark)
-    for node, text in enumerate(where):
-        below = [w[len(text) :] for w in where if w.startswith(text)]
-        assert heights[0][node] == max(map(len, below))
-        last = {w: max((n for n, c in enumerate(w) if c in marks), default=-1) for w in below}
-        on_the_way = {w[:n] for w in below for n in range(last[w] + 1)}
-        visited = [w for w in below if w and w[:-1] in on_the_way]
-        assert heights[1][node] == len(visited)
+    height, below = subtree_groups(trie.byte, trie.subtree_end, group_of)
     added, removed = walk_dense_against_base(
         *trie.arrays,
         trie.max_depth,
-        *heights,
-        pool.dense_terminal(left),
+        height,
+        below,
+        groups,
+        dense,
         state,
-        pool.dense_terminal(right),
+        other,
         base,
         partner,
         distance,
@@ -595,8 +608,39 @@ def test_walk_with_known_distances(
     assert rows[1].tolist() == rows[0].tolist()
     assert sorted({*added.tolist(), *found[1]} - set(removed.tolist())) == found[0]
     row = np.zeros(2, np.int32)
-    nodes = walk_dense(*trie.arrays, trie.max_depth, pool.dense_terminal(left), state, row)
+    nodes = walk_dense(*trie.arrays, trie.max_depth, dense, state, row)
     assert (row.tolist(), nodes.tolist()) == (rows[0].tolist(), found[0])
+    tops = {w[0]: sum(v.startswith(w) for v in where) for w in where if len(w) == 1}
+    sizes = np.zeros(256, np.int64)
+    sizes[list(tops)] = list(tops.values())
+    living = [n for b, n in tops.items() if pool.step(state, b)]
+    assert width_of(pool.arrays, state, sizes) == sum(living)
+
+
+@given(tokens_lists, byte_groups, st.integers(0, 7))
+def test_groups_of_a_trie(tokens: list[bytes], group_of: UInt8Array, groups: int) -> None:
+    """What is below each node, and which tokens have no other bytes."""
+    trie = flat_trie(tokens)
+    where = prefixes_of(trie)
+    height, below = subtree_groups(trie.byte, trie.subtree_end, group_of)
+    for node, text in enumerate(where):
+        rests = [w[len(text) :] for w in where if w.startswith(text)]
+        assert height[node] == max(map(len, rests))
+        assert below[node] == group_bits(group_of, b"".join(rests))
+    row = np.zeros(2, np.int32)
+    row_over_groups(
+        trie.byte,
+        trie.subtree_end,
+        trie.token_start,
+        trie.token_ids,
+        below,
+        group_of,
+        groups,
+        row,
+    )
+    assert allowed_ids(row, len(tokens)) == {
+        i for i, t in enumerate(tokens) if t and not group_bits(group_of, t) & ~groups
+    }
 
 
 def naive_parting(pool: LexerPool, left: int, right: int, letters: set[int]) -> int:
