@@ -721,12 +721,12 @@ def test_walk_tokens(
         parser = parser_arrays(pool, moves, lowered)
         initial = initial_configs(parser, starts)
         walk_tokens(
-            *trie.with_children,
+            trie.with_children,
             trie.max_depth,
             nodes,
-            *pool.arrays,
+            pool.arrays,
             alive_table(pool),
-            *parser,
+            parser,
             initial,
             max_width,
             wide,
@@ -757,8 +757,8 @@ def read_token(pool: LexerPool, moves: Moves, config: tuple[int, int], token: by
     """The configs after a token, with every parser state lowered."""
     return read_bytes(
         np.frombuffer(token, np.uint8),
-        *pool.arrays,
-        *parser_arrays(pool, moves, set(moves)),
+        pool.arrays,
+        parser_arrays(pool, moves, set(moves)),
         np.array([config], np.int32),
         np.zeros(4, np.int32),
         np.zeros(PROGRESS_SIZE, np.int64),
@@ -802,8 +802,8 @@ def test_read_bytes(
         progress = np.zeros(PROGRESS_SIZE, np.int64)
         configs = read_bytes(
             np.frombuffer(text, np.uint8),
-            *pool.arrays,
-            *parser,
+            pool.arrays,
+            parser,
             initial_configs(parser, starts),
             missing,
             progress,
@@ -836,12 +836,12 @@ def test_walks_with_more_configs_than_fit_at_first() -> None:
     progress = np.zeros(PROGRESS_SIZE, np.int64)
     progress[NUM_INCOMPLETE] = 1
     walk_tokens(
-        *trie.with_children,
+        trie.with_children,
         trie.max_depth,
         np.zeros(4, np.int32),
-        *pool.arrays,
+        pool.arrays,
         alive_table(pool),
-        *parser,
+        parser,
         initial_configs(parser, sorted(everywhere)),
         trie.num_nodes,
         np.zeros((4, 2), np.int32),
@@ -857,8 +857,8 @@ def test_walks_with_more_configs_than_fit_at_first() -> None:
         text = np.frombuffer(token, np.uint8)
         configs = read_bytes(
             text,
-            *pool.arrays,
-            *parser,
+            pool.arrays,
+            parser,
             initial,
             np.zeros(4, np.int32),
             np.zeros(PROGRESS_SIZE, np.int64),
