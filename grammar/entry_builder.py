@@ -36,7 +36,6 @@ ANY_STRING, FREE_TEXT = 0, 1
 # Not a state of a pool.
 FREE_STATE = 1 << 30
 ALL_GROUPS = (1 << NUM_GROUPS) - 1
-GROUP_BITS = 1 << GROUP_OF.astype(np.int32)
 QUOTE = ord('"')
 # Letters, letters and digits, with a blank; hexadecimal digits.
 COMMON_GROUPS = (0b1111, 0b11111, 0b111111, 0b10001, 0b10011)
@@ -48,12 +47,12 @@ class Companion(NamedTuple):
     terminal: DenseTerminal
     partner: Int32Array
     queue: Int32Array
-    representative: UInt8Array
+    has_cycle: bool
 
     @property
     def num_bytes(self) -> int:
         """Memory, not counting the terminal's."""
-        return self.partner.nbytes + self.queue.nbytes + self.representative.nbytes
+        return self.partner.nbytes + self.queue.nbytes
 
 
 @functools.cache
@@ -61,6 +60,10 @@ def _free_text(groups: int) -> DenseTerminal:
     """One state, alive on the bytes of some groups."""
     table = np.array([FREE_STATE, DEAD_STATE], np.int32)
     return DenseTerminal(FREE_STATE, 2, table, class_map_of(groups), np.zeros(1, np.bool_))
+
+
+def _representative(left: DenseTerminal, right: DenseTerminal, groups: int) -> UInt8Array:
+    return first_of_classes(left.class_map, right.class_map, GROUP_OF, groups)
 
 
 class NearBase(NamedTuple):
@@ -148,10 +151,12 @@ class EntryBuilder:
     def _nearest_base(self, lexer_state: int) -> NearBase:
         """Any string, or any text of some groups: what differs from a state on fewer tokens."""
         terminal = self.pool.terminal_of(lexer_state)
-        free = self._near(terminal, lexer_state, FREE_TEXT)
         if terminal == self.pool.any_string_start()[1]:
-            return free
+            return self._near(terminal, lexer_state, FREE_TEXT)
         any_string = self._near(terminal, lexer_state, ANY_STRING)
+        if any_string.size < self._min_wide_nodes:
+            return any_string
+        free = self._near(terminal, lexer_state, FREE_TEXT)
         return min(free, any_string, key=lambda near: near.size)
 
     def _near(self, terminal: int, lexer_state: int, kind: int) -> NearBase:
@@ -161,22 +166,11 @@ class EntryBuilder:
         if companion.partner[lexer_state - first] == NO_PARTNER:
             return NearBase(kind, companion, 0, self.trie.num_nodes)
         dense = self.pool.dense_terminal(terminal)
-        groups = agreeing_groups(
-            dense,
-            lexer_state,
-            companion.terminal,
-            companion.partner,
-            companion.representative,
-            GROUP_OF,
-            NUM_GROUPS,
+        groups, alive = agreeing_groups(
+            dense, lexer_state, companion.terminal, companion.partner, GROUP_OF, NUM_GROUPS
         )
-        visited = ALL_GROUPS & ~groups
-        if kind == FREE_TEXT:
-            # Nothing else is in the base's row, so the walk goes where the state is alive.
-            cells = (
-                dense.table[(lexer_state - first) * dense.width :][dense.class_map] != DEAD_STATE
-            )
-            visited &= int(np.bitwise_or.reduce(GROUP_BITS[cells], initial=0))
+        # In free text a walk goes only where the state is alive, for nothing else is to be removed.
+        visited = (alive if kind == FREE_TEXT else ALL_GROUPS) & ~groups
         return NearBase(kind, companion, groups, self._groups.size_of(visited))
 
     def _companion(self, terminal: int, kind: int) -> Companion:
@@ -192,9 +186,10 @@ class EntryBuilder:
                 # What is left of a string once it has been opened starts inside.
                 if pool.complete_in(pool.step(start, QUOTE)) or not pool.step(start, QUOTE):
                     base = pool.step(base, QUOTE)
-            representative = first_of_classes(dense.class_map, other.class_map, GROUP_OF)
-            partner, queue = pair_up(dense, start, other, base, representative)
-            found = Companion(other, partner, queue, representative)
+            found = Companion(
+                other,
+                *pair_up(dense, start, other, base, _representative(dense, other, ALL_GROUPS)),
+            )
             self._companions.put((terminal, kind), found, found.num_bytes)
         return found
 
@@ -203,14 +198,11 @@ class EntryBuilder:
         found = self._distances.get(key)
         if found is None:
             companion = near.companion
+            dense = self.pool.dense_terminal(terminal)
             found = parting_distances(
-                self.pool.dense_terminal(terminal),
-                companion.terminal,
-                companion.partner,
-                companion.queue,
-                companion.representative,
-                GROUP_OF,
-                near.groups,
+                dense,
+                *companion,
+                _representative(dense, companion.terminal, near.groups),
             )
             self._distances.put(key, found, found.nbytes)
         return found

@@ -23,7 +23,6 @@ from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.pattern_cache import PATTERNS, StringConstraints
 from syntagma.grammar.terminals import OtherStrings, WordList, any_string
 
-QUOTE = ast.Automaton(dfas.literal(b'"'))
 ANY_CHAR = ast.CharSet(cp.ANY)
 BLANKS = ast.CharSet(((9, 9), (0x20, 0x20)))
 
@@ -299,5 +298,4 @@ def _block() -> ir.Node:
 
 @functools.lru_cache(maxsize=256)
 def _block_end(low: int, high: int | None) -> ir.Node:
-    tree = ast.concat(ast.Automaton(_body(low, high)), QUOTE)
-    return ir.Terminal(dfa_from_bytes(tree, Budget.unlimited()))
+    return ir.Terminal(dfas.behind_first_byte(_string(low, high)))
