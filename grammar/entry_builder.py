@@ -17,6 +17,7 @@ from syntagma.grammar.interior_kernels import (
     walk_dense_against_base,
     walk_interior,
 )
+from syntagma.grammar.json_terminals import SHORT_LENGTH, short_string
 from syntagma.grammar.kernel_types import Int32Array, UInt8Array
 from syntagma.grammar.lexer_arrays import DEAD_STATE
 from syntagma.grammar.lexer_pool import LexerPool
@@ -32,7 +33,7 @@ from syntagma.grammar.row_memory import RowMemory
 from syntagma.grammar.store_entry import Exits, Residuals, StoreEntry
 from syntagma.grammar.token_trie import TokenTrie
 
-ANY_STRING, FREE_TEXT = 0, 1
+ANY_STRING, FREE_TEXT, SHORT_STRING = 0, 1, 2
 # Not a state of a pool.
 FREE_STATE = 1 << 30
 ALL_GROUPS = (1 << NUM_GROUPS) - 1
@@ -106,14 +107,19 @@ class EntryBuilder:
         self._max_depth = trie.max_depth
         self._residuals: ByteLru[bytes, Residuals] = ByteLru(max_residual_bytes)
         self._companions: ByteLru[tuple[int, int], Companion] = ByteLru(max_residual_bytes)
-        self._distances: ByteLru[tuple[int, int, int], Int32Array] = ByteLru(max_residual_bytes)
+        self._distances: ByteLru[tuple[int, int, int, int], Int32Array] = ByteLru(
+            max_residual_bytes
+        )
         # Some sets of a few groups, so there are not many.
         self._free_rows: dict[int, Int32Array] = {}
+        # Bases that take long to compute again.
+        self._kept: dict[int, StoreEntry] = {}
 
     @property
     def num_bytes(self) -> int:
         """Memory of what entries share."""
         rows = sum(row.nbytes for row in self._free_rows.values())
+        rows += sum(entry.num_bytes for entry in self._kept.values())
         return (
             rows
             + self._residuals.num_bytes
@@ -125,6 +131,8 @@ class EntryBuilder:
         """Work out at once what otherwise the first tokens would wait for."""
         for groups in COMMON_GROUPS:
             self._free_row(groups)
+        for state in self._short_strings:
+            self._kept[state] = self._entry(state)
 
     def build(self, lexer_state: int) -> StoreEntry:
         """The cheapest way to an entry that the lexer state allows."""
@@ -154,10 +162,41 @@ class EntryBuilder:
         if terminal == self.pool.any_string_start()[1]:
             return self._near(terminal, lexer_state, FREE_TEXT)
         any_string = self._near(terminal, lexer_state, ANY_STRING)
+        short = self._near_short_string(terminal, lexer_state, any_string.companion)
+        if short is not None and short.size < self._min_wide_nodes:
+            return short
         if any_string.size < self._min_wide_nodes:
             return any_string
         free = self._near(terminal, lexer_state, FREE_TEXT)
         return min(free, any_string, key=lambda near: near.size)
+
+    def _near_short_string(
+        self, terminal: int, lexer_state: int, any_string: Companion
+    ) -> NearBase | None:
+        """A short string of which as much is left as the state is like any string for."""
+        near = NearBase(ANY_STRING, any_string, ALL_GROUPS, 0)
+        first = self.pool.states_of(terminal)[0]
+        num_left = int(self._distances_of(terminal, near)[lexer_state - first]) - 1
+        short = self.pool.terminal_of(self._short_strings[0])
+        if terminal == short or not 0 <= num_left <= SHORT_LENGTH:
+            return None
+        key = (terminal, SHORT_STRING)
+        known = self._companions.get(key)
+        if known is None or known.partner[lexer_state - first] == NO_PARTNER:
+            base = self._short_strings[num_left]
+            known = self._paired(terminal, lexer_state, self.pool.dense_terminal(short), base)
+            self._companions.put(key, known, known.num_bytes)
+        return self._near(terminal, lexer_state, SHORT_STRING)
+
+    @functools.cached_property
+    def _short_strings(self) -> list[int]:
+        """Inside of a short string, by the number of characters that are left."""
+        pool = self.pool
+        state = pool.step(pool.start_of(pool.terminal_id(short_string())), QUOTE)
+        states = [state]
+        for _ in range(SHORT_LENGTH):
+            states.append(pool.step(states[-1], ord("a")))
+        return states[::-1]
 
     def _near(self, terminal: int, lexer_state: int, kind: int) -> NearBase:
         """A base of some kind and about how many nodes a walk from there visits."""
@@ -177,7 +216,7 @@ class EntryBuilder:
         found = self._companions.get((terminal, kind))
         if found is None:
             pool = self.pool
-            dense, start = pool.dense_terminal(terminal), pool.start_of(terminal)
+            start = pool.start_of(terminal)
             if kind == FREE_TEXT:
                 base, other = FREE_STATE, _free_text(ALL_GROUPS)
             else:
@@ -186,18 +225,21 @@ class EntryBuilder:
                 # What is left of a string once it has been opened starts inside.
                 if pool.complete_in(pool.step(start, QUOTE)) or not pool.step(start, QUOTE):
                     base = pool.step(base, QUOTE)
-            found = Companion(
-                other,
-                *pair_up(dense, start, other, base, _representative(dense, other, ALL_GROUPS)),
-            )
+            found = self._paired(terminal, start, other, base)
             self._companions.put((terminal, kind), found, found.num_bytes)
         return found
 
+    def _paired(self, terminal: int, state: int, other: DenseTerminal, base: int) -> Companion:
+        dense = self.pool.dense_terminal(terminal)
+        representative = _representative(dense, other, ALL_GROUPS)
+        return Companion(other, *pair_up(dense, state, other, base, representative))
+
     def _distances_of(self, terminal: int, near: NearBase) -> Int32Array:
-        key = (terminal, near.kind, near.groups)
+        companion = near.companion
+        # The last of the queue is where the two began.
+        key = (terminal, near.kind, int(companion.queue[-1]), near.groups)
         found = self._distances.get(key)
         if found is None:
-            companion = near.companion
             dense = self.pool.dense_terminal(terminal)
             found = parting_distances(
                 dense,
@@ -261,7 +303,7 @@ class EntryBuilder:
             known = StoreEntry(self._free_row(near.groups), ())
             other = _free_text(near.groups)
         else:
-            known = self._entry(base)
+            known = self._kept.get(base) or self._entry(base)
             other = near.companion.terminal
         row = self._memory.row()
         np.copyto(row, known.interior)

@@ -29,6 +29,9 @@ BLANKS = ast.CharSet(((9, 9), (0x20, 0x20)))
 # Longer strings are counted in blocks by the parser instead of being unrolled in one automaton.
 BLOCK_LENGTH = 512
 
+# Few tokens have more characters.
+SHORT_LENGTH = 24
+
 # Keys up to this length are remembered for the process.
 LONGEST_SHARED_KEY = 64
 
@@ -208,6 +211,12 @@ def common_terminals() -> list[Dfa]:
         _number(options),
         *(_format_string((name,)) for name in FORMATS),
     ]
+
+
+@functools.cache
+def short_string() -> Dfa:
+    """Any string of up to `SHORT_LENGTH` characters."""
+    return _string(0, SHORT_LENGTH)
 
 
 # What follows is built once for the process. Where no limits are passed, the size does not depend on
