@@ -178,7 +178,8 @@ class EntryBuilder:
         first = self.pool.states_of(terminal)[0]
         num_left = int(self._distances_of(terminal, near)[lexer_state - first]) - 1
         short = self.pool.terminal_of(self._short_strings[0])
-        if terminal == short or not 0 <= num_left <= SHORT_LENGTH:
+        # In most patterns one character tells the two apart, and then nothing is a short string's.
+        if terminal == short or not 1 <= num_left <= SHORT_LENGTH:
             return None
         key = (terminal, SHORT_STRING)
         known = self._companions.get(key)
