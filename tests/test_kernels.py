@@ -295,14 +295,16 @@ def test_canonical(table: list[list[int]], data: st.DataObject) -> None:
 
 
 @given(tables())
-def test_live_moves(table: list[list[int]]) -> None:
+def test_move_runs(table: list[list[int]]) -> None:
     expected = []
     for row in table:
-        moves = [(c, target) for c, target in enumerate(row) if target]
-        expected += [len(moves), *itertools.chain.from_iterable(moves)]
+        runs = [
+            (c, t) for c, (before, t) in enumerate(itertools.pairwise([0, *row])) if t != before
+        ]
+        expected += [len(runs), *itertools.chain.from_iterable(runs)]
     frozen = as_table(table)
     frozen.flags.writeable = False
-    assert kernels.live_moves(frozen).tolist() == expected
+    assert kernels.move_runs(frozen).tolist() == expected
 
 
 @given(tables(), st.data())
@@ -561,16 +563,18 @@ def test_walk_with_known_distances(
     state = run(pool, pool.start_of(left), prefix)
     if state == 0 or left == right:
         return
-    representative = first_of_classes(dense.class_map, other.class_map, group_of)
-    looks = [(dense.class_map[b], other.class_map[b], group_of[b]) for b in range(256)]
-    assert sorted(looks[b] for b in representative) == sorted(set(looks))
-    partner, queue = pair_up(
-        dense, pool.start_of(left), other, pool.start_of(right), representative
+    looks = [(dense.class_map[b], other.class_map[b]) for b in range(256)]
+    maps = dense.class_map, other.class_map, group_of
+    representative = first_of_classes(*maps, groups)
+    asked = {looks[b] for b in range(256) if groups >> group_of[b] & 1}
+    assert sorted(looks[b] for b in representative) == sorted(asked)
+    partner, queue, has_cycle = pair_up(
+        dense, pool.start_of(left), other, pool.start_of(right), first_of_classes(*maps, 7)
     )
     first = dense.first_state
     assert (partner[queue - first] != NO_PARTNER).all()
     assert queue.size == np.count_nonzero(partner != NO_PARTNER)
-    distance = parting_distances(dense, other, partner, queue, representative, group_of, groups)
+    distance = parting_distances(dense, other, partner, queue, has_cycle, representative)
     letters = {b for b in ALPHABET if groups >> group_of[b] & 1}
     for met in queue.tolist():
         expected = naive_parting(pool, met, int(partner[met - first]), letters)
@@ -578,11 +582,13 @@ def test_walk_with_known_distances(
     base = int(partner[state - first])
     if base == NO_PARTNER:
         return
-    agreed = agreeing_groups(dense, state, other, partner, representative, group_of, 3)
+    agreed, alive = agreeing_groups(dense, state, other, partner, group_of, 3)
     for byte in ALPHABET:
         after, base_after = pool.step(state, byte), pool.step(base, byte)
         if (after == 0) != (base_after == 0):
             assert not agreed >> group_of[byte] & 1
+    living_bytes = bytes(b for b in range(256) if pool.step(state, b))
+    assert alive == group_bits(group_of, living_bytes)
     trie = flat_trie(tokens)
     where = prefixes_of(trie)
     rows = np.zeros((2, 2), np.int32)
