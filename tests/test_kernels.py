@@ -39,7 +39,7 @@ from syntagma.grammar import code_points as cp
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import minimise_kernels, product_kernels, word_kernels
 from syntagma.grammar import regex_ast as ast
-from syntagma.grammar.alive_kernels import NUM_COLUMNS, has_byte, width
+from syntagma.grammar.alive_kernels import NUM_COLUMNS, has_byte, is_wide, know_bytes
 from syntagma.grammar.bitmask_kernels import clear_bit, gather_rows, has_bit, set_bit
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_bytes
@@ -752,8 +752,12 @@ def test_walk_tokens(
     assert left_out <= set(map(tuple, initial.tolist()))
     if len(left_out) < len(wide):
         tables = alive_table(pool)
-        widths = {c: width(trie.with_children, pool.arrays, tables, c[1]) for c in left_out}
-        assert all(found > max_width for found in widths.values())
+        assert left_out == {
+            (p, s)
+            for p, s in initial.tolist()
+            if max_width < trie.num_nodes
+            and is_wide(trie.with_children, pool.arrays, tables, s, max_width)
+        }
     for config in left_out:
         seen |= {i for i, t in enumerate(tokens) if t and len(read_token(pool, moves, config, t))}
     assert seen == expected
@@ -777,19 +781,25 @@ def test_what_is_known_of_lexer_states(dfas: list[Dfa], tokens: list[bytes]) -> 
     pool = LexerPool()
     register(pool, dfas)
     pool.lexer(tuple(range(pool.num_terminals)))
-    alive = alive_table(pool)
     trie = flat_trie(tokens)
     below = {t[:2] for t in tokens if len(t) > 1}
     sizes = {
         two: len({t[:n] for t in tokens if t[:2] == two for n in range(2, len(t) + 1)})
         for two in below
     }
+    for max_width in (0, 2, 5, 1000):
+        alive = alive_table(pool)
+        for state in range(1, pool.num_states):
+            root = pool.fallback_of(state) or state
+            size = len({t[:1] for t in tokens if t and pool.step(root, t[0])})
+            after = {two: pool.step(pool.step(root, two[0]), two[1]) for two in below}
+            size += sum(sizes[two] for two in below if after[two])
+            for _ in range(2):
+                assert is_wide(trie.with_children, pool.arrays, alive, state, max_width) == (
+                    size > max_width
+                )
     for state in range(1, pool.num_states):
-        expected = len({t[:1] for t in tokens if t and pool.step(state, t[0])})
-        expected += sum(sizes[two] for two in below
-                        if pool.step(state, two[0]) and pool.step(pool.step(state, two[0]), two[1]))  # fmt: skip
-        for _ in range(2):
-            assert width(trie.with_children, pool.arrays, alive, state) == expected
+        know_bytes(pool.arrays, alive, state)
         found = {byte for byte in range(256) if has_byte(alive, state, byte)}
         assert found == {byte for byte in range(256) if pool.step(state, byte)}
 
