@@ -148,6 +148,7 @@ class MaskStore:
             for _, residuals in self.entry(lexer_state).exits:
                 _ = residuals.trie
         self._builder.prepare()
+        _ = self.token_texts, self.trie.context, self.vocabulary.spells_all
 
     @functools.cached_property
     def token_texts(self) -> tuple[UInt8Array, Int32Array]:

@@ -60,7 +60,7 @@ FIRST_ROOM = 64
 
 NO_WIDTH_LIMIT = 1 << 62
 # How many terminals ahead a parser state's successors are lowered, where they are so few.
-LOWERED_AHEAD, FEW_MOVES = 2, 2
+LOWERED_AHEAD, FEW_MOVES = 3, 2
 
 # The row of a walk over more nodes than this is kept for other states with the same continuation.
 LONG_WALK = 300
