@@ -44,3 +44,6 @@ FORMAT_LENGTHS: dict[str, tuple[int, int]] = {
     "email": (3, 229),
     "ipv4": (7, 15),
 }
+
+# What a text of a format looks like at the widest: what is no text of the format must not match these.
+LOOSE_FORMATS = FORMATS
