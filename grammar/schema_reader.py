@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from syntagma.grammar.errors import UnsupportedGrammarError
-from syntagma.grammar.json_formats import FORMATS
+from syntagma.grammar.json_formats import FORMATS, FORMATS_WITHOUT_EFFECT, NUMBER_FORMATS
 from syntagma.grammar.number_sets import ABOVE_ALL, BELOW_ALL, exact
 from syntagma.grammar.schema_dialects import Dialect, assertions
 from syntagma.grammar.schema_logic import FALSE, KINDS, TRUE, Formula, Place
@@ -163,6 +163,13 @@ class SchemaReader:
     def _read_format(self, value: str) -> Formula:
         if self.formulas.options.formats == "annotate":
             return TRUE
+        if value in FORMATS_WITHOUT_EFFECT:
+            return TRUE
+        if value in NUMBER_FORMATS:
+            low, high = NUMBER_FORMATS[value]
+            whole = self.atom("format", "number", "multiple", Fraction(1))
+            within = (((Fraction(low), 0), (Fraction(high), 1)),)
+            return self.logic.all_of([whole, self.atom("format", "number", "range", within)])
         if value not in FORMATS:
             raise UnsupportedGrammarError(
                 f"the format {shorten(value)!r} is not enforced, so it is refused; "

@@ -15,6 +15,7 @@ from urllib.parse import urldefrag, urljoin
 import referencing.exceptions
 from jsonschema_specifications import REGISTRY as DRAFTS  # type: ignore[import-untyped]
 from referencing.jsonschema import (
+    DRAFT3,
     DRAFT4,
     DRAFT6,
     DRAFT7,
@@ -30,6 +31,7 @@ from syntagma.grammar.schema_document import DOCUMENT_URI, MALFORMED, SchemaDocu
 from syntagma.grammar.schema_text import JsonSchema, escape, no_schema, shorten
 
 SPECIFICATIONS: dict[Dialect, Any] = {
+    Dialect.DRAFT3: DRAFT3,
     Dialect.DRAFT4: DRAFT4,
     Dialect.DRAFT6: DRAFT6,
     Dialect.DRAFT7: DRAFT7,
@@ -83,18 +85,22 @@ class SchemaUniverse:
         self._scopes: list[tuple[tuple[str, int], ...]] = [()]
         self._has_dynamic = False
         self._anchors: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-        # Documents that do not name their draft are read as the schema is.
         own = dialect_of(self.root, Dialect.DRAFT2020)
+        # Documents that do not name their draft are read as the schema is.
+        drafts = {
+            uri: dialect_of(other, Dialect.DRAFT2020 if _names_draft(other) else own)
+            for uri, other in [*documents.items(), (DOCUMENT_URI, self.root)]
+        }
         try:
             self._registry: Any = DRAFTS.with_resources(
-                (uri, SPECIFICATIONS[dialect_of(schema, own)].create_resource(schema))
+                (uri, SPECIFICATIONS[drafts[uri]].create_resource(schema))
                 for uri, schema in [*documents.items(), (DOCUMENT_URI, self.root)]
             ).crawl()
         except MALFORMED as error:
             raise GrammarSyntaxError(f"an identifier is malformed: {error}", pointer="") from None
         self._walk(self.root, DOCUMENT_URI, own, "")
         for uri, schema in documents.items():
-            self._walk(schema, uri, own, uri + "#")
+            self._walk(schema, uri, drafts[uri], uri + "#")
 
     def number(self, schema: dict[str, Any]) -> int:
         """A number for a schema object."""
@@ -253,6 +259,10 @@ class SchemaUniverse:
                 found.append(value)
                 waiting += value.values()
         return found
+
+
+def _names_draft(schema: JsonSchema) -> bool:
+    return isinstance(schema, dict) and "$schema" in schema
 
 
 def _base_of(schema: dict[str, Any], base: str, dialect: Dialect) -> str:

@@ -161,7 +161,7 @@ def test_examples(schema: Any, good: list[str], bad: list[str]) -> None:
         ({"items": {"uniqueItems": True}}, "uniqueItems", "/items/uniqueItems"),
         ({"properties": {"a/b": {"minLenght": 1}}}, "minLenght", "/properties/a~1b/minLenght"),
         ({"format": "colour"}, "format", "/format"),
-        ({"additionalItems": False}, "additionalItems", "/additionalItems"),
+        ({"dependentRequired": {}, "$schema": "http://json-schema.org/draft-07/schema#"}, "dependentRequired", "/dependentRequired"),
         ({"minProperties": 2}, "minProperties", "/minProperties"),
         ({"$ref": "https://example.com/other.json"}, "$ref", "/$ref"),
         ({"$ref": "file:///etc/passwd"}, "$ref", "/$ref"),
