@@ -106,8 +106,8 @@ class GrammarCompiler:
             property_order: ``"schema"`` (as declared, undeclared ones last) or ``"any"``.
             numbers: ``"canonical"`` (integers are written without a fraction) or ``"any"`` (``1.0`` is
                 an integer).
-            formats: ``"enforce"`` (refuse those that are not known) or ``"annotate"`` (none has an
-                effect).
+            formats: ``"enforce"`` (refuse those that are not known), ``"known"`` (those have no
+                effect) or ``"annotate"`` (none has).
             schemas: documents that references may lead into, by URI; nothing is ever fetched.
 
         Raises:

@@ -86,7 +86,8 @@ def json_schema_to_grammar(
         return formulas_to_grammar(document, documents or {}, options, budget)
     except GrammarSyntaxError as error:
         # A malformed document may not even tell which of its identifiers are where.
-        raise error if error.pointer or refusal is None else refusal from None
+        is_vague = not error.pointer and isinstance(refusal, GrammarSyntaxError)
+        raise refusal if is_vague and refusal is not None else error from None
 
 
 class _Lowering:

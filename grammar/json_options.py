@@ -10,7 +10,7 @@ from syntagma.grammar.errors import GrammarSyntaxError
 Whitespace = Literal["flexible", "compact"]
 PropertyOrder = Literal["schema", "any"]
 Numbers = Literal["canonical", "any"]
-Formats = Literal["enforce", "annotate"]
+Formats = Literal["enforce", "known", "annotate"]
 
 CHOICES = {
     "whitespace": get_args(Whitespace),
@@ -30,8 +30,8 @@ class JsonOptions:
         property_order: ``"schema"``: as declared, undeclared ones last. ``"any"``.
         numbers: ``"canonical"``: integers without fraction or exponent, listed numbers as they are
             listed. ``"any"``: zeros may follow behind a point (``1.0``).
-        formats: ``"enforce"``: those that are known, others are refused. ``"annotate"``: none has an
-            effect.
+        formats: ``"enforce"``: those that are known, others are refused. ``"known"``: those that are
+            known, others have no effect. ``"annotate"``: none has an effect.
         max_indent: blanks behind a line break.
         max_integer_digits, max_fraction_digits, max_exponent_digits: of unbounded numbers, so that a
             model cannot write digits for ever.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from syntagma.grammar.errors import GrammarSyntaxError
 from syntagma.grammar.schema_formulas import Formulas
 from syntagma.grammar.schema_logic import (
     FALSE,
@@ -70,6 +71,7 @@ class Clauses:
 
         Raises:
             GrammarLimitError: more than ``max_branches`` of them.
+            GrammarSyntaxError: a schema refers to its own negation.
         """
         key = formula, kind
         found = self._found.get(key)
@@ -128,9 +130,11 @@ class Clauses:
                     break
                 pending = list(reversed(forced))
             formula, through = pending.pop()
+            node = self.logic.node(formula)
+            if isinstance(node, Place) and ~formula in through:
+                self._refuse_paradox(node)
             if ~formula in known or formula == FALSE:
                 return None
-            node = self.logic.node(formula)
             if isinstance(node, Atom):
                 if _holds_by_kind(node, formula, kind) is None:
                     clause[formula] = None
@@ -153,6 +157,14 @@ class Clauses:
                 known.add(formula)
                 denied.append((~formula, through))
         return _State((), tuple(clause), frozenset(known), tuple(choices), tuple(denied))
+
+    def _refuse_paradox(self, place: Place) -> None:
+        universe = self.formulas.universe
+        raise GrammarSyntaxError(
+            "the schema refers to its own negation without reading anything, so that nothing is "
+            "either valid or invalid",
+            pointer=universe.site(universe.schema(place.schema)).pointer,
+        )
 
     def _simplified(
         self, choices: list[tuple[tuple[Formula, ...], Through]], known: set[Formula], kind: str

@@ -212,3 +212,41 @@ def _refuse_slips(keyword: str, pointer: str) -> None:
             keyword=keyword,
             pointer=pointer,
         )
+
+
+# Keywords that hold a schema, a list of schemas, or an object of schemas.
+HOLDERS = (
+    "not", "if", "then", "else", "items", "additionalItems", "additionalProperties", "contains",
+    "propertyNames", "unevaluatedItems", "unevaluatedProperties", "allOf", "anyOf", "oneOf",
+    "prefixItems",
+)  # fmt: skip
+MAPS = (
+    "properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies",
+)  # fmt: skip
+
+
+def check_values_below(root: Any, dialect: Dialect) -> None:
+    """Check the keywords of all subschemas, wherever they stand.
+
+    Raises:
+        GrammarError: as `assertions`.
+    """
+    waiting: list[tuple[Any, Dialect, str]] = [(root, dialect, "")]
+    while waiting:
+        schema, dialect, pointer = waiting.pop()
+        if not isinstance(schema, dict):
+            continue
+        dialect = dialect_of(schema, dialect)
+        assertions(schema, dialect, pointer)
+        for keyword in HOLDERS:
+            value = schema.get(keyword)
+            if isinstance(value, list):
+                waiting += [(v, dialect, f"{pointer}/{keyword}/{i}") for i, v in enumerate(value)]
+            else:
+                waiting.append((value, dialect, f"{pointer}/{keyword}"))
+        for keyword in MAPS:
+            value = schema.get(keyword)
+            if isinstance(value, dict):
+                waiting += [
+                    (v, dialect, f"{pointer}/{keyword}/{escape(k)}") for k, v in value.items()
+                ]

@@ -26,7 +26,15 @@ class Emptiness:
         self._clauses: dict[Clause, tuple[int, bool]] = {}
         self._formulas: dict[Formula, tuple[int, bool]] = {}
         self._depth = MAX_DEPTH
-        clauses.is_empty = self.is_empty_clause
+        clauses.is_empty = self._is_hopeless
+
+    def _is_hopeless(self, clause: Clause, kind: str) -> bool:
+        """`is_empty_clause` for a clause in the making, without building automata of strings."""
+        if kind == "string":
+            form = self.texts.form(clause)
+            is_short = form.max_length is not None and form.max_length < form.min_length
+            return is_short or (form.values is not None and form.values <= form.excluded)
+        return self.is_empty_clause(clause, kind)
 
     def is_empty_clause(self, clause: Clause, kind: str) -> bool:
         """Whether evidently no value of a kind fits all atoms."""

@@ -6,9 +6,10 @@ from collections.abc import Hashable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from syntagma.grammar.errors import UnsupportedGrammarError
+from syntagma.grammar.errors import GrammarError, UnsupportedGrammarError
 from syntagma.grammar.json_formats import FORMATS, FORMATS_WITHOUT_EFFECT, NUMBER_FORMATS
 from syntagma.grammar.number_sets import ABOVE_ALL, BELOW_ALL, exact
+from syntagma.grammar.regex_parser import parse_regex
 from syntagma.grammar.schema_dialects import Dialect, assertions
 from syntagma.grammar.schema_logic import FALSE, KINDS, TRUE, Formula, Place
 from syntagma.grammar.schema_text import JsonSchema, escape, shorten
@@ -75,10 +76,9 @@ class SchemaReader:
             self.referred(k) for k in ("$ref", "$dynamicRef", "$recursiveRef") if k in keywords
         ]
         parts += [self.child(schema) for schema in keywords.get("allOf", ())]
-        parts += [
-            logic.any_of([~self.has(keyword, name), formula])
-            for keyword, name, formula in self.dependents()
-        ]
+        for keyword, name, formula in self.dependents():
+            parts.append(self._mentioned(keyword, [name]))
+            parts.append(logic.any_of([~self.has(keyword, name), formula]))
         if "anyOf" in keywords:
             parts.append(logic.any_of(map(self.child, keywords["anyOf"])))
         if "oneOf" in keywords:
@@ -161,23 +161,24 @@ class SchemaReader:
         return self.atom("pattern", "string", "pattern", value)
 
     def _read_format(self, value: str) -> Formula:
-        if self.formulas.options.formats == "annotate":
+        policy = self.formulas.options.formats
+        if policy == "annotate" or value in FORMATS_WITHOUT_EFFECT:
             return TRUE
-        if value in FORMATS_WITHOUT_EFFECT:
-            return TRUE
+        if value in FORMATS:
+            return self.atom("format", "string", "format", value)
         if value in NUMBER_FORMATS:
             low, high = NUMBER_FORMATS[value]
             whole = self.atom("format", "number", "multiple", Fraction(1))
             within = (((Fraction(low), 0), (Fraction(high), 1)),)
             return self.logic.all_of([whole, self.atom("format", "number", "range", within)])
-        if value not in FORMATS:
-            raise UnsupportedGrammarError(
-                f"the format {shorten(value)!r} is not enforced, so it is refused; "
-                f"enforced are {', '.join(FORMATS)}",
-                keyword="format",
-                pointer=self.where("format"),
-            )
-        return self.atom("format", "string", "format", value)
+        if policy == "known":
+            return TRUE
+        raise UnsupportedGrammarError(
+            f"the format {shorten(value)!r} is not enforced, so it is refused; "
+            f"enforced are {', '.join([*FORMATS, *NUMBER_FORMATS])}",
+            keyword="format",
+            pointer=self.where("format"),
+        )
 
     def _no_more(self, keyword: str, kind: str, name: str, most: int) -> Formula:
         return self.logic.unless(kind, self.atom(keyword, kind, name, most + 1))
@@ -214,9 +215,21 @@ class SchemaReader:
 
     def _needed_together(self, keyword: str, value: dict[str, list[str]]) -> Formula:
         return self.logic.all_of(
-            self.logic.any_of([~self.has(keyword, name), self._needs(keyword, needed)])
+            self.logic.all_of(
+                [
+                    self._mentioned(keyword, [name, *needed]),
+                    self.logic.any_of([~self.has(keyword, name), self._needs(keyword, needed)]),
+                ]
+            )
             for name, needed in value.items()
             if needed
+        )
+
+    def _mentioned(self, keyword: str, names: list[str]) -> Formula:
+        """Nothing, but it gives names their place in the order."""
+        return self.logic.all_of(
+            self.atom(keyword, "object", "all", (self.formulas.names([name]), TRUE))
+            for name in names
         )
 
     def _members(self) -> Formula:
@@ -241,7 +254,12 @@ class SchemaReader:
         return logic.all_of(parts)
 
     def matching(self, pattern: str) -> Formula:
-        """The keys that a pattern matches."""
+        """The keys that a pattern matches; it is read even where that has no effect."""
+        try:
+            parse_regex(pattern, self.formulas.universe.budget)
+        except GrammarError as error:
+            error.pointer = f"{self.where('patternProperties')}/{escape(pattern)}"
+            raise
         return self.atom("patternProperties", "string", "pattern", pattern)
 
     def declared_keys(self) -> Formula:

@@ -26,7 +26,7 @@ from referencing.jsonschema import (
 
 from syntagma.grammar.errors import GrammarSyntaxError, UnsupportedGrammarError
 from syntagma.grammar.limits import Budget
-from syntagma.grammar.schema_dialects import Dialect, dialect_of
+from syntagma.grammar.schema_dialects import Dialect, check_values_below, dialect_of
 from syntagma.grammar.schema_document import DOCUMENT_URI, MALFORMED, SchemaDocument
 from syntagma.grammar.schema_text import JsonSchema, escape, no_schema, shorten
 
@@ -97,6 +97,7 @@ class SchemaUniverse:
                 for uri, schema in [*documents.items(), (DOCUMENT_URI, self.root)]
             ).crawl()
         except MALFORMED as error:
+            check_values_below(self.root, own)
             raise GrammarSyntaxError(f"an identifier is malformed: {error}", pointer="") from None
         self._walk(self.root, DOCUMENT_URI, own, "")
         for uri, schema in documents.items():
