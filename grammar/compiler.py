@@ -33,6 +33,7 @@ from syntagma.grammar.parser import Parser
 from syntagma.grammar.prelude import load_or_build_prelude
 from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import RuleAutomata
+from syntagma.grammar.schema_conflict import explained
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_text import JsonSchema, read_schema
 from syntagma.grammar.spelled_terminals import SpelledTerminals
@@ -128,10 +129,13 @@ class GrammarCompiler:
         read = {uri: read_schema(other, budget) for uri, other in (schemas or {}).items()}
         documents = {uri: parsed for uri, (parsed, _) in read.items()}
         texts = {uri: text for uri, (_, text) in read.items()}
-        grammar = json_schema_to_grammar(document, options, budget, documents=documents)
-        return self._finish(
-            "json_schema", grammar, lambda: (options, document.source, texts), budget, started
-        )
+        try:
+            grammar = json_schema_to_grammar(document, options, budget, documents=documents)
+            return self._finish(
+                "json_schema", grammar, lambda: (options, document.source, texts), budget, started
+            )
+        except UnsatisfiableGrammarError as error:
+            raise explained(error, document, documents, options, self.limits) from None
 
     def compile_json_object(self, *, whitespace: Whitespace = "flexible") -> CompiledGrammar:
         """Any JSON object."""

@@ -174,7 +174,10 @@ class Texts:
             return self.terminals.words(self.listed(form))
         if form.is_plain:
             bounds = StringBounds(form.min_length, form.max_length, form.patterns, form.formats)
-            return self._placed(form, lambda: self.terminals.string(bounds))
+            node = self._placed(form, lambda: self.terminals.string(bounds))
+            if (form.patterns or form.formats) and isinstance(node, ir.Terminal):
+                return ir.NOTHING if node.language.dfa.is_empty else node
+            return node
         if form.is_free:
             return ir.Terminal(OtherStrings(form.excluded))
         dfa = self.automaton(form)
