@@ -160,7 +160,7 @@ class _Lowering:
         if is_canonical and is_whole and numbers.step == 1 and not numbers.holes:
             ranges = numbers.integer_ranges()
             if all(low != high or low is None for low, high in ranges):
-                return ir.choice(*(self.terminals.integer(low, high) for low, high in ranges))
+                return ir.choice(*(self._integers(low, high) for low, high in ranges))
         members = numbers.members() if is_canonical else None
         if members is not None:
             given = self.formulas.spellings
@@ -172,3 +172,7 @@ class _Lowering:
         else:
             dfa = decimals_dfa(numbers, self.options, self.budget)
         return ir.NOTHING if dfa.is_empty else ir.Terminal(dfas.without_empty_word(dfa))
+
+    def _integers(self, low: int | None, high: int | None) -> ir.Node:
+        self.budget.check_time()
+        return self.terminals.integer(low, high)

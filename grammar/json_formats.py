@@ -57,8 +57,10 @@ COMMON_FORMATS = ("date", "time", "date-time", "uuid", "email", "ipv4")
 # Integers of a width (OpenAPI format registry): smallest and largest.
 NUMBER_FORMATS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
-# Names of that registry that say how a value is meant or shown, and leave out none.
-FORMATS_WITHOUT_EFFECT = frozenset(["float", "double", "binary", "password"])
+# Names of that registry, and pydantic's of paths, that say how a value is meant and leave out none.
+FORMATS_WITHOUT_EFFECT = frozenset(
+    ["float", "double", "binary", "password", "path", "file-path", "directory-path"]
+)
 
 UNBOUNDED = 1 << 40
 # Code points of the shortest and longest texts, so that a length that excludes none costs nothing.

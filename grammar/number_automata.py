@@ -16,7 +16,7 @@ from syntagma.grammar.dfa_builder import dfa_from_bytes
 from syntagma.grammar.json_numbers import MINUS, integer_tree, number_tree
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget
-from syntagma.grammar.number_sets import Cut, NumberSet
+from syntagma.grammar.number_sets import Cut, NumberSet, is_infinite
 
 DIGIT_0, MINUS_BYTE, POINT_BYTE = 0x30, 0x2D, 0x2E
 # Columns of the automaton of multiples: other bytes, the digits, the sign, the point.
@@ -31,6 +31,8 @@ def integers_dfa(numbers: NumberSet, options: JsonOptions, budget: Budget) -> Df
         GrammarLimitError: a step or hole needs too many states.
     """
     ranges = NumberSet(numbers.intervals, Fraction(1)).integer_ranges()
+    budget.check("max_enum_values", len(ranges), "gaps between integers")
+    budget.check_time()
     whole = dfa_from_bytes(ast.union([integer_tree(*ends, options) for ends in ranges]), budget)
     return _with_steps(whole, numbers, budget)
 
@@ -41,12 +43,32 @@ def decimals_dfa(numbers: NumberSet, options: JsonOptions, budget: Budget) -> Df
     Raises:
         GrammarLimitError: a step or hole needs too many states.
     """
-    parts = [
-        ast.Automaton(part)
-        for low, high in numbers.intervals
-        if not (part := _interval(low, high, options)).is_empty
-    ]
+    parts = []
+    for low, high in numbers.intervals:
+        budget.check_time()
+        ends = _clipped(low, -1, options, budget), _clipped(high, 1, options, budget)
+        part = _interval(*ends, options)
+        if not part.is_empty:
+            parts.append(ast.Automaton(part))
     return _with_steps(dfa_from_bytes(ast.union(parts), budget), numbers, budget)
+
+
+def _clipped(cut: Cut, side: int, options: JsonOptions, budget: Budget) -> Cut:
+    """A lower (side -1) or upper cut (1), taken away if no spelling lies beyond it.
+
+    Raises:
+        GrammarLimitError: the cut has more than ``max_number_digits`` before or behind the point.
+    """
+    value = cut[0]
+    if is_infinite(value):
+        return cut
+    largest = 10 ** (options.max_integer_digits + 10**options.max_exponent_digits)
+    if side * value >= largest:
+        return side * math.inf, 0
+    exact = Fraction(value)
+    digits = max(len(str(abs(int(exact)))), len(str(exact.denominator)) - 1)
+    budget.check("max_number_digits", digits, "digits of a bound on numbers")
+    return cut
 
 
 def _with_steps(spellings: Dfa, numbers: NumberSet, budget: Budget) -> Dfa:
@@ -87,7 +109,7 @@ def _non_negative(low: Cut, high: Cut, options: JsonOptions) -> Dfa:
     budget = Budget.unlimited()
     above = at_least(Fraction(low[0]), options, is_open=low[1] == 1)
     found = dfa_from_bytes(above, budget)
-    if math.isinf(high[0]):
+    if is_infinite(high[0]):
         return found
     below = at_most(Fraction(high[0]), options, is_open=high[1] == 0)
     return dfas.intersection(found, dfa_from_bytes(below, budget), budget)

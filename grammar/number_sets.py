@@ -31,6 +31,11 @@ def exact(value: float) -> Fraction:
     return Fraction(value) if isinstance(value, int) else Fraction(Decimal(repr(value)))
 
 
+def is_infinite(value: Fraction | float) -> bool:
+    """Whether a cut's value is an end of the line; all others are fractions, however large."""
+    return isinstance(value, float)
+
+
 def intersection(left: Intervals, right: Intervals) -> Intervals:
     """What lies in both."""
     found = []
@@ -111,7 +116,7 @@ class NumberSet:
         for low, high in self.intervals:
             if low[0] == high[0]:
                 candidates = [Fraction(low[0])]
-            elif self.step is None or math.isinf(low[0]) or math.isinf(high[0]):
+            elif self.step is None or is_infinite(low[0]) or is_infinite(high[0]):
                 return None
             else:
                 first, last = self.first_index(low), self.last_index(high)
@@ -140,8 +145,8 @@ class NumberSet:
         """For a step of 1: the first and the last integer of each interval; None: unbounded."""
         ranges: list[tuple[int | None, int | None]] = []
         for low, high in self.intervals:
-            first = None if math.isinf(low[0]) else self.first_index(low)
-            last = None if math.isinf(high[0]) else self.last_index(high)
+            first = None if is_infinite(low[0]) else self.first_index(low)
+            last = None if is_infinite(high[0]) else self.last_index(high)
             if first is None or last is None or first <= last:
                 ranges.append((first, last))
         return ranges
@@ -153,8 +158,8 @@ class NumberSet:
             return True
         if not self.holes and self.step is not None:
             return not any(
-                math.isinf(low[0])
-                or math.isinf(high[0])
+                is_infinite(low[0])
+                or is_infinite(high[0])
                 or self.first_index(low) <= self.last_index(high)
                 for low, high in self.intervals
             )

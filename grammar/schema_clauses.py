@@ -85,7 +85,9 @@ class Clauses:
         while waiting:
             self.budget.check_time()
             number = len(finished) + len(waiting)
-            self.budget.check("max_branches", number, "alternatives of a schema", pointer="")
+            if number > self.budget.limits.max_branches:
+                where = self._where(formula)
+                self.budget.check("max_branches", number, "alternatives of a schema", pointer=where)
             state = self._closed(waiting.pop(), kind)
             if state is None or self.is_empty(state.clause, kind):
                 continue
@@ -132,7 +134,7 @@ class Clauses:
             formula, through = pending.pop()
             node = self.logic.node(formula)
             if isinstance(node, Place) and ~formula in through:
-                self._refuse_paradox(node)
+                self._refuse_paradox(formula)
             if ~formula in known or formula == FALSE:
                 return None
             if isinstance(node, Atom):
@@ -158,12 +160,23 @@ class Clauses:
                 denied.append((~formula, through))
         return _State((), tuple(clause), frozenset(known), tuple(choices), tuple(denied))
 
-    def _refuse_paradox(self, place: Place) -> None:
-        universe = self.formulas.universe
+    def _where(self, formula: Formula) -> str:
+        """The pointer of the first schema in a formula; "" if there is none."""
+        waiting = [formula]
+        while waiting:
+            node = self.logic.node(waiting.pop())
+            if isinstance(node, Place):
+                universe = self.formulas.universe
+                return universe.site(universe.schema(node.schema)).pointer
+            if isinstance(node, Conjunction):
+                waiting += reversed(node.parts)
+        return ""
+
+    def _refuse_paradox(self, place: Formula) -> None:
         raise GrammarSyntaxError(
             "the schema refers to its own negation without reading anything, so that nothing is "
             "either valid or invalid",
-            pointer=universe.site(universe.schema(place.schema)).pointer,
+            pointer=self._where(place),
         )
 
     def _simplified(

@@ -138,9 +138,9 @@ class Texts:
             return False
         return (
             all(self._matches(pattern, text) for pattern in form.patterns)
-            and all(self._is_of_format(name, text) for name in form.formats)
+            and all(_accepts(FORMATS[name], text) for name in form.formats)
             and not any(self._matches(pattern, text) for pattern in form.other_patterns)
-            and not any(self._is_of_format(name, text) for name in form.other_formats)
+            and not any(_accepts(LOOSE_FORMATS[name], text) for name in form.other_formats)
         )
 
     def listed(self, form: TextForm) -> list[str]:
@@ -212,9 +212,6 @@ class Texts:
         dfa = self._placed(form, lambda: PATTERNS.dfa(constraints, self.budget))
         return dfa.accepts(text.encode("utf-8", "surrogatepass"))
 
-    def _is_of_format(self, name: str, text: str) -> bool:
-        return _loose_format(name).accepts(text.encode("utf-8", "surrogatepass"))
-
     def _placed(self, form: TextForm, build: Callable[[], T]) -> T:
         """What ``build`` returns; its errors get the pointer of a pattern or format of the form."""
         try:
@@ -240,7 +237,12 @@ class Texts:
         return None if origin is None else origin[1]
 
 
+def _accepts(patterns: tuple[str, ...], text: str) -> bool:
+    """Whether a text matches all patterns of a format."""
+    return _format_dfa(patterns).accepts(text.encode("utf-8", "surrogatepass"))
+
+
 @functools.lru_cache(maxsize=64)
-def _loose_format(name: str) -> Dfa:
-    constraints = StringConstraints(matched=LOOSE_FORMATS[name], encoder=Encoder.UTF8)
+def _format_dfa(patterns: tuple[str, ...]) -> Dfa:
+    constraints = StringConstraints(matched=patterns, encoder=Encoder.UTF8)
     return PATTERNS.dfa(constraints, Budget.unlimited())

@@ -83,6 +83,7 @@ class SchemaUniverse:
         self._numbers: dict[int, int] = {}
         self._sites: dict[int, Site] = {}
         self._scopes: list[tuple[tuple[str, int], ...]] = [()]
+        self._scope_numbers: dict[tuple[tuple[str, int], ...], int] = {(): NO_SCOPE}
         self._has_dynamic = False
         self._anchors: dict[str, list[tuple[str, dict[str, Any]]]] = {}
         own = dialect_of(self.root, Dialect.DRAFT2020)
@@ -131,10 +132,11 @@ class SchemaUniverse:
         for name, target in self._dynamic_anchors(self.site(schema).base):
             known.setdefault(name, self.number(target))
         key = tuple(sorted(known.items()))
-        if key not in self._scopes:
+        number = self._scope_numbers.setdefault(key, len(self._scopes))
+        if number == len(self._scopes):
             self._scopes.append(key)
-            self.budget.check("max_rules", len(self._scopes), "dynamic scopes")
-        return self._scopes.index(key)
+            self.budget.check("max_rules", number, "dynamic scopes")
+        return number
 
     def resolve(self, at: dict[str, Any], keyword: str, scope: int) -> JsonSchema:
         """The schema that a reference of a schema means.
