@@ -26,6 +26,11 @@ class Matcher:
     def __init__(self, grammar: CompiledGrammar) -> None:
         self.grammar = grammar
         self._recognizer = grammar.recognizer
+        self._moves = grammar.recognizer.moves
+        self._was_used = grammar.recognizer.store.arena.was_used
+        self._bitmask: NDArray[np.int32] | None = None
+        self._row = 0
+        self._target = memoryview(b"")
         self._stop_ids = frozenset(grammar.vocabulary.stop_ids)
         self._states = [grammar.recognizer.initial]
         self._width = (grammar.vocabulary.num_words,)
@@ -45,27 +50,37 @@ class Matcher:
         """Write the allowed tokens into one row.
 
         Args:
-            bitmask: int32[rows, num_words]; bit ``t & 31`` of word ``t >> 5`` is token ``t``.
+            bitmask: int32[rows, num_words]; bit ``t & 31`` of word ``t >> 5`` is token ``t``. The matcher
+                keeps a reference to the last one.
             row: which row.
 
         A stop token is allowed exactly if the output may end here; after one, nothing is allowed but
         stop tokens.
 
         Raises:
-            ValueError: the bitmask's type or width does not fit the vocabulary.
+            ValueError: the bitmask's type or width does not fit the vocabulary, or it is read-only.
+            IndexError: it has no such row.
         """
-        self.check_bitmask(bitmask)
-        target = bitmask[row]
-        if self._is_terminated:
-            target[:] = self.grammar.vocabulary.stop_row
-            return
+        if bitmask is not self._bitmask or row != self._row:
+            self._aim_at(bitmask, row)
         state = self._states[-1]
-        while True:
-            found = self._recognizer.row(state)
-            target[:] = found
+        while not self._is_terminated:
+            view = state.view
+            if view is None:
+                self._recognizer.row(state)
+                continue
+            self._was_used[state.slot] = 1
+            self._target[:] = view
             # Another thread may have needed the row's space meanwhile.
-            if state.row is found:
+            if state.view is view:
                 return
+        self._target[:] = self.grammar.vocabulary.stop_row.data
+
+    def _aim_at(self, bitmask: NDArray[np.int32], row: int) -> None:
+        """Look at a row once; the next steps as a rule write the same one."""
+        self.check_bitmask(bitmask)
+        self._target = bitmask[row].data
+        self._bitmask, self._row = bitmask, row
 
     def check_bitmask(self, bitmask: NDArray[np.int32]) -> None:
         """Raises ValueError if the bitmask's type or width does not fit the vocabulary."""
@@ -74,11 +89,13 @@ class Matcher:
                 f"bitmask must be int32[rows, {self._width[0]}], "
                 f"not {bitmask.dtype}{list(bitmask.shape)}"
             )
+        if not bitmask.flags.writeable:
+            raise ValueError("bitmask must be writable, this one is read-only")
 
     def accept_token(self, token_id: int) -> bool:
         """Advance by one token; False, and nothing changes, if it is not allowed."""
         state = self._states[-1]
-        after = state.moves.get(token_id)
+        after = self._moves.get(state.first_move + token_id)
         if after is None or self._is_terminated:
             return self._accept_new(state, token_id)
         self._states.append(after)

@@ -9,13 +9,17 @@ their bodies are asked for.
 
 from __future__ import annotations
 
-import functools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from syntagma.grammar import ir
-from syntagma.grammar.errors import GrammarError, GrammarSyntaxError, UnsupportedGrammarError
+from syntagma.grammar.errors import (
+    GrammarError,
+    GrammarSyntaxError,
+    UnsatisfiableGrammarError,
+    UnsupportedGrammarError,
+)
 from syntagma.grammar.from_schema_formulas import formulas_to_grammar
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.json_terminals import JsonTerminals
@@ -31,6 +35,7 @@ from syntagma.grammar.schema_forms import (
     listed_values,
     member_goal,
     object_form,
+    only_member_schema,
     refuse_number_bounds,
 )
 from syntagma.grammar.schema_strings import string_node
@@ -73,14 +78,18 @@ def json_schema_to_grammar(
         terminals = JsonTerminals(options, budget)
         survey = Survey(document, terminals, budget)
         lowering = _Lowering(document, survey, terminals)
-        if on_demand and survey.is_sound():
-            lowering.grammar.is_proper = True
-            return lowering.grammar
+        is_proper = on_demand and survey.is_sound()
         try:
-            lowering.produce_all(budget)
-            return lowering.grammar
-        except (UnsupportedGrammarError, GrammarSyntaxError) as error:
-            # A keyword or a draft that only the general way knows, or an error there as well.
+            if not is_proper:
+                lowering.produce_all(budget)
+            return ir.Grammar(lowering.rules, lowering.names, lowering.produce, is_proper)
+        except (
+            UnsupportedGrammarError,
+            GrammarSyntaxError,
+            UnsatisfiableGrammarError,
+        ) as error:
+            # A keyword or a draft that only the general way knows, a loop of references that may be
+            # left out, or an error there as well.
             refusal = error
     try:
         return formulas_to_grammar(document, documents or {}, options, budget)
@@ -91,47 +100,62 @@ def json_schema_to_grammar(
 
 
 class _Lowering:
-    """The rules of one document; the grammar keeps it to produce what has not been asked for."""
+    """The rules of one document; the grammar keeps it to produce what has not been asked for.
+
+    It holds the grammar's lists, but not the grammar, and of rules to come what their bodies are made
+    of, but nothing that holds the lowering: a grammar that nobody uses goes at once, without waiting
+    for a collection of cycles.
+    """
 
     def __init__(self, document: SchemaDocument, survey: Survey, terminals: JsonTerminals) -> None:
         self.document = document
         self.survey = survey
         self.terminals = terminals
-        self.grammar = ir.Grammar(produce=self.produce)
+        self.rules: list[ir.Node | None] = []
+        self.names: list[str] = []
         self.lock = threading.Lock()
         self.nodes: dict[GoalKey, ir.Node] = {}
         self.plain_values: dict[str, ir.Node] = {}
-        self.bodies: dict[int, Callable[[], ir.Node]] = {}
-        self.opening = {b: terminals.punctuation(b) for b in "[{"}
-        self.closing = {b: ir.Sequence((terminals.space, terminals.punctuation(b))) for b in "]}"}
-        self.after_comma = ir.Sequence((terminals.comma, terminals.space))
-        self.declare(
-            "root", functools.partial(self.goal_body, normal_goal([document.root], document))
-        )
+        # What a declared rule is to be: the values of a goal, or the members of an object from an
+        # index on.
+        self.pending: dict[int, Goal | tuple[_Members, int]] = {}
+        self.declare("root", normal_goal([document.root], document))
 
-    def declare(self, name: str, body: Callable[[], ir.Node]) -> int:
+    def declare(self, name: str, content: Goal | tuple[_Members, int]) -> int:
         """A new rule, its body made when it is asked for."""
-        rule = self.grammar.declare(name)
-        self.bodies[rule] = body
+        rule = len(self.rules)
+        self.rules.append(None)
+        self.names.append(name)
+        self.pending[rule] = content
         return rule
 
     def produce(self, rule: int) -> None:
         """Define a declared rule, unless another thread has done so meanwhile."""
         with self.lock:
-            body = self.bodies.get(rule)
-            if body is not None:
-                self.grammar.define(rule, body())
-                del self.bodies[rule]
+            content = self.pending.get(rule)
+            if content is None:
+                return
+            if content and isinstance(content[0], _Members):
+                members, index = content
+                self.rules[rule] = members.body(index, self)
+            else:
+                self.rules[rule] = self.goal_body(content)
+            del self.pending[rule]
 
     def produce_all(self, budget: Budget) -> None:
         """Define every rule, within the budget."""
-        rules = self.grammar.rules
         rule = 0
-        while rule < len(rules):
+        while rule < len(self.rules):
             budget.check_time()
-            budget.check("max_rules", len(rules), "rules of the schema")
+            budget.check("max_rules", len(self.rules), "rules of the schema")
             self.produce(rule)
             rule += 1
+
+    def value_of(self, schema: dict[str, Any]) -> ir.Node:
+        """A value that one schema allows."""
+        if is_plain(schema):
+            return self.plain_value(schema)
+        return self.value(normal_goal([schema], self.document))
 
     def value(self, goal: Goal) -> ir.Node:
         """A value that satisfies a goal: a call of its rule, or its body if that is short."""
@@ -143,7 +167,7 @@ class _Lowering:
             if self.is_scalar(goal):
                 node = self.goal_body(goal)
             else:
-                node = ir.Call(self.declare("value", functools.partial(self.goal_body, goal)))
+                node = ir.Call(self.declare("value", goal))
             self.nodes[key] = node
         return node
 
@@ -202,14 +226,18 @@ class _Lowering:
 
     def bracketed(self, opening: str, members: Sequence[ir.Node], closing: str) -> ir.Node:
         """Given members between brackets."""
-        parts = [self.opening[opening]]
-        for index, member in enumerate(members):
-            parts += [self.after_comma if index else self.terminals.space, member]
-        return ir.sequence(*parts, self.closing[closing])
+        if not members:
+            return ir.Sequence(
+                (self.terminals.opening[opening], self.terminals.punctuation(closing))
+            )
+        parts = [self.terminals.opening[opening], members[0]]
+        for member in members[1:]:
+            parts += [self.terminals.comma, member]
+        return ir.Sequence((*parts, self.terminals.closing[closing]))
 
     def member(self, name: str, *value: ir.Node) -> ir.Node:
         """``"name": value``, and what is to follow."""
-        return ir.Sequence((self.terminals.key(name), self.terminals.space, *value))
+        return ir.Sequence((self.terminals.key(name), self.terminals.colon, *value))
 
     def array(self, form: ArrayForm) -> ir.Node:
         """``[`` items ``]``: the prefix one by one, the rest counted."""
@@ -217,8 +245,8 @@ class _Lowering:
         if form.min_items == 0:
             parts.append(self.terminals.punctuation("]"))
         if form.max_items is None or form.max_items >= max(1, form.min_items):
-            parts.append(ir.Sequence((self.items(form), self.closing["]"])))
-        return ir.Sequence((self.opening["["], self.terminals.space, ir.choice(*parts)))
+            parts.append(ir.Sequence((self.items(form), self.terminals.closing["]"])))
+        return ir.Sequence((self.terminals.opening["["], ir.choice(*parts)))
 
     def items(self, form: ArrayForm) -> ir.Node:
         """One or more items, separated by commas."""
@@ -229,7 +257,7 @@ class _Lowering:
         after: ir.Node = ir.EMPTY
         if high is None or high > 0:
             rest = self.value(form.rest)
-            next_item = ir.Sequence((self.after_comma, rest))
+            next_item = ir.Sequence((self.terminals.comma, rest))
             if count == 0:
                 if high == 1:
                     return rest
@@ -241,7 +269,7 @@ class _Lowering:
         last = count if form.max_items is None else min(count, form.max_items)
         for index in range(last - 1, -1, -1):
             item = self.value(form.prefix[index])
-            step = ir.Sequence((item, after) if index == 0 else (self.after_comma, item, after))
+            step = ir.Sequence((item, after) if index == 0 else (self.terminals.comma, item, after))
             after = step if index < max(1, form.min_items) else ir.optional(step)
         return after
 
@@ -251,8 +279,8 @@ class _Lowering:
         if not form.required:
             parts.append(self.terminals.punctuation("}"))
         if form.names or form.additional is not None:
-            parts.append(ir.Call(_Members(self, form).rule(0)))
-        return ir.Sequence((self.opening["{"], self.terminals.space, ir.choice(*parts)))
+            parts.append(ir.Call(_Members(form).rule(0, self)))
+        return ir.Sequence((self.terminals.opening["{"], ir.choice(*parts)))
 
 
 def _is_scalar(schema: dict[str, Any]) -> bool:
@@ -272,44 +300,48 @@ class _Members:
     undeclared members.
     """
 
-    def __init__(self, lowering: _Lowering, form: ObjectForm) -> None:
-        self.lowering = lowering
+    def __init__(self, form: ObjectForm) -> None:
         self.form = form
         self.rules: dict[int, int] = {}
-        positions = [i for i, name in enumerate(form.names) if name in form.required]
-        self.last_required = positions[-1] if positions else -1
+        self.num_rules = len(form.names) + (form.additional is not None)
+        required = form.required
+        self.last_required = (
+            max((i for i, name in enumerate(form.names) if name in required), default=-1)
+            if required
+            else -1
+        )
 
-    def rule(self, index: int) -> int:
+    def rule(self, index: int, lowering: _Lowering) -> int:
         """The rule of the members from an index on."""
         rule = self.rules.get(index)
         if rule is None:
-            body = functools.partial(self.body, index)
-            rule = self.rules[index] = self.lowering.declare("members", body)
+            rule = self.rules[index] = lowering.declare("members", (self, index))
         return rule
 
-    def has_rule(self, index: int) -> bool:
-        """Whether there are members from an index on."""
-        return index < len(self.form.names) or self.form.additional is not None
-
-    def body(self, index: int) -> ir.Node:
+    def body(self, index: int, lowering: _Lowering) -> ir.Node:
         """A member, then the end or others; an optional one may be passed over."""
-        lowering, form = self.lowering, self.form
+        form, terminals = self.form, lowering.terminals
         if index == len(form.names):
-            key = lowering.terminals.key_other_than(form.declared)
+            key = terminals.key_other_than(form.declared)
             value = lowering.value(form.additional or ())
-            return ir.Sequence((key, lowering.terminals.space, value, self.after(index)))
+            after = self.after(index, lowering)
+            return ir.Sequence((key, terminals.colon, value, after))
         name = form.names[index]
-        value = lowering.value(member_goal(form, name, lowering.document))
-        present = lowering.member(name, value, self.after(index + 1))
-        if name in form.required or not self.has_rule(index + 1):
+        schema = only_member_schema(form, name)
+        if schema is None:
+            value = lowering.value(member_goal(form, name, lowering.document))
+        else:
+            value = lowering.value_of(schema)
+        present = lowering.member(name, value, self.after(index + 1, lowering))
+        if name in form.required or index + 1 == self.num_rules:
             return present
-        return ir.Choice((present, ir.Call(self.rule(index + 1))))
+        return ir.Choice((present, ir.Call(self.rule(index + 1, lowering))))
 
-    def after(self, index: int) -> ir.Node:
+    def after(self, index: int, lowering: _Lowering) -> ir.Node:
         """What follows a member if those from an index on are still to come."""
-        parts: list[ir.Node] = []
-        if self.has_rule(index):
-            parts.append(ir.Sequence((self.lowering.after_comma, ir.Call(self.rule(index)))))
-        if index > self.last_required:
-            parts.append(self.lowering.closing["}"])
-        return ir.choice(*parts)
+        terminals = lowering.terminals
+        closing = terminals.closing["}"]
+        if index == self.num_rules:
+            return closing
+        more = ir.Sequence((terminals.comma, ir.Call(self.rule(index, lowering))))
+        return more if index <= self.last_required else ir.Choice((more, closing))

@@ -74,12 +74,6 @@ class _Lowering:
         self.grammar = ir.Grammar()
         self.nodes: dict[Formula, ir.Node] = {}
         self.bodies: dict[int, Callable[[], ir.Node]] = {}
-        terminals = self.terminals
-        self.opening = {b: terminals.punctuation(b) for b in "[{"}
-        self.closing: dict[str, ir.Node] = {
-            b: ir.Sequence((terminals.space, terminals.punctuation(b))) for b in "]}"
-        }
-        self.after_comma: ir.Node = ir.Sequence((terminals.comma, terminals.space))
         root = self.formulas.of(universe.root, NO_SCOPE)
         self.declare("root", functools.partial(self.body, root))
 

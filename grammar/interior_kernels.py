@@ -231,7 +231,8 @@ def walk_dense_against_base(
     token_ids: Int32Array,
     max_depth: int,
     height: Int32Array,
-    marked_size: Int32Array,
+    below: Int32Array,
+    groups: int,
     terminal: DenseTerminal,
     state: int,
     base_terminal: DenseTerminal,
@@ -246,8 +247,9 @@ def walk_dense_against_base(
     the subtree is as in the base's row.
 
     Args:
-        height, marked_size: per node, see `subtree_heights`; distances hold where there is no mark.
-        partner, distance: what `pair_distances` found out about the terminal's states.
+        height, below: per node, see `subtree_groups`.
+        groups: bits; the distances hold for bytes of these groups.
+        partner, distance: what `pair_up` and `parting_distances` found out about the terminal's states.
         row: int32[words], a copy of the base's interior row; gets corrected.
 
     Returns:
@@ -286,7 +288,7 @@ def walk_dense_against_base(
             if (
                 partner[index] == base_after
                 and distance[index] > height[node]
-                and marked_size[node] == 0
+                and below[node] & ~groups == 0
             ):
                 node = subtree_end[node]
                 continue

@@ -9,28 +9,28 @@ from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.terminals import Language
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Terminal:
     """A word of a regular language; the empty word is not among them (say `EMPTY` beside it)."""
 
     language: Language
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sequence:
     """The parts one after another; no parts: the empty word."""
 
     parts: tuple[Node, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Choice:
     """Any of the parts; no parts: nothing."""
 
     parts: tuple[Node, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Repeat:
     """The part ``min_count`` to ``max_count`` times (None: without bound)."""
 
@@ -39,7 +39,7 @@ class Repeat:
     max_count: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Call:
     """A word of another rule."""
 

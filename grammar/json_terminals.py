@@ -66,17 +66,18 @@ class JsonTerminals:
     formats for the compilation.
 
     Attributes:
-        space: what may stand before a value, a key or a closing bracket.
-        comma, colon: with the blank that may stand before them.
+        opening, closing: brackets, with the white space that may stand inside them.
+        comma, colon: with the white space around them: a blank before, more behind.
     """
 
     def __init__(self, options: JsonOptions, budget: Budget) -> None:
         self.options = options
         self.budget = budget
-        self.is_compact = options.whitespace == "compact"
-        self.comma = _after_blank(",", self.is_compact)
-        self.colon = _after_blank(":", self.is_compact)
-        self.space = ir.EMPTY if self.is_compact else _space(options.max_indent)
+        max_indent = None if options.whitespace == "compact" else options.max_indent
+        self.opening = {bracket: _spaced_behind(bracket, max_indent) for bracket in "[{"}
+        self.closing = {bracket: _spaced_before(bracket, max_indent) for bracket in "]}"}
+        self.comma = _separator(",", max_indent)
+        self.colon = _separator(":", max_indent)
         self._patterned: dict[StringBounds, ir.Terminal] = {}
 
     def punctuation(self, text: str) -> ir.Node:
@@ -100,14 +101,13 @@ class JsonTerminals:
         return ir.Terminal(WordList(spelled)) if spelled else ir.NOTHING
 
     def key(self, name: str) -> ir.Node:
-        """The key of a member and the colon behind it."""
+        """The key of a member."""
         make = _key if len(name) <= LONGEST_SHARED_KEY else _key.__wrapped__
-        return make(name, self.is_compact)
+        return make(name)
 
     def key_other_than(self, names: Sequence[str]) -> ir.Node:
-        """Any key but the given ones, however they are spelled, and the colon behind it."""
-        key = ir.Terminal(OtherStrings(names) if names else any_string())
-        return ir.Sequence((key, self.colon))
+        """Any key but the given ones, however they are spelled."""
+        return ir.Terminal(OtherStrings(names) if names else any_string())
 
     def literals(self, types: Collection[str]) -> list[ir.Node]:
         """``null`` and the booleans, where they are among the types."""
@@ -193,7 +193,6 @@ class JsonTerminals:
 
 def prebuild() -> None:
     """Build what nearly every schema needs, so that no compilation pays for it (once a process)."""
-    _space(JsonOptions().max_indent)
     common_terminals()
     _block()
     _block_end(0, BLOCK_LENGTH - 1)
@@ -204,7 +203,7 @@ def common_terminals() -> list[Dfa]:
     options = JsonOptions()
     return [
         _string(0, None),
-        _whitespace(options.max_indent),
+        *(node.language.dfa for node in _punctuation(options.max_indent)),
         _integer(None, None, options),
         _number(options),
         *(_format_string((name,)) for name in COMMON_FORMATS),
@@ -216,39 +215,64 @@ def common_terminals() -> list[Dfa]:
 
 
 @functools.cache
-def _literal(*texts: str) -> ir.Node:
+def _literal(*texts: str) -> ir.Terminal:
     return ir.Terminal(WordList(text.encode() for text in texts))
 
 
+# White space belongs to the punctuation beside it: as a terminal of its own it gave a parser state more
+# before every key and bracket. ``max_indent`` None: no white space.
+
+
+def _punctuation(max_indent: int | None) -> list[ir.Terminal]:
+    """The separators, the opening and the closing brackets."""
+    found = [_separator(text, max_indent) for text in ",:"]
+    found += [_spaced_behind(text, max_indent) for text in "{["]
+    return found + [_spaced_before(text, max_indent) for text in "}]"]
+
+
 @functools.cache
-def _after_blank(text: str, is_compact: bool) -> ir.Node:
-    return _literal(text) if is_compact else _literal(text, " " + text)
+def _spaced_behind(text: str, max_indent: int | None) -> ir.Terminal:
+    if max_indent is None:
+        return _literal(text)
+    return _bytes(ast.concat(ast.literal(text.encode()), _space(max_indent)))
+
+
+@functools.cache
+def _spaced_before(text: str, max_indent: int | None) -> ir.Terminal:
+    if max_indent is None:
+        return _literal(text)
+    return _bytes(ast.concat(_space(max_indent), ast.literal(text.encode())))
+
+
+@functools.cache
+def _separator(text: str, max_indent: int | None) -> ir.Terminal:
+    if max_indent is None:
+        return _literal(text)
+    blank = ast.optional(ast.literal(b" "))
+    return _bytes(ast.concat(blank, ast.literal(text.encode()), _space(max_indent)))
+
+
+def _space(max_indent: int) -> ast.Node:
+    """Two blanks at most, or a line break and an indentation."""
+    line_break = ast.concat(ast.optional(ast.literal(b"\r")), ast.literal(b"\n"))
+    return ast.union(
+        [ast.Repeat(BLANKS, 0, 2), ast.concat(line_break, ast.Repeat(BLANKS, 0, max_indent))]
+    )
+
+
+def _bytes(tree: ast.Node) -> ir.Terminal:
+    return ir.Terminal(dfa_from_bytes(tree, Budget.unlimited()))
 
 
 @functools.lru_cache(maxsize=4096)
-def _key(name: str, is_compact: bool) -> ir.Node:
-    colons = (b":",) if is_compact else (b":", b" :")
-    return ir.Terminal(WordList(word + colon for word in _spellings(name) for colon in colons))
+def _key(name: str) -> ir.Node:
+    return ir.Terminal(WordList(_spellings(name)))
 
 
 def _spellings(text: str) -> tuple[bytes, ...]:
     """A string as `json.dumps` writes it, with and without ``ensure_ascii``."""
     raw = encode_basestring(text).encode()
     return (raw,) if text.isascii() else (raw, encode_basestring_ascii(text).encode())
-
-
-@functools.cache
-def _space(max_indent: int) -> ir.Node:
-    return ir.optional(ir.Terminal(_whitespace(max_indent)))
-
-
-@functools.cache
-def _whitespace(max_indent: int) -> Dfa:
-    line_break = ast.concat(ast.optional(ast.literal(b"\r")), ast.literal(b"\n"))
-    tree = ast.union(
-        [ast.Repeat(BLANKS, 1, 2), ast.concat(line_break, ast.Repeat(BLANKS, 0, max_indent))]
-    )
-    return dfa_from_bytes(tree, Budget.unlimited())
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
 UInt8Array = NDArray[np.uint8]
+UInt64Array = NDArray[np.uint64]
 BoolArray = NDArray[np.bool_]
 AnyArray = NDArray[Any]
 

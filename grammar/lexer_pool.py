@@ -9,6 +9,7 @@ JSON string's body is the same states in every grammar. State 0 is dead.
 from __future__ import annotations
 
 import bisect
+import itertools
 import sys
 import threading
 
@@ -18,7 +19,7 @@ from syntagma.grammar import dfa as dfas
 from syntagma.grammar.automata_kernels import LIMIT_REACHED
 from syntagma.grammar.growable import Growable
 from syntagma.grammar.interior_kernels import DenseTerminal
-from syntagma.grammar.kernel_types import BoolArray, UInt8Array
+from syntagma.grammar.kernel_types import UInt8Array
 from syntagma.grammar.lexer_arrays import (
     ACCEPTS,
     CELL,
@@ -30,7 +31,6 @@ from syntagma.grammar.lexer_arrays import (
     next_state,
 )
 from syntagma.grammar.lexer_kernels import union_of_lexers
-from syntagma.grammar.pair_kernels import first_of_classes
 from syntagma.grammar.sparse_kernels import dense_states, other_string_states, word_states
 from syntagma.grammar.terminals import Language, OtherStrings, WordList, any_string
 
@@ -38,6 +38,8 @@ MAX_LEXER_STATES = 512
 # Longer lists are worth minimising: their words share endings.
 MAX_TRIE_BYTES = 50_000
 NO_CLASS_MAP = -1
+# Groups of terminals that one parser state runs each in its own lexer state.
+MAX_APART = 3
 
 
 class LexerPool:
@@ -52,8 +54,12 @@ class LexerPool:
         self._class_map_ids: dict[bytes, int] = {}
         self._terminal_ids: dict[bytes, int] = {}
         self._keys: list[bytes] = []
+        self._shortest_lengths: list[int] = []
         self._start_of_terminal: list[int] = []
+        # The class map of a terminal's dense states; NO_CLASS_MAP where it has none.
         self._class_map_of_terminal: list[int] = []
+        # The bytes that words begin with, as bits.
+        self._first_bytes: list[int] = []
         # [first, end) of each terminal's states, ascending.
         self._terminal_ranges: list[tuple[int, int]] = []
         self._dense_terminals: dict[int, DenseTerminal] = {}
@@ -62,6 +68,8 @@ class LexerPool:
         self._any_strings: list[int] = []
         self._other_starts: dict[tuple[int, int], int] = {}
         self._lexers: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._starts: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._joint_maps: dict[tuple[int, ...], tuple[int, UInt8Array]] = {}
         self._accepts.append(0)
         self._states.append(np.zeros(4, np.int32))
         self._table.append(DEAD_STATE)
@@ -113,20 +121,55 @@ class LexerPool:
         One state as a rule; several if running the terminals side by side takes too many states.
         What is complete in their states is named as `complete_as` says.
         """
+        if len(terminals) == 1 and terminals[0] not in self._other_strings:
+            return (self._start_of_terminal[terminals[0]],)
         with self._lock:
-            starts = self._lexers.get(terminals)
-            if starts is None:
+            found = self._lexers.get(terminals)
+            if found is None:
+                members = {}
                 others = 0
-                members = []
                 for terminal in terminals:
                     if terminal in self._other_strings:
-                        members.append(self._other_start(terminal, others))
+                        start = self._other_start(terminal, others)
+                        members[start] = self._class_map_of_terminal[self._any_string(others)]
                         others += 1
                     else:
-                        members.append(self._start_of_terminal[terminal])
-                starts = self._side_by_side(sorted(members))
-                self._lexers[terminals] = starts
-            return starts
+                        start = self._start_of_terminal[terminal]
+                        members[start] = self._class_map_of_terminal[terminal]
+                found = self._lexers[terminals] = self._side_by_side(members)
+            return found
+
+    def starts(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
+        """As `lexer`, but terminals that never begin with the same byte stay apart.
+
+        There is no union to build for them, and none to fill rows of. Of more than a few such groups
+        every row would have to be put together; they are better off side by side.
+        """
+        if len(terminals) == 1:
+            return self.lexer(terminals)
+        found = self._starts.get(terminals)
+        if found is None:
+            groups = self._apart(terminals)
+            if len(groups) > MAX_APART:
+                groups = [terminals]
+            found = tuple(start for group in groups for start in self.lexer(group))
+            self._starts[terminals] = found
+        return found
+
+    def _apart(self, terminals: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """The finest groups of which no two share a first byte."""
+        groups: list[tuple[int, tuple[int, ...]]] = []
+        for terminal in terminals:
+            first = self._first_bytes[terminal]
+            group: tuple[int, ...] = (terminal,)
+            apart = []
+            for other in groups:
+                if other[0] & first:
+                    first, group = first | other[0], other[1] + group
+                else:
+                    apart.append(other)
+            groups = [*apart, (first, group)]
+        return [tuple(sorted(group)) for _, group in groups]
 
     def complete_as(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
         """The names under which each terminal of a lexer is listed where it is complete.
@@ -134,7 +177,7 @@ class LexerPool:
         A terminal's own id, but `OtherStrings` run into the states of any string: the n-th of them in
         a lexer completes as the n-th any-string terminal that is kept for that purpose.
         """
-        if not any(terminal in self._other_strings for terminal in terminals):
+        if self._other_strings.keys().isdisjoint(terminals):
             return terminals
         with self._lock:
             names = []
@@ -174,6 +217,10 @@ class LexerPool:
         """The key of a terminal's language."""
         return self._keys[terminal]
 
+    def shortest_length(self, terminal: int) -> int:
+        """Bytes of a shortest word of a terminal."""
+        return self._shortest_lengths[terminal]
+
     def states_of(self, terminal: int) -> tuple[int, int]:
         """[first, end) of a terminal's own states."""
         return self._terminal_ranges[terminal]
@@ -207,11 +254,6 @@ class LexerPool:
         terminal = self.terminal_id(any_string())
         return self._start_of_terminal[terminal], terminal
 
-    def bytes_of_classes(self, left: int, right: int, is_left_out: BoolArray) -> UInt8Array:
-        """A byte of each class on which two dense states, or others of their terminals, differ."""
-        states, maps = self._states.data, self._class_maps.data
-        return first_of_classes(maps[states[left, KIND]], maps[states[right, KIND]], is_left_out)
-
     def step(self, state: int, byte: int) -> int:
         """The state after one byte, 0 if dead."""
         return int(next_state(self.arrays, state, byte))
@@ -233,26 +275,36 @@ class LexerPool:
         accept = self._accepts.extend([1, terminal])
         first, cell = self._states.size, self._table.size
         class_map = NO_CLASS_MAP
+        first_bytes = 0
         match language:
             case OtherStrings():
                 self._other_strings[terminal] = language
+                first_bytes = 1 << ord('"')
                 # Its states depend on the any-string terminal that the lexer has left for it.
                 states, cells = np.zeros((0, 4), np.int32), np.zeros(0, np.int32)
             case WordList(words=words) if sum(map(len, words)) <= MAX_TRIE_BYTES:
                 text = np.frombuffer(b"".join(words), np.uint8)
-                ends = np.cumsum(np.fromiter(map(len, words), np.int64, len(words)))
+                ends = np.array(list(itertools.accumulate(map(len, words))), np.int64)
                 states, cells = word_states(text, ends, accept, first, cell)
+                for byte in {word[0] for word in words}:
+                    first_bytes |= 1 << byte
             case _:
                 dfa = language.dfa
                 class_map = self._class_map_id(dfa.byte_classes)
                 states, cells = dense_states(
                     dfa.transitions, dfa.accepting, class_map, accept, first, cell
                 )
+                begins = (dfa.transitions[dfas.START] != DEAD_STATE)[dfa.byte_classes]
+                first_bytes = int.from_bytes(
+                    np.packbits(begins, bitorder="little").tobytes(), "little"
+                )
         self._states.extend(states)
         self._table.extend(cells)
         self._keys.append(language.key)
+        self._shortest_lengths.append(language.shortest_length)
         self._start_of_terminal.append(first + dfas.START - 1)
         self._class_map_of_terminal.append(class_map)
+        self._first_bytes.append(first_bytes)
         self._terminal_ranges.append((first, first + len(states)))
         return terminal
 
@@ -282,20 +334,12 @@ class LexerPool:
             self._table.extend(cells)
         return start
 
-    def _side_by_side(self, starts: list[int]) -> tuple[int, ...]:
+    def _side_by_side(self, members: dict[int, int]) -> tuple[int, ...]:
+        """Start states that run some states, each with the class map behind it, side by side."""
+        starts = sorted(members)
         if len(starts) == 1:
             return (starts[0],)
-        maps = sorted({m for s in starts for m in self._class_maps_behind(s)})
-        if len(maps) > 1:
-            byte_classes, representative = joint_classes(
-                np.array(maps, np.int32), self._class_maps.data
-            )
-            class_map = self._class_map_id(byte_classes)
-        else:
-            class_map = maps[0] if maps else 0
-            _, representative = joint_classes(
-                np.array([class_map], np.int32), self._class_maps.data
-            )
+        class_map, representative = self._joint_map(tuple(sorted(set(members.values()))))
         num_states, states, cells, accepts = union_of_lexers(
             np.array(starts, np.int32),
             self.arrays,
@@ -308,19 +352,23 @@ class LexerPool:
         )
         if num_states == LIMIT_REACHED:
             half = len(starts) // 2
-            return self._side_by_side(starts[:half]) + self._side_by_side(starts[half:])
+            return self._side_by_side({s: members[s] for s in starts[:half]}) + self._side_by_side(
+                {s: members[s] for s in starts[half:]}
+            )
         self._table.extend(cells)
         self._accepts.extend(accepts)
         return (self._states.extend(states),)
 
-    def _class_maps_behind(self, start: int) -> list[int]:
-        """The class maps of the dense states that a terminal may run into."""
-        states = self._states.data
-        if states[start, KIND] >= 0:
-            return [int(states[start, KIND])]
-        # A sparse start is a word list's, which has no dense states, or that of other strings.
-        inside = self.fallback_of(self.step(start, ord('"')))
-        return [int(states[inside, KIND])] if inside else []
+    def _joint_map(self, maps: tuple[int, ...]) -> tuple[int, UInt8Array]:
+        """The coarsest class map that respects some others, and a byte of each class."""
+        found = self._joint_maps.get(maps)
+        if found is None:
+            given = [m for m in maps if m != NO_CLASS_MAP]
+            byte_classes, representative = joint_classes(
+                np.array(given, np.int32), self._class_maps.data
+            )
+            found = self._joint_maps[maps] = self._class_map_id(byte_classes), representative
+        return found
 
     def _class_map_id(self, byte_classes: UInt8Array) -> int:
         key = byte_classes.tobytes()

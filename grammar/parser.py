@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from syntagma.grammar.closing import Closing
-from syntagma.grammar.parser_arrays import NO_HEIGHT, ParserArrays, ParserTable
+from syntagma.grammar.parser_arrays import LOWEST, NO_HEIGHT, ParserArrays, ParserTable
 from syntagma.grammar.rule_automata import TAIL, RuleAutomata
 from syntagma.grammar.stacks import BOTTOM, OUTPUT_ENDS, Frame, Stacks
 
@@ -55,8 +55,8 @@ class Lowered(NamedTuple):
 class Lexers(Protocol):
     """Where lexers are built."""
 
-    def lexer(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
-        """Start states that together run the given terminals (sorted, distinct)."""
+    def starts(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
+        """Lexer states that together run the given terminals (sorted, distinct)."""
 
     def complete_as(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
         """The names under which the terminals of a lexer are listed where they are complete."""
@@ -133,14 +133,29 @@ class Parser:
                 result = known
             return result
 
+    def lowest(self, state: int) -> int:
+        """The height of the lowest stack that lowering a state looked at, NO_HEIGHT if none."""
+        self.lower(state)
+        return int(self.arrays.states[state, LOWEST])
+
     def height(self, state: int) -> int:
         """The height of a state's highest stack."""
-        return max(self._stacks.heights[stack] for _, stack in self._items[state])
+        items = self._items[state]
+        heights = self._stacks.heights
+        if len(items) == 1:
+            return heights[items[0][1]]
+        return max(heights[stack] for _, stack in items)
 
     def depth_used(self, state: int) -> int:
         """How many frames below the top lowering a state looked at, at most; 0 if it never returned."""
-        self.lower(state)
-        return max(0, self.height(state) + 1 - int(self.arrays.lowest[state]))
+        return max(0, self.height(state) + 1 - self.lowest(state))
+
+    def tops(self, state: int) -> int | frozenset[int]:
+        """A key of a state's positions, whatever their stacks."""
+        items = self._items[state]
+        if len(items) == 1:
+            return items[0][0]
+        return frozenset(position for position, _ in items)
 
     def truncated(self, state: int, depth: int) -> tuple[int, frozenset[tuple[int, int]]]:
         """A key of a state's positions and, on every way down, the topmost ``depth`` frames."""
@@ -183,14 +198,17 @@ class Parser:
                 self._follow(position, stack, moves, called)
             if called:
                 self._call(called, moves)
-            terminals = tuple(sorted(moves))
+            terminals = tuple(moves) if len(moves) == 1 else tuple(sorted(moves))
             names = self._pool.complete_as(terminals)
-            gotos = {
-                name: self._intern(moves[terminal])
-                for name, terminal in sorted(zip(names, terminals, strict=True))
-            }
-            lexers = self._pool.lexer(terminals) if terminals else ()
-            self._table.lower(state, lexers, gotos, lowest, len(self._items))
+            if names is terminals:
+                gotos = {terminal: self._intern(moves[terminal]) for terminal in terminals}
+            else:
+                gotos = {
+                    name: self._intern(moves[terminal])
+                    for name, terminal in sorted(zip(names, terminals, strict=True))
+                }
+            lexers = self._pool.starts(terminals) if terminals else ()
+            self._table.lower(state, lexers, gotos, lowest, can_end, len(self._items))
             lowered = self._lowered[state] = Lowered(lexers, gotos, can_end)
             return lowered
 
@@ -201,7 +219,10 @@ class Parser:
             (items, height of the lowest stack whose frames were looked at, whether the output may end).
         """
         moves = self._automata.moves
-        if not any(moves[position].is_end for position, _ in items):
+        for position, _ in items:
+            if moves[position].is_end:
+                break
+        else:
             return items, NO_HEIGHT, False
         stacks = self._stacks
         reached = list(items)
@@ -226,11 +247,10 @@ class Parser:
         """Add a position's terminals and calls."""
         terminals, calls, _ = self._automata.moves[position]
         for terminal, target in terminals:
-            item = (target, stack)
             if terminal in moves:
-                moves[terminal].append(item)
+                moves[terminal].append((target, stack))
             else:
-                moves[terminal] = [item]
+                moves[terminal] = [(target, stack)]
         for entry, back in calls:
             if entry in called:
                 called[entry].append((back, stack))
@@ -240,6 +260,11 @@ class Parser:
     def _call(self, called: dict[int, Callers], moves: dict[int, list[Item]]) -> None:
         """Begin the called rules, and those that they begin with, each when all callers are known."""
         moves_of = self._automata.moves
+        if len(called) == 1:
+            ((entry, callers),) = called.items()
+            if not moves_of[entry].calls:
+                self._follow(entry, self._stack_of(callers), moves, called)
+                return
         num_callers = dict.fromkeys(called, 0)
         found = list(called)
         for entry in found:

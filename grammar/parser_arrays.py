@@ -8,6 +8,10 @@ import numpy as np
 
 from syntagma.grammar.kernel_types import Int32Array, kernel
 
+# Columns of `ParserArrays.states`.
+LEXER_START, LEXER_END, GOTO_START, GOTO_END, LOWEST, CAN_END = 0, 1, 2, 3, 4, 5
+NUM_COLUMNS = 6
+
 NOT_LOWERED = -1
 
 # The height of a parser state that did not look at the stack: above all others.
@@ -24,25 +28,21 @@ MERGE_FACTOR = 31
 class ParserArrays(NamedTuple):
     """Parser states as flat arrays.
 
-    Parser state ``p`` runs the lexer states ``lexers[lexer_start[p]:lexer_end[p]]``
-    (``lexer_start[p] == NOT_LOWERED`` until it is needed). When terminal ``goto_terminal[g]`` is
-    complete, for ``goto_start[p] <= g < goto_end[p]``, the parser goes on in ``goto_target[g]``; no
-    terminal occurs twice. ``lowest[p]`` is the height of the lowest stack whose frames were looked at
-    when ``p`` was lowered, NO_HEIGHT if none was. The ``merge_*`` columns are a hash table of merged
-    states (`merged_state`).
+    Attributes:
+        states: int32[num_states, 6]. The state runs the lexer states
+            ``lexers[LEXER_START:LEXER_END]`` (LEXER_START is NOT_LOWERED until it is needed) and has
+            the moves ``gotos[GOTO_START:GOTO_END]``. LOWEST: the height of the lowest stack whose
+            frames were looked at when it was lowered, NO_HEIGHT if none was. CAN_END: whether the
+            output may end here, 0 or 1.
+        lexers: int32[L], lexer states.
+        gotos: int32[G, 2], (terminal, parser state behind it); ascending and distinct terminals.
+        merges: int32[M, 3], a hash table of merged states (`merged_state`).
     """
 
-    lexer_start: Int32Array
-    lexer_end: Int32Array
+    states: Int32Array
     lexers: Int32Array
-    goto_start: Int32Array
-    goto_end: Int32Array
-    goto_terminal: Int32Array
-    goto_target: Int32Array
-    lowest: Int32Array
-    merge_first: Int32Array
-    merge_second: Int32Array
-    merge_target: Int32Array
+    gotos: Int32Array
+    merges: Int32Array
 
 
 class ParserTable:
@@ -56,7 +56,21 @@ class ParserTable:
         self._num_lexers = 0
         self._num_gotos = 0
         self._num_merges = 0
-        self.arrays = _new_arrays(FIRST_ROWS, FIRST_ROWS, FIRST_ROWS, FIRST_ROWS)
+        self._set(
+            ParserArrays(
+                _new_states(FIRST_ROWS),
+                np.zeros(FIRST_ROWS, np.int32),
+                np.zeros((FIRST_ROWS, 2), np.int32),
+                _new_merges(FIRST_ROWS),
+            )
+        )
+
+    def _set(self, arrays: ParserArrays) -> None:
+        self.arrays = arrays
+        # Single numbers are written through views: several times as fast as through an array.
+        self._states = arrays.states.data.cast("B").cast("i")
+        self._lexers = arrays.lexers.data
+        self._gotos = arrays.gotos.data.cast("B").cast("i")
 
     def lower(
         self,
@@ -64,6 +78,7 @@ class ParserTable:
         lexers: tuple[int, ...],
         gotos: dict[int, int],
         lowest: int,
+        can_end: bool,
         num_states: int,
     ) -> None:
         """Write a state's row.
@@ -71,8 +86,9 @@ class ParserTable:
         Args:
             state: the parser state.
             lexers: the lexer states it runs.
-            gotos: the parser state behind each terminal.
+            gotos: the parser state behind each terminal, in ascending order of the terminals.
             lowest: the height of the lowest stack it looked at.
+            can_end: whether the output may end here.
             num_states: how many states there must be room for.
         """
         first_lexer, first_goto = self._num_lexers, self._num_gotos
@@ -80,22 +96,27 @@ class ParserTable:
         self._num_gotos += len(gotos)
         arrays = self.arrays
         if (
-            num_states > arrays.lexer_start.size
-            or self._num_lexers > arrays.lexers.size
-            or self._num_gotos > arrays.goto_target.size
+            num_states > len(arrays.states)
+            or self._num_lexers > len(arrays.lexers)
+            or self._num_gotos > len(arrays.gotos)
         ):
-            arrays = self._grow(num_states)
+            self._grow(num_states)
         for index, lexer in enumerate(lexers, first_lexer):
-            arrays.lexers[index] = lexer
-        for index, (terminal, target) in enumerate(gotos.items(), first_goto):
-            arrays.goto_terminal[index] = terminal
-            arrays.goto_target[index] = target
-        arrays.lexer_end[state] = self._num_lexers
-        arrays.goto_start[state] = first_goto
-        arrays.goto_end[state] = self._num_gotos
-        arrays.lowest[state] = lowest
+            self._lexers[index] = lexer
+        at = 2 * first_goto
+        for terminal, target in gotos.items():
+            self._gotos[at] = terminal
+            self._gotos[at + 1] = target
+            at += 2
+        row = NUM_COLUMNS * state
+        states = self._states
+        states[row + LEXER_END] = self._num_lexers
+        states[row + GOTO_START] = first_goto
+        states[row + GOTO_END] = self._num_gotos
+        states[row + LOWEST] = lowest
+        states[row + CAN_END] = can_end
         # Written last: whoever sees it may rely on the rest.
-        arrays.lexer_start[state] = first_lexer
+        states[row + LEXER_START] = first_lexer
 
     def merge(self, first: int, second: int, target: int, num_states: int) -> None:
         """Enter the state that goes on as either of two states does, once for each pair.
@@ -107,64 +128,53 @@ class ParserTable:
         """
         self._num_merges += 1
         arrays = self.arrays
-        if num_states > arrays.lexer_start.size or 2 * self._num_merges > arrays.merge_first.size:
-            arrays = self._grow(num_states)
-        _enter_merge(arrays, first, second, target)
+        if num_states > len(arrays.states) or 2 * self._num_merges > len(arrays.merges):
+            self._grow(num_states)
+        _enter_merge(self.arrays.merges, first, second, target)
 
-    def _grow(self, num_states: int) -> ParserArrays:
+    def _grow(self, num_states: int) -> None:
         old = self.arrays
-        num_slots = old.merge_first.size
-        while 2 * self._num_merges > num_slots:
-            num_slots *= 4
-        new = _new_arrays(
-            max(2 * num_states, old.lexer_start.size),
-            max(2 * self._num_lexers, old.lexers.size),
-            max(2 * self._num_gotos, old.goto_target.size),
-            num_slots,
-        )
-        for name in ParserArrays._fields:
-            if not name.startswith("merge_"):
-                before = getattr(old, name)
-                getattr(new, name)[: before.size] = before
-        for slot in np.flatnonzero(old.merge_first != EMPTY).tolist():
-            _enter_merge(
-                new,
-                int(old.merge_first[slot]),
-                int(old.merge_second[slot]),
-                int(old.merge_target[slot]),
-            )
-        self.arrays = new
-        return new
+        states = _new_states(_size_for(num_states, len(old.states)))
+        states[: len(old.states)] = old.states
+        lexers = np.zeros(_size_for(self._num_lexers, len(old.lexers)), np.int32)
+        lexers[: len(old.lexers)] = old.lexers
+        gotos = np.zeros((_size_for(self._num_gotos, len(old.gotos)), 2), np.int32)
+        gotos[: len(old.gotos)] = old.gotos
+        merges = old.merges
+        if 2 * self._num_merges > len(merges):
+            num_slots = len(merges)
+            while 2 * self._num_merges > num_slots:
+                num_slots *= 4
+            merges = _new_merges(num_slots)
+            for first, second, target in old.merges[old.merges[:, 0] != EMPTY].tolist():
+                _enter_merge(merges, first, second, target)
+        self._set(ParserArrays(states, lexers, gotos, merges))
 
 
-def _new_arrays(num_states: int, num_lexers: int, num_gotos: int, num_slots: int) -> ParserArrays:
-    sizes = dict.fromkeys(ParserArrays._fields, num_states)
-    sizes["lexers"] = num_lexers
-    sizes["goto_terminal"] = sizes["goto_target"] = num_gotos
-    sizes["merge_first"] = sizes["merge_second"] = sizes["merge_target"] = num_slots
-    # In one block: an allocation costs more than all that is in a small grammar's arrays.
-    block = np.zeros(sum(sizes.values()), np.int32)
-    columns = {}
-    first = 0
-    for name, size in sizes.items():
-        columns[name] = block[first : first + size]
-        first += size
-    arrays = ParserArrays(**columns)
-    arrays.lexer_start.fill(NOT_LOWERED)
-    arrays.lowest.fill(NO_HEIGHT)
-    arrays.merge_first.fill(EMPTY)
-    return arrays
+def _size_for(needed: int, size: int) -> int:
+    return size if needed <= size else 2 * needed
 
 
-def _enter_merge(arrays: ParserArrays, first: int, second: int, target: int) -> None:
-    last = arrays.merge_first.size - 1
+def _new_states(count: int) -> Int32Array:
+    states = np.zeros((count, NUM_COLUMNS), np.int32)
+    states[:, LEXER_START] = NOT_LOWERED
+    states[:, LOWEST] = NO_HEIGHT
+    return states
+
+
+def _new_merges(num_slots: int) -> Int32Array:
+    return np.full((num_slots, 3), EMPTY, np.int32)
+
+
+def _enter_merge(merges: Int32Array, first: int, second: int, target: int) -> None:
+    last = len(merges) - 1
     slot = (first * MERGE_FACTOR + second) & last
-    while arrays.merge_first[slot] != EMPTY:
+    while merges[slot, 0] != EMPTY:
         slot = (slot + 1) & last
-    arrays.merge_second[slot] = second
-    arrays.merge_target[slot] = target
+    merges[slot, 1] = second
+    merges[slot, 2] = target
     # Written last: whoever sees it may rely on the rest.
-    arrays.merge_first[slot] = first
+    merges[slot, 0] = first
 
 
 @kernel
@@ -173,11 +183,12 @@ def merged_state(parser: ParserArrays, first: int, second: int) -> int:
     if first == second:
         return first
     low, high = min(first, second), max(first, second)
-    last = parser.merge_first.size - 1
+    merges = parser.merges
+    last = merges.shape[0] - 1
     slot = (low * MERGE_FACTOR + high) & last
-    while parser.merge_first[slot] != EMPTY:
-        if parser.merge_first[slot] == low and parser.merge_second[slot] == high:
-            found: int = parser.merge_target[slot]
+    while merges[slot, 0] != EMPTY:
+        if merges[slot, 0] == low and merges[slot, 1] == high:
+            found: int = merges[slot, 2]
             return found
         slot = (slot + 1) & last
     return NOT_MERGED

@@ -88,14 +88,15 @@ class Positions:
             self.languages.append(language)
         return self.add(READ, number, target, rule)
 
-    def fork(self, branches: tuple[int, ...], rule: int) -> int:
+    def fork(self, branches: list[int], rule: int) -> int:
         """Any of the branches."""
-        if len(branches) == 1:
-            return branches[0]
-        position = self._known_forks.get(branches)
+        distinct = tuple(dict.fromkeys(branches))
+        if len(distinct) == 1:
+            return distinct[0]
+        position = self._known_forks.get(distinct)
         if position is None:
-            position = self._known_forks[branches] = self.open_fork(rule)
-            self.close_fork(position, branches)
+            position = self._known_forks[distinct] = self.open_fork(rule)
+            self.close_fork(position, distinct)
         return position
 
     def open_fork(self, rule: int) -> int:

@@ -3,28 +3,39 @@
 A matcher state is a set of configs (parser state, lexer state), one object for each set. All that
 follows from it (mask, successor by token, whether the output may end) is worked out once and
 remembered, so a state seen before costs a look-up.
+
+A mask is made of two parts. Where few tokens can come, a kernel walks the token trie with the configs.
+Where a lexer state is *wide*, as inside a string, its row comes from the mask store, and only the tokens
+that leave the terminal are walked.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable
 
 import numpy as np
 
 from syntagma.grammar.closing_tokens import MAX_FORCED_BYTES, ClosingTokens, forced_bytes
+from syntagma.grammar.edge_kernels import differing_nodes
 from syntagma.grammar.kernel_types import Int32Array
-from syntagma.grammar.mask_store import MaskStore, Residuals
+from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.parser import START_STATE, Parser
 from syntagma.grammar.parser_arrays import NO_HEIGHT
+from syntagma.grammar.store_entry import Residuals, StoreEntry
 from syntagma.grammar.token_trie import TokenTrie
+from syntagma.grammar.twins import Twins
 from syntagma.grammar.walk_kernels import (
-    LOWEST,
+    LOWEST_MET,
+    MAY_END,
     NUM_INCOMPLETE,
     NUM_MISSING,
+    NUM_NARROW,
+    NUM_VISITED,
+    NUM_WIDE,
+    PROGRESS_SIZE,
     TOO_MANY,
     read_bytes,
-    walk_configs,
+    walk_tokens,
 )
 
 Config = tuple[int, int]
@@ -32,25 +43,49 @@ Config = tuple[int, int]
 MAX_MISSING = 256
 MAX_INCOMPLETE = 1024
 MAX_MOVES = 1 << 20
+MAX_WIDE = 1024
+
+NO_WIDTH_LIMIT = 1 << 62
+# How many terminals ahead a parser state's successors are lowered, where they are so few.
+LOWERED_AHEAD, FEW_MOVES = 2, 2
+
+# The row of a walk over more nodes than this is kept for other states with the same continuation.
+LONG_WALK = 300
+
+# Moves of a state are found at its number times this plus the token.
+MOVES_STRIDE = 1 << 32
 
 
 class MatcherState:
     """A set of configs and what is known of it.
 
     Attributes:
-        configs: sorted (parser state, lexer state) pairs.
-        moves: state after each token tried so far, None where it is not allowed.
+        pairs: int32[K, 2], (parser state, lexer state) in ascending order.
+        configs: the pairs as tuples.
+        first_move: key of its moves among the recognizer's, less the token.
         row: int32[num_words], the mask with stop tokens where the output may end; None: not at hand.
+        view: the row for copying, which is faster than from the array.
         slot: where in the arena the row is.
         is_accepting: whether the output may end here; None: not known yet.
     """
 
-    __slots__ = ("__weakref__", "configs", "is_accepting", "moves", "row", "slot")
+    __slots__ = (
+        "__weakref__",
+        "configs",
+        "first_move",
+        "is_accepting",
+        "pairs",
+        "row",
+        "slot",
+        "view",
+    )
 
-    def __init__(self, configs: tuple[Config, ...], is_accepting: bool | None = None) -> None:
-        self.configs = configs
-        self.moves: dict[int, MatcherState | None] = {}
+    def __init__(self, number: int, pairs: Int32Array, is_accepting: bool | None = None) -> None:
+        self.pairs = pairs
+        self.configs: tuple[Config, ...] = tuple(map(tuple, pairs.tolist()))
+        self.first_move = number * MOVES_STRIDE
         self.row: Int32Array | None = None
+        self.view: memoryview | None = None
         self.slot = -1
         self.is_accepting = is_accepting
 
@@ -60,30 +95,34 @@ class Recognizer:
 
     Attributes:
         initial: the state before the first byte.
+        moves: state after each token tried so far, by `MatcherState.first_move` plus token.
         store: the mask store.
     """
 
     def __init__(self, parser: Parser, store: MaskStore) -> None:
         self.store = store
+        self.moves: dict[int, MatcherState] = {}
         self._was_used = store.arena.was_used
         self._parser = parser
         self._closing = ClosingTokens(parser, store)
         self._lock = threading.RLock()
         # The initial state is not looked up by its configs: only before the first byte may the
         # output end for want of any terminal.
+        pairs = [(START_STATE, lexer) for lexer in parser.lexers(START_STATE)]
         self.initial = MatcherState(
-            tuple((START_STATE, lexer) for lexer in parser.lexers(START_STATE)),
-            parser.can_end(START_STATE),
+            0, np.array(pairs, np.int32).reshape(-1, 2), parser.lower(START_STATE).can_end
         )
-        self._states: dict[tuple[Config, ...], MatcherState] = {}
+        self._states: dict[bytes, MatcherState] = {}
         self._name = object()
-        # By the tops of their stacks: how deep a row looks, and a state that has the row.
-        self._depths: dict[Hashable, int] = {}
-        self._twins: dict[Hashable, MatcherState] = {}
-        self._num_moves = 0
+        self._twins = Twins(parser)
+        self._long_walks: set[tuple[Residuals, tuple[int, ...]]] = set()
         self._missing = np.zeros(MAX_MISSING, np.int32)
         self._nodes = np.zeros(MAX_INCOMPLETE, np.int32)
-        self._progress = np.array([0, NO_HEIGHT, 0, 0])
+        self._wide = np.zeros((MAX_WIDE, 2), np.int32)
+        self._progress_array = np.zeros(PROGRESS_SIZE, np.int64)
+        # Single numbers are read and written through a view: several times as fast.
+        self._progress = self._progress_array.data
+        self._progress[LOWEST_MET] = NO_HEIGHT
 
     @property
     def num_states(self) -> int:
@@ -92,55 +131,51 @@ class Recognizer:
 
     @property
     def num_bytes(self) -> int:
-        """Memory of the remembered rows, and a guess for the rest."""
-        caches = self._closing.num_bytes
-        return caches + 100 * self._num_moves + 400 * len(self._states)
+        """Memory of what is remembered, roughly; rows belong to the store."""
+        return self._closing.num_bytes + 120 * len(self.moves) + 500 * len(self._states)
 
     def is_accepting(self, state: MatcherState) -> bool:
         """Whether the output may end in a state."""
         known = state.is_accepting
         if known is None:
             with self._lock:
-                known = any(self._parser.can_end(target) for target in self._behind(state))
+                known = any(self._parser.lower(p).can_end for p in self._behind(state))
                 state.is_accepting = known
         return known
 
     def advance(self, state: MatcherState, token_id: int) -> MatcherState | None:
         """The state after a token with text, None if it is not allowed."""
-        try:
-            return state.moves[token_id]
-        except KeyError:
-            target = self.read(state, self.store.vocabulary.token_bytes(token_id))
-        if self._num_moves >= MAX_MOVES:
-            self._forget_moves()
-        self._num_moves += 1
-        state.moves[token_id] = target
+        target = self.read(state, self.store.vocabulary.token_bytes(token_id))
+        if target is not None:
+            if len(self.moves) >= MAX_MOVES:
+                self.forget_moves()
+            self.moves[state.first_move + token_id] = target
         return target
 
     def read(self, state: MatcherState, text: bytes) -> MatcherState | None:
         """The state after a text, None if no output goes on like that."""
         if not text:
             return None
+        symbols = np.frombuffer(text, np.uint8)
         with self._lock:
-            initial = np.array(state.configs, np.int32).reshape(-1, 2)
-            symbols = np.frombuffer(text, np.uint8)
             while True:
-                found = read_bytes(
+                pairs = read_bytes(
                     symbols,
-                    self.store.pool.arrays,
-                    self._parser.arrays,
-                    initial,
+                    *self.store.pool.arrays,
+                    *self._parser.arrays,
+                    state.pairs,
                     self._missing,
-                    self._progress,
+                    self._progress_array,
                 )
-                if not self._provide_missing():
+                if not self._progress[NUM_MISSING]:
                     break
-            if len(found) == 0:
+                self._provide_missing()
+            if len(pairs) == 0:
                 return None
-            configs = tuple(sorted(map(tuple, found.tolist())))
-            after = self._states.get(configs)
+            key = pairs.tobytes()
+            after = self._states.get(key)
             if after is None:
-                after = self._states[configs] = MatcherState(configs)
+                after = self._states[key] = MatcherState(len(self._states) + 1, pairs)
             return after
 
     def forced_bytes(self, state: MatcherState) -> bytes:
@@ -199,91 +234,147 @@ class Recognizer:
 
     def _fill_or_copy(self, state: MatcherState, row: Int32Array) -> None:
         """Rows of states that differ below what a row depends on are the same."""
-        height = max((self._parser.height(p) for p, _ in state.configs), default=0)
-        if height == 0:
+        family = self._twins.family(state.configs)
+        if family is None:
             self._fill(state, row)
             return
-        top = self._truncated(state, 0)
-        depth = self._depths.get(top, 0)
-        key = self._truncated(state, depth) if depth else top
-        twin = self._twins.get(key)
-        if twin is not None and twin.row is not None:
-            np.copyto(row, twin.row)
-            state.is_accepting = twin.is_accepting
+        known = family.find(state)
+        if known is not None and known.row is not None:
+            np.copyto(row, known.row)
+            state.is_accepting = known.is_accepting
             return
-        self._progress[LOWEST] = NO_HEIGHT
+        self._progress[LOWEST_MET] = NO_HEIGHT
         self._fill(state, row)
-        used = max(0, height + 1 - int(self._progress[LOWEST]))
-        if used > depth:
-            self._depths[top] = used
-            key = self._truncated(state, used)
-        self._twins[key] = state
-
-    def _truncated(self, state: MatcherState, depth: int) -> Hashable:
-        truncated = self._parser.truncated
-        return tuple((lexer, truncated(parser, depth)) for parser, lexer in state.configs)
+        family.enter(state, self._progress[LOWEST_MET])
 
     def _fill(self, state: MatcherState, row: Int32Array) -> None:
-        """Interior rows of all lexer states, and what the parser adds behind their exits."""
-        parsers_of: dict[int, list[int]] = {}
-        for parser_state, lexer_state in self._opened(state):
-            parsers_of.setdefault(lexer_state, []).append(parser_state)
-        is_first = True
-        for lexer_state, parser_states in parsers_of.items():
-            entry = self.store.entry(lexer_state)
-            if is_first:
-                np.copyto(row, entry.interior)
-                is_first = False
-            else:
-                row |= entry.interior
-            for terminal, residuals in entry.exits:
-                row |= self._exit_row(residuals, self._targets(parser_states, terminal))
-        if is_first:
-            row[:] = 0
-        if self.is_accepting(state):
-            row |= self.store.vocabulary.stop_row
+        """Walk from narrow configs; take the rows of wide ones and walk behind their exits."""
+        configs = state.configs
+        if len(configs) == 1 and configs[0][1] in self.store.wide_inside:
+            self._fill_wide(*configs[0], row)
+            if state.is_accepting is None:
+                state.is_accepting = False
+        else:
+            self._fill_by_walking(state, row)
+        if state.is_accepting:
+            np.bitwise_or(row, self.store.vocabulary.stop_row, row)
 
-    def _exit_row(self, residuals: Residuals, targets: tuple[int, ...]) -> Int32Array:
-        """The tokens that leave at some residuals and go on in some parser states."""
-        key = (self._name, residuals, targets)
-        known = self.store.exit_row(key)
-        if known is None:
-            before = int(self._progress[LOWEST])
-            self._progress[LOWEST] = NO_HEIGHT
-            row = self.store.new_row()
-            self._walk_from(residuals.trie, self._beginning(targets), row)
-            known = row, int(self._progress[LOWEST])
-            self._progress[LOWEST] = before
-            self.store.keep_exit_row(key, known)
-        self._looked_at(known[1])
-        return known[0]
-
-    def _looked_at(self, height: int) -> None:
-        self._progress[LOWEST] = min(int(self._progress[LOWEST]), height)
-
-    def _walk_from(self, trie: TokenTrie, configs: list[Config], row: Int32Array) -> None:
-        if not configs:
+    def _fill_by_walking(self, state: MatcherState, row: Int32Array) -> None:
+        row.fill(0)
+        self._walk(self.store.trie, state.pairs, row, self.store.max_width)
+        progress = self._progress
+        if state.is_accepting is None:
+            state.is_accepting = bool(progress[MAY_END])
+        num_wide = progress[NUM_WIDE]
+        if num_wide == 0:
             return
-        initial = np.array(configs, np.int32)
-        nodes, progress = self._nodes, self._progress
-        progress[NUM_INCOMPLETE] = TOO_MANY
+        configs = self._wide[:num_wide].tolist()
+        (parser_state, lexer_state), *others = configs
+        if not others and not self.store.pool.complete_in(lexer_state):
+            self.store.wide_inside.add(lexer_state)
+            if progress[NUM_NARROW] == 0:
+                self._fill_wide(parser_state, lexer_state, row)
+                return
+        parsers_of: dict[int, list[int]] = {}
+        for parser_state, lexer_state in configs:
+            parsers_of.setdefault(lexer_state, []).append(parser_state)
+        for lexer_state, parser_states in parsers_of.items():
+            self._add_entry(self.store.entry(lexer_state), parser_states, row)
+
+    def _fill_wide(self, parser_state: int, lexer_state: int, row: Int32Array) -> None:
+        """The row of one wide config in which no terminal is complete.
+
+        A sparse lexer state allows what the state does that it falls back on, but for some places.
+        """
+        store = self.store
+        base = store.pool.fallback_of(lexer_state) or lexer_state
+        row.fill(0)
+        self._add_entry(store.entry(base), [parser_state], row)
+        if base == lexer_state:
+            return
+        num_nodes = differing_nodes(
+            *store.trie.with_children[1:],
+            *store.pool.arrays,
+            lexer_state,
+            base,
+            row,
+            self._nodes,
+        )
+        if num_nodes > MAX_INCOMPLETE:
+            row.fill(0)
+            self._add_entry(store.entry(lexer_state), [parser_state], row)
+        elif num_nodes:
+            initial = np.array([(parser_state, lexer_state)], np.int32)
+            self._walk(store.trie, initial, row, NO_WIDTH_LIMIT, num_nodes)
+
+    def _add_entry(self, entry: StoreEntry, parser_states: list[int], row: Int32Array) -> None:
+        """An interior row, and what some parser states add behind its exits."""
+        np.bitwise_or(row, entry.interior, row)
+        for terminal, residuals in entry.exits:
+            self._add_exits(residuals, self._targets(parser_states, terminal), row)
+
+    def _add_exits(self, residuals: Residuals, targets: tuple[int, ...], row: Int32Array) -> None:
+        """The tokens that leave at some residuals and go on in some parser states."""
+        begun = [(target, s) for target in targets for s in self._parser.lexers(target)]
+        if not begun:
+            return
+        progress = self._progress
+        for target in targets:
+            progress[LOWEST_MET] = min(progress[LOWEST_MET], self._parser.lowest(target))
+        initial = np.array(begun, np.int32)
+        key = (residuals, targets)
+        if key not in self._long_walks:
+            progress[NUM_VISITED] = 0
+            self._walk(residuals.trie, initial, row, NO_WIDTH_LIMIT)
+            if progress[NUM_VISITED] > LONG_WALK:
+                self._long_walks.add(key)
+            return
+        known = self.store.exit_row((self._name, *key))
+        if known is None:
+            before = progress[LOWEST_MET]
+            progress[LOWEST_MET] = NO_HEIGHT
+            found = self.store.new_row()
+            self._walk(residuals.trie, initial, found, NO_WIDTH_LIMIT)
+            known = found, progress[LOWEST_MET]
+            progress[LOWEST_MET] = before
+            self.store.keep_exit_row((self._name, *key), known)
+        np.bitwise_or(row, known[0], row)
+        progress[LOWEST_MET] = min(progress[LOWEST_MET], known[1])
+
+    def _walk(
+        self,
+        trie: TokenTrie,
+        initial: Int32Array,
+        row: Int32Array,
+        max_width: int,
+        num_nodes: int = TOO_MANY,
+    ) -> None:
+        """Walk a trie, all of it or what is below the first of ``_nodes``, until it is complete."""
+        nodes, progress, store = self._nodes, self._progress, self.store
+        walkable = trie.with_children
+        max_depth = trie.max_depth
+        progress[NUM_WIDE] = 0
+        progress[NUM_INCOMPLETE] = num_nodes
         while progress[NUM_INCOMPLETE]:
             if progress[NUM_INCOMPLETE] == TOO_MANY:
-                tops = trie.tops
-                nodes[: tops.size] = tops
-                progress[NUM_INCOMPLETE] = tops.size
-            walk_configs(
-                *trie.arrays,
-                trie.max_depth,
+                nodes[0] = 0
+                progress[NUM_INCOMPLETE] = 1
+            walk_tokens(
+                *walkable,
+                max_depth,
                 nodes,
-                self.store.pool.arrays,
-                self._parser.arrays,
+                *store.pool.arrays,
+                store.alive,
+                *self._parser.arrays,
                 initial,
+                max_width,
+                self._wide,
                 row,
                 self._missing,
-                progress,
+                self._progress_array,
             )
-            self._provide_missing()
+            if progress[NUM_MISSING]:
+                self._provide_missing()
 
     def _targets(self, parser_states: list[int], terminal: int) -> tuple[int, ...]:
         parser = self._parser
@@ -291,19 +382,10 @@ class Recognizer:
             return parser.targets(parser_states[0], terminal)
         return tuple(sorted({t for p in parser_states for t in parser.targets(p, terminal)}))
 
-    def _beginning(self, parser_states: tuple[int, ...]) -> list[Config]:
-        """The configs of parser states that have read nothing yet."""
-        found = [(target, s) for target in parser_states for s in self._parser.lexers(target)]
-        for target in parser_states:
-            self._looked_at(int(self._parser.arrays.lowest[target]))
-        return found
-
     def _opened(self, state: MatcherState) -> list[Config]:
         """A state's configs and those that begin behind its complete terminals."""
-        behind = self._behind(state)
-        if not behind:
-            return list(state.configs)
-        return list(dict.fromkeys([*state.configs, *self._beginning(tuple(behind))]))
+        begun = [(p, lexer) for p in self._behind(state) for lexer in self._parser.lexers(p)]
+        return list(dict.fromkeys([*state.configs, *begun]))
 
     def _behind(self, state: MatcherState) -> list[int]:
         """The parser states behind the terminals that are complete in a state."""
@@ -313,26 +395,31 @@ class Recognizer:
                 found.update(dict.fromkeys(self._parser.targets(parser_state, terminal)))
         return list(found)
 
-    def _provide_missing(self) -> bool:
-        """Do what a walk has found missing; False if there was nothing."""
-        num_missing = int(self._progress[NUM_MISSING])
-        if num_missing == 0:
-            return False
+    def _provide_missing(self) -> None:
+        """Do what a walk has found missing."""
+        num_missing = self._progress[NUM_MISSING]
         self._progress[NUM_MISSING] = 0
         found = self._missing[:num_missing].tolist()
         at = 0
         while at < num_missing:
             if found[at] < 0:
                 group = found[at + 1 : at + 1 - found[at]]
-                self._parser.lower(self._parser.merged(group))
+                self._lower(self._parser.merged(group))
                 at += 1 + len(group)
             else:
-                self._parser.lower(found[at])
+                self._lower(found[at])
                 at += 1
-        return True
 
-    def _forget_moves(self) -> None:
+    def _lower(self, parser_state: int) -> None:
+        """Lower a state, and those behind it that the walk is about to ask for: it starts anew each time."""
+        waiting = [parser_state]
+        for _ in range(LOWERED_AHEAD):
+            gotos = [self._parser.lower(state).gotos for state in waiting]
+            waiting = [t for moves in gotos if len(moves) <= FEW_MOVES for t in moves.values()]
+        for state in waiting:
+            self._parser.lower(state)
+
+    def forget_moves(self) -> None:
+        """Drop what is remembered of tokens; states that no matcher holds go with it."""
         with self._lock:
-            for state in (self.initial, *self._states.values()):
-                state.moves = {}
-            self._num_moves = 0
+            self.moves.clear()

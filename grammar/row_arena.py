@@ -18,6 +18,7 @@ class RowOwner(Protocol):
     """Whoever keeps a row in the arena; loses it when the space is needed."""
 
     row: Int32Array | None
+    view: memoryview | None
     slot: int
 
 
@@ -40,6 +41,7 @@ class RowArena:
         self.capacity = max(4, min(MAX_ROWS, max_bytes // (4 * num_words)))
         self.rows = allocate_rows(self.capacity, num_words)
         self.was_used = bytearray()
+        self._published = [_read_only(row) for row in self.rows]
         self.num_evicted = 0
         self._owners: list[weakref.ref[RowOwner] | None] = []
         self._hand = 0
@@ -73,7 +75,7 @@ class RowArena:
                     continue
                 owner = owner_ref()
                 if owner is not None:
-                    owner.row = None
+                    owner.view = owner.row = None
                 self._owners[slot] = None
                 self.num_evicted += 1
                 return slot
@@ -83,10 +85,8 @@ class RowArena:
         with self._lock:
             self._owners[slot] = weakref.ref(owner)
             self.was_used[slot] = 1
-            row = self.rows[slot]
-            row.setflags(write=False)
             owner.slot = slot
-            owner.row = row
+            owner.row, owner.view = self._published[slot]
 
     def release(self, slot: int) -> None:
         """Take back a slot that was acquired and will not be published."""
@@ -95,10 +95,16 @@ class RowArena:
             self._owners[slot] = weakref.ref(_NOBODY)
 
 
+def _read_only(row: Int32Array) -> tuple[Int32Array, memoryview]:
+    row.setflags(write=False)
+    return row, row.data
+
+
 class _Nobody:
     """Owns the slots that nobody wants."""
 
     row: Int32Array | None = None
+    view: memoryview | None = None
     slot = -1
 
 

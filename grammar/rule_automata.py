@@ -11,7 +11,7 @@ completed, what may be empty and what is left-recursive depends on all rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
 from typing import NamedTuple, Protocol
 
 from syntagma.grammar import ir
@@ -72,12 +72,16 @@ JUST_THE_END: Frontier = ((), True)
 class _MovesByPosition(dict[int, Moves]):
     """Moves that are worked out when they are first looked up."""
 
-    def __init__(self, compute: Callable[[int], Moves]) -> None:
+    def __init__(self, automata: RuleAutomata) -> None:
         super().__init__()
-        self._compute = compute
+        # Whoever looks moves up has the automata too; a reference back would keep both alive until
+        # the next collection.
+        self._automata = weakref.ref(automata)
 
     def __missing__(self, position: int) -> Moves:
-        moves = self[position] = self._compute(position)
+        automata = self._automata()
+        assert automata is not None, "moves outlived their automata"
+        moves = self[position] = automata.compute_moves(position)
         return moves
 
 
@@ -111,12 +115,12 @@ class RuleAutomata:
         self._numbers: dict[int, int] = {}
         # The grammar's rule for each of our own numbers, NONE where it is already compiled.
         self._sources: list[int] = []
-        self._terminal_ids: list[int | None] = []
+        self._terminal_ids: dict[int, int | None] = {}
         self._shortest: list[int] | None = None
         self._is_pruned = False
         self._recursion: LeftRecursion | None = None
         self._frontiers: dict[int, Frontier] = {}
-        self.moves = _MovesByPosition(self._compute_moves)
+        self.moves = _MovesByPosition(self)
         root = self.positions.new_rule()
         compile_rule(self.positions, root, ir.Call(0), self._number_of)
         self.start = self.positions.starts[root]
@@ -158,22 +162,90 @@ class RuleAutomata:
 
     def terminal_of(self, language: int) -> int | None:
         """The id of a terminal by its language's number, None if no word of it can be spelled."""
-        known = self._terminal_ids
-        while len(known) <= language:
-            known.append(NOT_ASKED)
-        terminal = known[language]
+        terminal = self._terminal_ids.get(language, NOT_ASKED)
         if terminal == NOT_ASKED:
             terminal = self.terminals.terminal_id(self.positions.languages[language])
-            known[language] = terminal
+            self._terminal_ids[language] = terminal
         return terminal
 
-    def _compute_moves(self, position: int) -> Moves:
-        positions = self.positions
-        self._budget.check("max_positions", self.num_positions, "positions of the grammar")
-        kind, label, target = positions.records[position]
+    def compute_moves(self, position: int) -> Moves:
+        """What may follow a position; `moves` remembers it."""
+        kind, label, target = self.positions.records[position]
         if kind == READ:
             terminal = self.terminal_of(label)
             return Moves(() if terminal is None else ((terminal, target),), (), False)
+        if self._is_pruned:
+            return self._moves_of_any(position)
+        return self._plain_moves(position)
+
+    def _plain_moves(self, position: int) -> Moves:
+        """The moves of a position in a proper grammar, where calls read and all ends can be reached.
+
+        What is called last is seen through: its words come on the same stack.
+        """
+        positions = self.positions
+        terminals: dict[tuple[int, int], None] = {}
+        calls: dict[tuple[int, int], None] = {}
+        is_end = False
+        waiting = [position]
+        seen = {position}
+        for at in waiting:
+            kind, label, target = positions.records[at]
+            found: tuple[int, ...] = ()
+            callee = NONE
+            if kind == READ:
+                terminal = self.terminal_of(label)
+                if terminal is not None:
+                    terminals[terminal, target] = None
+            elif kind == CALL:
+                callee = label
+            elif kind == FORK:
+                found = positions.forks[label]
+            elif kind == ENTRY:
+                found = (self._start_of(label),)
+            elif kind == ROUND:
+                loop = positions.loops[label]
+                if target >= loop.min_count:
+                    found = (loop.after,)
+                if loop.max_count is None or target < loop.max_count:
+                    callee = loop.body
+                    target = positions.round(label, min(target + 1, loop.largest_count))
+            else:
+                is_end = True
+            if callee != NONE:
+                if self._just_ends(target):
+                    found += (self._start_of(callee),)
+                else:
+                    calls[positions.add(ENTRY, callee, NONE), target] = None
+            for after in found:
+                if after not in seen:
+                    seen.add(after)
+                    waiting.append(after)
+        if positions.records[position][0] == ENTRY:
+            is_end = False
+        return Moves(tuple(terminals), tuple(calls), is_end)
+
+    def _just_ends(self, position: int) -> bool:
+        """Whether nothing is read from a position on, and the rule may end there."""
+        positions = self.positions
+        waiting = [position]
+        is_end = False
+        for at in waiting:
+            kind, label, target = positions.records[at]
+            if kind == END:
+                is_end = True
+            elif kind == FORK:
+                waiting += [b for b in positions.forks[label] if b not in waiting]
+            elif kind == ROUND and target == positions.loops[label].max_count:
+                waiting.append(positions.loops[label].after)
+            else:
+                return False
+        return is_end
+
+    def _moves_of_any(self, position: int) -> Moves:
+        """The moves of a position in any grammar, after it was pruned."""
+        positions = self.positions
+        self._budget.check("max_positions", self.num_positions, "positions of the grammar")
         goal = self._goal_of(position)
         terminals: dict[tuple[int, int], None] = {}
         calls: dict[tuple[int, int], None] = {}

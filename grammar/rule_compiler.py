@@ -7,7 +7,7 @@ equal tails of alternatives are the same positions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from syntagma.grammar import ir
 from syntagma.grammar.positions import CALL, END, FORK, NONE, ROUND, Loop, Positions
@@ -15,17 +15,11 @@ from syntagma.grammar.positions import CALL, END, FORK, NONE, ROUND, Loop, Posit
 
 @dataclass(slots=True)
 class _Choice:
-    """A choice under construction."""
+    """A choice under construction: what is behind it, its branches, and the parts still to be built."""
 
     after: int
-    branches: list[int] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Branch:
-    """One part of a choice is complete."""
-
-    choice: _Choice
+    branches: list[int]
+    waiting: list[ir.Node]
 
 
 @dataclass(slots=True)
@@ -47,7 +41,7 @@ class _Counted:
     outer_rule: int
 
 
-_Task = ir.Node | _Choice | _Branch | _Star | _Counted
+_Task = ir.Node | _Choice | _Star | _Counted
 
 
 def compile_rule(
@@ -66,28 +60,35 @@ def compile_rule(
     tasks: list[_Task] = [body]
     while tasks:
         task = tasks.pop()
-        # Not by `match`, which takes twice as long: this is half of what entering a rule costs.
-        if isinstance(task, ir.Sequence):
-            tasks += task.parts
-        elif isinstance(task, ir.Terminal):
+        # Not by `match`, which takes much longer: this is a good part of what entering a rule costs.
+        if isinstance(task, ir.Terminal):
             at = positions.read(task.language, at, rule)
+        elif isinstance(task, ir.Sequence):
+            tasks += task.parts
         elif isinstance(task, ir.Call):
             at = positions.add(CALL, number_of(task.rule), at, rule)
         elif isinstance(task, ir.Choice):
-            choice = _Choice(at)
-            tasks.append(choice)
+            choice = _Choice(at, [], [])
             for part in task.parts:
                 if isinstance(part, ir.Terminal):
                     choice.branches.append(positions.read(part.language, at, rule))
+                elif isinstance(part, ir.Call):
+                    choice.branches.append(positions.add(CALL, number_of(part.rule), at, rule))
                 else:
-                    tasks += (_Branch(choice), part)
+                    choice.waiting.append(part)
+            if choice.waiting:
+                tasks += (choice, choice.waiting.pop())
+            else:
+                at = positions.fork(choice.branches, rule)
+        elif isinstance(task, _Choice):
+            task.branches.append(at)
+            if task.waiting:
+                at = task.after
+                tasks += (task, task.waiting.pop())
+            else:
+                at = positions.fork(task.branches, rule)
         elif isinstance(task, ir.Repeat):
             rule, at = _begin_repeat(positions, task, rule, at, tasks)
-        elif isinstance(task, _Branch):
-            task.choice.branches.append(at)
-            at = task.choice.after
-        elif isinstance(task, _Choice):
-            at = positions.fork(tuple(dict.fromkeys(task.branches)), rule)
         elif isinstance(task, _Star):
             positions.close_fork(task.fork, (at, task.after))
             at = at if task.needs_one else task.fork
@@ -103,7 +104,7 @@ def _begin_repeat(
     """Plan a repetition; the rule and the position that its part is built in and before."""
     low, high = repeat.min_count, repeat.max_count
     if high is not None and high < low:
-        return rule, positions.fork((), rule)
+        return rule, positions.fork([], rule)
     if high == 0:
         return rule, at
     if high == 1:

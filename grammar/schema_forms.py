@@ -220,6 +220,14 @@ def member_goal(form: ObjectForm, name: str, document: SchemaDocument) -> Goal:
     return normal_goal([_member_schema(s, name, document) for s in form.branch], document)
 
 
+def only_member_schema(form: ObjectForm, name: str) -> dict[str, Any] | None:
+    """The one schema that a declared member's value must satisfy; None: see `member_goal`."""
+    if len(form.branch) > 1:
+        return None
+    found = form.branch[0].get("properties", {}).get(name)
+    return found if isinstance(found, dict) else None
+
+
 def _member_schema(schema: dict[str, Any], name: str, document: SchemaDocument) -> JsonSchema:
     if name in schema.get("properties", ()):
         return document.child(schema, "properties", name)

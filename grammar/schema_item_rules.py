@@ -32,9 +32,6 @@ class Lowering(Protocol):
     logic: Logic
     emptiness: Emptiness
     terminals: JsonTerminals
-    opening: dict[str, ir.Node]
-    closing: dict[str, ir.Node]
-    after_comma: ir.Node
 
     def value(self, formula: Formula) -> ir.Node:
         """A value that fits a formula."""
@@ -68,8 +65,8 @@ def array_node(lowering: Lowering, form: ItemsForm) -> ir.Node:
         if form.low == 0:
             parts.append(lowering.terminals.punctuation("]"))
         if form.high is None or form.high > 0:
-            parts.append(ir.Sequence((rules.plain_items(), lowering.closing["]"])))
-    return ir.Sequence((lowering.opening["["], lowering.terminals.space, ir.choice(*parts)))
+            parts.append(ir.Sequence((rules.plain_items(), lowering.terminals.closing["]"])))
+    return ir.Sequence((lowering.terminals.opening["["], ir.choice(*parts)))
 
 
 def _is_settled(form: ItemsForm) -> bool:
@@ -160,7 +157,7 @@ class ItemRules:
         after: ir.Node = ir.EMPTY
         if high is None or high > 0:
             rest = lowering.value(form.item(count, self.logic))
-            next_item = ir.Sequence((lowering.after_comma, rest))
+            next_item = ir.Sequence((lowering.terminals.comma, rest))
             if count == 0:
                 if high == 1:
                     return rest
@@ -169,7 +166,9 @@ class ItemRules:
             after = ir.Repeat(next_item, low, high)
         for index in range(count - 1, -1, -1):
             item = lowering.value(form.item(index, self.logic))
-            step = ir.Sequence((item, after) if index == 0 else (lowering.after_comma, item, after))
+            step = ir.Sequence(
+                (item, after) if index == 0 else (lowering.terminals.comma, item, after)
+            )
             after = step if index < max(1, form.low) else ir.optional(step)
         return after
 
@@ -246,7 +245,7 @@ class ItemRules:
         """What follows an item."""
         parts: list[ir.Node] = []
         if self.may_continue(state):
-            parts.append(ir.Sequence((self.lowering.after_comma, ir.Call(self.rule(state)))))
+            parts.append(ir.Sequence((self.lowering.terminals.comma, ir.Call(self.rule(state)))))
         if self.may_close(state):
-            parts.append(self.lowering.closing["]"])
+            parts.append(self.lowering.terminals.closing["]"])
         return ir.choice(*parts)

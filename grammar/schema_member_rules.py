@@ -34,7 +34,7 @@ def object_node(lowering: Lowering, form: MembersForm, sorter: KeySorter) -> ir.
         parts.append(lowering.terminals.punctuation("}"))
     if rules.may_continue(rules.start):
         parts.append(ir.Call(rules.rule(rules.start)))
-    return ir.Sequence((lowering.opening["{"], lowering.terminals.space, ir.choice(*parts)))
+    return ir.Sequence((lowering.terminals.opening["{"], ir.choice(*parts)))
 
 
 @dataclass(frozen=True)
@@ -189,14 +189,14 @@ class MemberRules:
         lowering = self.lowering
         member = ir.choice(
             *(
-                ir.Sequence((self._key(c), lowering.terminals.space, lowering.value(c.value)))
+                ir.Sequence((self._key(c), lowering.terminals.colon, lowering.value(c.value)))
                 for c in self.classes
             )
         )
         low = max(0, self.low - state.count - 1)
         high = None if self.high is None else self.high - state.count - 1
-        more = ir.Repeat(ir.Sequence((lowering.after_comma, member)), low, high)
-        return ir.Sequence((member, more, lowering.closing["}"]))
+        more = ir.Repeat(ir.Sequence((lowering.terminals.comma, member)), low, high)
+        return ir.Sequence((member, more, lowering.terminals.closing["}"]))
 
     def _members(
         self,
@@ -219,24 +219,24 @@ class MemberRules:
             state = replace(after, pending=pending, is_ended=after.is_ended or is_last)
             parts.append(
                 ir.Sequence(
-                    (key, lowering.terminals.space, lowering.value(formula), self._after(state))
+                    (key, lowering.terminals.colon, lowering.value(formula), self._after(state))
                 )
             )
         return parts
 
     def _key(self, found: KeyClass) -> ir.Node:
-        """A key of a class and the colon."""
+        """A key of a class."""
         texts = self.lowering.emptiness.texts
         keys = [texts.node(texts.form(clause)) for clause in found.keys]
-        return ir.Sequence((ir.choice(*keys), self.lowering.terminals.colon))
+        return ir.choice(*keys)
 
     def _after(self, state: _State) -> ir.Node:
         """What follows a member."""
         parts: list[ir.Node] = []
         if self.may_continue(state):
-            parts.append(ir.Sequence((self.lowering.after_comma, ir.Call(self.rule(state)))))
+            parts.append(ir.Sequence((self.lowering.terminals.comma, ir.Call(self.rule(state)))))
         if self.may_close(state):
-            parts.append(self.lowering.closing["}"])
+            parts.append(self.lowering.terminals.closing["}"])
         return ir.choice(*parts)
 
 

@@ -119,6 +119,15 @@ class Survey:
 
     def _look_at(self, goal: Goal) -> bool:
         """Check one goal; False: not sure that each of its branches has an instance."""
+        if len(goal) == 1 and type(schema := goal[0]) is dict and LINKS.isdisjoint(schema):
+            # Most goals are of this kind; what follows would find the same in more steps.
+            check_keywords(schema, self.document)
+            needs = self._single(schema)
+            if needs is not None:
+                if needs:
+                    self._needs[goal_key(goal)] = [needs]
+                self._num_rules += 1
+                return True
         branches = self.branches(goal)
         alternatives: list[Alternative] = []
         for branch in branches:
@@ -216,7 +225,9 @@ class Survey:
             # Whatever is wrong with it is said when it is lowered.
             self._is_sure = False
             return []
-        return self._visit(normal_goal([schema], self.document))
+        if "$ref" in schema:
+            return self._visit(normal_goal([schema], self.document))
+        return [] if ANNOTATIONS.issuperset(schema) else self._visit((schema,))
 
     def _has_string(self, branch: Branch) -> bool:
         if any("pattern" in schema or "format" in schema for schema in branch):

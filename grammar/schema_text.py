@@ -25,7 +25,6 @@ def read_schema(schema: JsonSchema | str, budget: Budget) -> tuple[JsonSchema, s
         text = schema
         budget.check("max_source_bytes", len(text), "characters of the schema")
         parsed = _parsed(text, budget)
-        _check_parsed(parsed, budget)
     elif isinstance(schema, dict | bool):
         check_values(schema, budget)
         text = canonical_text(schema)
@@ -39,15 +38,29 @@ def read_schema(schema: JsonSchema | str, budget: Budget) -> tuple[JsonSchema, s
     return parsed, text
 
 
+class _NotFinite(ValueError):
+    """A number that JSON text can spell, but no float can hold."""
+
+
 def _parsed(text: str, budget: Budget) -> Any:
-    """JSON text as objects."""
+    """JSON text as objects, within `check_values`."""
     try:
-        return json.loads(text, object_pairs_hook=_without_doubles)
+        parsed = _decoded(text, FINITE_JSON, budget)
+    except _NotFinite:
+        parsed = _decoded(text, ANY_JSON, budget)
+        check_values(parsed, budget)
+    _check_depth(text, parsed, budget)
+    return parsed
+
+
+def _decoded(text: str, decoder: json.JSONDecoder, budget: Budget) -> Any:
+    try:
+        return decoder.decode(text)
     except json.JSONDecodeError as error:
         raise GrammarSyntaxError(
             f"the schema is not JSON: {error.msg}", line=error.lineno, column=error.colno
         ) from None
-    except GrammarSyntaxError:
+    except (GrammarSyntaxError, _NotFinite):
         raise
     except ValueError as error:
         raise GrammarSyntaxError(f"the schema holds too long a number: {error}") from None
@@ -61,8 +74,10 @@ def _parsed(text: str, budget: Budget) -> Any:
         ) from None
 
 
-def _check_parsed(parsed: object, budget: Budget) -> None:
-    """`check_values` for what `json.loads` returned: level by level, without pointers."""
+def _check_depth(text: str, parsed: object, budget: Budget) -> None:
+    """The nesting of `check_values` for what a decoder returned: level by level."""
+    if text.count("{") + text.count("[") <= budget.limits.max_schema_depth:
+        return
     depth = 0
     level: list[Any] = [parsed] if isinstance(parsed, dict | list) else []
     while level:
@@ -71,10 +86,6 @@ def _check_parsed(parsed: object, budget: Budget) -> None:
         values: list[Any] = []
         for holder in level:
             values += holder.values() if type(holder) is dict else holder
-        if float in set(map(type, values)) and not all(
-            math.isfinite(v) for v in values if type(v) is float
-        ):
-            check_values(parsed, budget)
         level = [v for v in values if type(v) is dict or type(v) is list]
 
 
@@ -128,6 +139,20 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         double = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise GrammarSyntaxError(f"the key {shorten(double)!r} is given twice in one object")
     return result
+
+
+def _finite(text: str) -> float:
+    """A number, or what Python takes for one."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise _NotFinite(text)
+    return value
+
+
+FINITE_JSON = json.JSONDecoder(
+    object_pairs_hook=_without_doubles, parse_float=_finite, parse_constant=_finite
+)
+ANY_JSON = json.JSONDecoder(object_pairs_hook=_without_doubles)
 
 
 def escape(step: str | int) -> str:

@@ -19,21 +19,14 @@ class SpelledTerminals:
     """Terminals of a store's pool, cut down to what its vocabulary can spell."""
 
     def __init__(self, store: MaskStore) -> None:
-        self._store = store
-        self._ids: dict[bytes, int | None] = {}
-        self._lengths: dict[int, int] = {}
+        self._pool = store.pool
+        self._vocabulary = store.vocabulary
 
     def terminal_id(self, language: Language) -> int | None:
         """The id of a terminal; None if no word of it can be spelled."""
-        if language.key not in self._ids:
-            spelled = as_spelled(language, self._store.vocabulary)
-            is_possible = spelled.shortest_length > 0
-            terminal = self._store.pool.terminal_id(spelled) if is_possible else None
-            self._ids[language.key] = terminal
-            if terminal is not None:
-                self._lengths[terminal] = spelled.shortest_length
-        return self._ids[language.key]
+        spelled = as_spelled(language, self._vocabulary)
+        return self._pool.terminal_id(spelled) if spelled.shortest_length > 0 else None
 
     def shortest_length(self, terminal: int) -> int:
         """Bytes of a shortest word of a terminal."""
-        return self._lengths[terminal]
+        return self._pool.shortest_length(terminal)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from syntagma.grammar import dfa as dfas
@@ -42,14 +42,8 @@ class WordList:
 
     def __init__(self, words: Iterable[bytes]) -> None:
         self.words = tuple(sorted(set(words)))
-
-    @functools.cached_property
-    def key(self) -> bytes:
-        digest = hashlib.blake2b(b"words", digest_size=16)
-        for word in self.words:
-            digest.update(len(word).to_bytes(4, "little"))
-            digest.update(word)
-        return digest.digest()
+        self.shortest_length = min(map(len, self.words), default=-1)
+        self.key = _key_of(b"words", self.words)
 
     @functools.cached_property
     def dfa(self) -> Dfa:
@@ -57,25 +51,15 @@ class WordList:
             return dfas.literal(self.words[0])
         return dfas.from_words(self.words)
 
-    @functools.cached_property
-    def shortest_length(self) -> int:
-        return min(map(len, self.words), default=-1)
-
 
 class OtherStrings:
     """The JSON strings, quotes included, that do not spell any of the given names."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = tuple(sorted(set(names)))
-
-    @functools.cached_property
-    def key(self) -> bytes:
-        digest = hashlib.blake2b(b"other strings", digest_size=16)
-        for name in self.names:
-            raw = name.encode("utf-8", "surrogatepass")
-            digest.update(len(raw).to_bytes(4, "little"))
-            digest.update(raw)
-        return digest.digest()
+        self.key = _key_of(
+            b"other strings", [name.encode("utf-8", "surrogatepass") for name in self.names]
+        )
 
     @functools.cached_property
     def dfa(self) -> Dfa:
@@ -85,6 +69,13 @@ class OtherStrings:
     def shortest_length(self) -> int:
         """Two quotes, or one character between them (not all of those can be names)."""
         return 3 if "" in self.names else 2
+
+
+def _key_of(kind: bytes, words: Sequence[bytes]) -> bytes:
+    parts = [kind]
+    for word in words:
+        parts += (len(word).to_bytes(4, "little"), word)
+    return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
 
 
 @functools.cache

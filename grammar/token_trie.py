@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from syntagma.grammar import trie_kernels as kernels
+from syntagma.grammar.alive_kernels import ChildTrie, children
 from syntagma.grammar.kernel_types import Int32Array, UInt8Array
 from syntagma.grammar.vocabulary import Vocabulary
 
@@ -62,14 +63,21 @@ class TokenTrie:
         return int(self.depth.max())
 
     @functools.cached_property
+    def with_children(self) -> ChildTrie:
+        """The arrays for walks that visit only some of a node's children."""
+        return ChildTrie(
+            self.byte,
+            self.subtree_end,
+            self.token_start,
+            self.token_ids,
+            *children(self.byte, self.subtree_end),
+        )
+
+    @property
     def tops(self) -> Int32Array:
         """int32[N], the children of the root; 256 at most."""
-        found = []
-        node = 1
-        while node < self.num_nodes:
-            found.append(node)
-            node = int(self.subtree_end[node])
-        return np.array(found, np.int32)
+        trie = self.with_children
+        return trie.child_node[: trie.child_start[1]]
 
     @property
     def num_bytes(self) -> int:

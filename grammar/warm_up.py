@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from syntagma.grammar.vocabulary import Vocabulary
+import numpy as np
 
 _lock = threading.RLock()
 _done = False
@@ -30,25 +28,34 @@ def warm_kernels() -> None:
 def _exercise() -> None:
     from syntagma.grammar import code_points, json_terminals
     from syntagma.grammar import dfa as dfas
+    from syntagma.grammar.bitmask_kernels import gather_rows
     from syntagma.grammar.compiler import GrammarCompiler
     from syntagma.grammar.limits import Budget, CompileLimits
+    from syntagma.grammar.mask_store import MaskStore
     from syntagma.grammar.vocabulary import Vocabulary
 
     limits = CompileLimits(max_seconds=600)
-    tokens = [bytes([b]) for b in range(256)] + [b'{"', b'": ', b'",', b""]
-    compiler = GrammarCompiler(Vocabulary(tokens, stop_ids=[259]), limits=limits)
-    schema = {"properties": {"a": {"type": ["string", "integer"], "maxLength": 2}}}
-    recognizer = compiler.compile_json_schema({"type": "object", **schema}).recognizer
-    state = recognizer.initial
-    for byte in b'{"a": "x"':
-        recognizer.row(state)
-        recognizer.forced_bytes(state)
-        recognizer.closing_tokens(state)
-        after = recognizer.advance(state, byte)
-        assert after is not None
-        state = after
-    recognizer.is_accepting(state)
-    _compare_states(compiler.vocabulary)
+    tokens = [bytes([b]) for b in range(256)] + [b'{"', b'": ', b'",', b"aa", b""]
+    compiler = GrammarCompiler(Vocabulary(tokens, stop_ids=[260]), limits=limits)
+    schema = {"properties": {"a": {"type": ["string", "integer"], "maxLength": 2}, "aé": {}}}
+    # Once as it is, and once with every lexer state in the store, as wide ones are.
+    for max_width in (None, 0):
+        if max_width is not None:
+            compiler._store = MaskStore(compiler.vocabulary, max_width=0, min_wide_nodes=0)
+        recognizer = compiler.compile_json_schema({"type": "object", **schema}).recognizer
+        state = recognizer.initial
+        for byte in b'{"a": "x"':
+            recognizer.row(state)
+            recognizer.forced_bytes(state)
+            recognizer.closing_tokens(state)
+            after = recognizer.advance(state, byte)
+            assert after is not None
+            state = after
+        recognizer.is_accepting(state)
+    for lexer_state in range(1, compiler.store.pool.num_states):
+        compiler.store.entry(lexer_state)
+    rows = np.zeros((1, compiler.vocabulary.num_words), np.int32)
+    gather_rows(rows, np.zeros(1, np.int32), rows, np.zeros(1, np.int64))
     ebnf = 'root ::= root "+" root | item\nitem ::= [a-z]+ ("," [a-z]* | "")'
     recognizer = compiler.compile_ebnf(ebnf).recognizer
     recognizer.row(recognizer.initial)
@@ -57,16 +64,3 @@ def _exercise() -> None:
     _ = words.shortest_length
     code_points.general_category("L")  # a scan of all of Unicode
     json_terminals.prebuild()
-
-
-def _compare_states(vocabulary: Vocabulary) -> None:
-    """The walks of wide states, which a small vocabulary has none of."""
-    from syntagma.grammar.json_terminals import common_terminals
-    from syntagma.grammar.mask_store import MaskStore
-
-    store = MaskStore(vocabulary, min_wide_nodes=0)
-    store.prepare()
-    for language in common_terminals()[:4]:
-        terminal = store.pool.terminal_id(language)
-        for state in range(*store.pool.states_of(terminal)):
-            store.entry(state)

@@ -32,32 +32,58 @@ from naive import (
     nested,
     subtries,
 )
+from numpy.typing import NDArray
 
 from syntagma.grammar import automata_kernels as kernels
 from syntagma.grammar import code_points as cp
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import minimise_kernels, product_kernels, word_kernels
 from syntagma.grammar import regex_ast as ast
+from syntagma.grammar.alive_kernels import NUM_COLUMNS, has_byte, width
 from syntagma.grammar.bitmask_kernels import clear_bit, gather_rows, has_bit, set_bit
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_bytes
+from syntagma.grammar.group_kernels import row_over_groups, subtree_groups, width_of
 from syntagma.grammar.interior_kernels import (
     walk_against_base,
     walk_dense,
     walk_dense_against_base,
     walk_interior,
 )
-from syntagma.grammar.kernel_types import Int32Array
+from syntagma.grammar.kernel_types import Int32Array, UInt8Array
 from syntagma.grammar.lexer_arrays import next_state
 from syntagma.grammar.lexer_kernels import union_of_lexers
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.limits import Budget
-from syntagma.grammar.pair_kernels import pair_distances, subtree_heights
-from syntagma.grammar.parser_arrays import EMPTY, NO_HEIGHT, NOT_LOWERED, ParserArrays
+from syntagma.grammar.pair_kernels import (
+    NEVER,
+    NO_PARTNER,
+    agreeing_groups,
+    first_of_classes,
+    pair_up,
+    parting_distances,
+)
+from syntagma.grammar.parser_arrays import (
+    LEXER_END,
+    LEXER_START,
+    NO_HEIGHT,
+    ParserArrays,
+    ParserTable,
+)
 from syntagma.grammar.partition_kernels import partition
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.trie_kernels import build_trie, merge_subtrees
-from syntagma.grammar.walk_kernels import FIRST_CONFIGS, TOO_MANY, read_bytes, walk_configs
+from syntagma.grammar.walk_kernels import (
+    FIRST_CONFIGS,
+    LOWEST_MET,
+    NUM_INCOMPLETE,
+    NUM_MISSING,
+    NUM_WIDE,
+    PROGRESS_SIZE,
+    TOO_MANY,
+    read_bytes,
+    walk_tokens,
+)
 
 ALPHABET = b"abc"
 WORDS = [bytes(w) for n in range(5) for w in itertools.product(ALPHABET, repeat=n)]
@@ -124,7 +150,7 @@ def test_determinise(
         np.array(initial, np.int32),
         3,
     )
-    num_states, flat, offsets, members = kernels.determinise(*arguments, 1000, 1000)
+    num_states, flat, offsets, members = kernels.determinise(*arguments, 1000, 100_000)
     table = flat.reshape(-1, 3).tolist()
     assert num_states == len(table) == len(expected) + 1 == len(offsets) - 1
     number = {key: i for i, key in enumerate(expected, start=1)}
@@ -508,67 +534,72 @@ def test_walk_against_base(
     assert gone <= {e for e, _ in exits[1]}
 
 
+def group_bits(group_of: UInt8Array, text: bytes) -> int:
+    """The groups of some bytes."""
+    return sum(1 << group for group in {int(group_of[byte]) for byte in text})
+
+
+byte_groups = st.lists(st.integers(0, 2), min_size=256, max_size=256).map(
+    lambda groups: np.array(groups, np.uint8)
+)
+
+
 @given(
     st.lists(terminals, min_size=2, max_size=2),
     tokens_lists,
     st.sampled_from(WORDS[:13]),
-    st.sampled_from(WORDS[:13]),
-    st.sets(st.sampled_from(ALPHABET)),
-    st.data(),
+    byte_groups,
+    st.integers(0, 7),
 )
 def test_walk_with_known_distances(
-    given: list[Dfa],
-    tokens: list[bytes],
-    prefix: bytes,
-    other: bytes,
-    marks: set[int],
-    data: st.DataObject,
+    given: list[Dfa], tokens: list[bytes], prefix: bytes, group_of: UInt8Array, groups: int
 ) -> None:
     """Two terminals read along: what a distance lets the walk skip does not change the result."""
     pool = LexerPool()
     left, right = (pool.terminal_id(dfa) for dfa in given)
+    dense, other = pool.dense_terminal(left), pool.dense_terminal(right)
     state = run(pool, pool.start_of(left), prefix)
-    base = run(pool, pool.start_of(right), other)
-    if state == 0 or base == 0:
+    if state == 0 or left == right:
         return
+    representative = first_of_classes(dense.class_map, other.class_map, group_of)
+    looks = [(dense.class_map[b], other.class_map[b], group_of[b]) for b in range(256)]
+    assert sorted(looks[b] for b in representative) == sorted(set(looks))
+    partner, queue = pair_up(
+        dense, pool.start_of(left), other, pool.start_of(right), representative
+    )
+    first = dense.first_state
+    assert (partner[queue - first] != NO_PARTNER).all()
+    assert queue.size == np.count_nonzero(partner != NO_PARTNER)
+    distance = parting_distances(dense, other, partner, queue, representative, group_of, groups)
+    letters = {b for b in ALPHABET if groups >> group_of[b] & 1}
+    for met in queue.tolist():
+        expected = naive_parting(pool, met, int(partner[met - first]), letters)
+        assert distance[met - first] <= min(expected, NEVER)
+    base = int(partner[state - first])
+    if base == NO_PARTNER:
+        return
+    agreed = agreeing_groups(dense, state, other, partner, representative, group_of, 3)
+    for byte in ALPHABET:
+        after, base_after = pool.step(state, byte), pool.step(base, byte)
+        if (after == 0) != (base_after == 0):
+            assert not agreed >> group_of[byte] & 1
     trie = flat_trie(tokens)
     where = prefixes_of(trie)
-    is_mark = np.zeros(256, np.bool_)
-    is_mark[list(marks)] = True
-    first, _ = pool.states_of(left)
-    max_steps = data.draw(st.sampled_from((trie.max_depth, 100)))
-    partner, distance = pair_distances(
-        pool.dense_terminal(left),
-        state,
-        pool.dense_terminal(right),
-        base,
-        pool.bytes_of_classes(state, base, is_mark),
-        max_steps,
-    )
-    for index in np.flatnonzero(partner >= 0).tolist():
-        pair = first + index, int(partner[index])
-        expected = naive_parting(pool, *pair, set(ALPHABET) - marks)
-        assert distance[index] <= expected or max_steps == trie.max_depth
     rows = np.zeros((2, 2), np.int32)
     found = [
         walk_interior(*trie.arrays, trie.max_depth, pool.arrays, s, row)[0].tolist()
         for s, row in zip((state, base), rows, strict=True)
     ]
-    heights = subtree_heights(trie.byte, trie.subtree_end, is_mark)
-    for node, text in enumerate(where):
-        below = [w[len(text) :] for w in where if w.startswith(text)]
-        assert heights[0][node] == max(map(len, below))
-        last = {w: max((n for n, c in enumerate(w) if c in marks), default=-1) for w in below}
-        on_the_way = {w[:n] for w in below for n in range(last[w] + 1)}
-        visited = [w for w in below if w and w[:-1] in on_the_way]
-        assert heights[1][node] == len(visited)
+    height, below = subtree_groups(trie.byte, trie.subtree_end, group_of)
     added, removed = walk_dense_against_base(
         *trie.arrays,
         trie.max_depth,
-        *heights,
-        pool.dense_terminal(left),
+        height,
+        below,
+        groups,
+        dense,
         state,
-        pool.dense_terminal(right),
+        other,
         base,
         partner,
         distance,
@@ -577,8 +608,39 @@ def test_walk_with_known_distances(
     assert rows[1].tolist() == rows[0].tolist()
     assert sorted({*added.tolist(), *found[1]} - set(removed.tolist())) == found[0]
     row = np.zeros(2, np.int32)
-    nodes = walk_dense(*trie.arrays, trie.max_depth, pool.dense_terminal(left), state, row)
+    nodes = walk_dense(*trie.arrays, trie.max_depth, dense, state, row)
     assert (row.tolist(), nodes.tolist()) == (rows[0].tolist(), found[0])
+    tops = {w[0]: sum(v.startswith(w) for v in where) for w in where if len(w) == 1}
+    sizes = np.zeros(256, np.int64)
+    sizes[list(tops)] = list(tops.values())
+    living = [n for b, n in tops.items() if pool.step(state, b)]
+    assert width_of(pool.arrays, state, sizes) == sum(living)
+
+
+@given(tokens_lists, byte_groups, st.integers(0, 7))
+def test_groups_of_a_trie(tokens: list[bytes], group_of: UInt8Array, groups: int) -> None:
+    """What is below each node, and which tokens have no other bytes."""
+    trie = flat_trie(tokens)
+    where = prefixes_of(trie)
+    height, below = subtree_groups(trie.byte, trie.subtree_end, group_of)
+    for node, text in enumerate(where):
+        rests = [w[len(text) :] for w in where if w.startswith(text)]
+        assert height[node] == max(map(len, rests))
+        assert below[node] == group_bits(group_of, b"".join(rests))
+    row = np.zeros(2, np.int32)
+    row_over_groups(
+        trie.byte,
+        trie.subtree_end,
+        trie.token_start,
+        trie.token_ids,
+        below,
+        group_of,
+        groups,
+        row,
+    )
+    assert allowed_ids(row, len(tokens)) == {
+        i for i, t in enumerate(tokens) if t and not group_bits(group_of, t) & ~groups
+    }
 
 
 def naive_parting(pool: LexerPool, left: int, right: int, letters: set[int]) -> int:
@@ -598,26 +660,13 @@ Moves = dict[int, dict[int, set[int]]]
 
 def parser_arrays(pool: LexerPool, moves: Moves, lowered: set[int]) -> ParserArrays:
     """Parser states as the kernels read them; those not lowered have no moves yet."""
-    columns: tuple[list[int], ...] = tuple([] for _ in ParserArrays._fields)
-    lexer_start, lexer_end, lexers, goto_start, goto_end, goto_terminal, goto_target = columns[:7]
-    columns[7].extend([NO_HEIGHT] * len(moves))
-    for column, value in zip(columns[8:], (EMPTY, 0, 0), strict=True):
-        column.append(value)
-    for state, by_terminal in sorted(moves.items()):
-        if state not in lowered:
-            lexer_start.append(NOT_LOWERED)
-            for column in (lexer_end, goto_start, goto_end):
-                column.append(0)
-            continue
-        lexer_start.append(len(lexers))
-        lexers += pool.lexer(tuple(sorted(by_terminal))) if by_terminal else ()
-        lexer_end.append(len(lexers))
-        goto_start.append(len(goto_terminal))
-        for terminal_id, targets in sorted(by_terminal.items()):
-            goto_terminal += [terminal_id] * len(targets)
-            goto_target += sorted(targets)
-        goto_end.append(len(goto_terminal))
-    return ParserArrays(*(np.array(column, np.int32) for column in columns))
+    table = ParserTable()
+    for state in sorted(lowered):
+        by_terminal = moves[state]
+        lexers = pool.lexer(tuple(sorted(by_terminal))) if by_terminal else ()
+        gotos = {t: target for t, targets in sorted(by_terminal.items()) for target in targets}
+        table.lower(state, lexers, gotos, NO_HEIGHT, state % 2 == 1, len(moves))
+    return table.arrays
 
 
 @st.composite
@@ -634,18 +683,24 @@ def initial_configs(parser: ParserArrays, starts: list[int]) -> Int32Array:
     found = [
         (p, int(s))
         for p in starts
-        for s in parser.lexers[parser.lexer_start[p] : parser.lexer_end[p]]
+        for s in parser.lexers[parser.states[p, LEXER_START] : parser.states[p, LEXER_END]]
     ]
     return np.array(found, np.int32).reshape(-1, 2)
 
 
+def alive_table(pool: LexerPool) -> NDArray[np.uint64]:
+    """Nothing is known of the pool's states yet."""
+    return np.zeros((pool.num_states, NUM_COLUMNS), np.uint64)
+
+
 @given(parsers(), tokens_lists, st.data())
-def test_walk_configs(
+def test_walk_tokens(
     given: tuple[LexerPool, dict[int, Dfa], Moves], tokens: list[bytes], data: st.DataObject
 ) -> None:
     """States are lowered as they are asked for; what is allowed only grows, up to the twin's row.
 
-    Later walks look only where earlier ones were incomplete, unless that was in too many places."""
+    Later walks look only where earlier ones were incomplete, unless that was in too many places. What is
+    left out for being wide leads to tokens of its own."""
     pool, by_id, moves = given
     starts = sorted(data.draw(st.sets(st.sampled_from(sorted(moves)), min_size=1)))
     twin = NaiveParser(by_id, moves)
@@ -653,25 +708,84 @@ def test_walk_configs(
     expected = {i for i, token in enumerate(tokens) if token and twin.read(starts, token)}
     lowered, seen = set(starts), set()
     row = np.zeros(4, np.int32)
-    nodes = np.zeros(trie.tops.size + data.draw(st.integers(0, 3)), np.int32)
+    nodes = np.zeros(data.draw(st.integers(1, 4)), np.int32)
     missing = np.zeros(data.draw(st.integers(1, 8)), np.int32)
-    progress = np.array([0, NO_HEIGHT, 0, TOO_MANY])
-    while progress[3]:
-        if progress[3] == TOO_MANY:
-            nodes[: trie.tops.size] = trie.tops
-            progress[3] = trie.tops.size
+    max_width = data.draw(st.integers(0, trie.num_nodes + 1))
+    wide = np.zeros((data.draw(st.integers(0, 3)), 2), np.int32)
+    progress = np.zeros(PROGRESS_SIZE, np.int64)
+    progress[LOWEST_MET], progress[NUM_INCOMPLETE] = NO_HEIGHT, TOO_MANY
+    while progress[NUM_INCOMPLETE]:
+        if progress[NUM_INCOMPLETE] == TOO_MANY:
+            nodes[0] = 0
+            progress[NUM_INCOMPLETE] = 1
         parser = parser_arrays(pool, moves, lowered)
-        arguments = (pool.arrays, parser, initial_configs(parser, starts), row, missing, progress)
-        walk_configs(*trie.arrays, trie.max_depth, nodes, *arguments)
+        initial = initial_configs(parser, starts)
+        walk_tokens(
+            *trie.with_children,
+            trie.max_depth,
+            nodes,
+            *pool.arrays,
+            alive_table(pool),
+            *parser,
+            initial,
+            max_width,
+            wide,
+            row,
+            missing,
+            progress,
+        )
         allowed = allowed_ids(row, 128)
         assert seen <= allowed <= expected
         seen = allowed
-        asked = set(missing[: progress[0]].tolist())
+        asked = set(missing[: progress[NUM_MISSING]].tolist())
         assert asked <= set(moves) - lowered
-        assert bool(asked) == bool(progress[3])
+        assert bool(asked) == bool(progress[NUM_INCOMPLETE])
         lowered |= asked
-        progress[0] = 0
+        progress[NUM_MISSING] = 0
+    left_out = {tuple(config) for config in wide[: progress[NUM_WIDE]].tolist()}
+    assert left_out <= set(map(tuple, initial.tolist()))
+    if len(left_out) < len(wide):
+        tables = alive_table(pool)
+        widths = {c: width(trie.with_children, pool.arrays, tables, c[1]) for c in left_out}
+        assert all(found > max_width for found in widths.values())
+    for config in left_out:
+        seen |= {i for i, t in enumerate(tokens) if t and len(read_token(pool, moves, config, t))}
     assert seen == expected
+
+
+def read_token(pool: LexerPool, moves: Moves, config: tuple[int, int], token: bytes) -> Int32Array:
+    """The configs after a token, with every parser state lowered."""
+    return read_bytes(
+        np.frombuffer(token, np.uint8),
+        *pool.arrays,
+        *parser_arrays(pool, moves, set(moves)),
+        np.array([config], np.int32),
+        np.zeros(4, np.int32),
+        np.zeros(PROGRESS_SIZE, np.int64),
+    )
+
+
+@given(st.lists(terminals, min_size=1, max_size=3), tokens_lists)
+def test_what_is_known_of_lexer_states(dfas: list[Dfa], tokens: list[bytes]) -> None:
+    """With which bytes they go on, and how many nodes a walk that looks two bytes ahead counts."""
+    pool = LexerPool()
+    register(pool, dfas)
+    pool.lexer(tuple(range(pool.num_terminals)))
+    alive = alive_table(pool)
+    trie = flat_trie(tokens)
+    below = {t[:2] for t in tokens if len(t) > 1}
+    sizes = {
+        two: len({t[:n] for t in tokens if t[:2] == two for n in range(2, len(t) + 1)})
+        for two in below
+    }
+    for state in range(1, pool.num_states):
+        expected = len({t[:1] for t in tokens if t and pool.step(state, t[0])})
+        expected += sum(sizes[two] for two in below
+                        if pool.step(state, two[0]) and pool.step(pool.step(state, two[0]), two[1]))  # fmt: skip
+        for _ in range(2):
+            assert width(trie.with_children, pool.arrays, alive, state) == expected
+        found = {byte for byte in range(256) if has_byte(alive, state, byte)}
+        assert found == {byte for byte in range(256) if pool.step(state, byte)}
 
 
 @given(parsers(), st.sampled_from(WORDS[1:]), st.data())
@@ -685,11 +799,11 @@ def test_read_bytes(
     while True:
         parser = parser_arrays(pool, moves, lowered)
         missing = np.zeros(4, np.int32)
-        progress = np.array([0, NO_HEIGHT, 0, 0])
+        progress = np.zeros(PROGRESS_SIZE, np.int64)
         configs = read_bytes(
             np.frombuffer(text, np.uint8),
-            pool.arrays,
-            parser,
+            *pool.arrays,
+            *parser,
             initial_configs(parser, starts),
             missing,
             progress,
@@ -698,7 +812,7 @@ def test_read_bytes(
             break
         lowered |= set(missing[: progress[0]].tolist())
     found = list(map(tuple, configs.tolist()))
-    assert len(set(found)) == len(found)
+    assert sorted(set(found)) == found
     expected = NaiveParser(by_id, moves).read(starts, text)
     assert {p for p, _ in found} == {p for p, _, _ in expected}
     assert {(p, t) for p, s in found for t in complete_in(pool, s)} == {
@@ -719,24 +833,35 @@ def test_walks_with_more_configs_than_fit_at_first() -> None:
     twin = NaiveParser(by_id, moves)
     expected = {i for i, token in enumerate(tokens) if twin.read([0], token)}
     row = np.zeros(4, np.int32)
-    progress = np.array([0, NO_HEIGHT, 0, trie.tops.size])
-    arguments = (row, np.zeros(4, np.int32), progress)
-    initial = initial_configs(parser, sorted(everywhere))
-    walk_configs(
-        *trie.arrays, trie.max_depth, trie.tops.copy(), pool.arrays, parser, initial, *arguments
+    progress = np.zeros(PROGRESS_SIZE, np.int64)
+    progress[NUM_INCOMPLETE] = 1
+    walk_tokens(
+        *trie.with_children,
+        trie.max_depth,
+        np.zeros(4, np.int32),
+        *pool.arrays,
+        alive_table(pool),
+        *parser,
+        initial_configs(parser, sorted(everywhere)),
+        trie.num_nodes,
+        np.zeros((4, 2), np.int32),
+        row,
+        np.zeros(4, np.int32),
+        progress,
     )
-    assert (allowed_ids(row, 128), progress[0], progress[3]) == (expected, 0, 0)
+    assert allowed_ids(row, 128) == expected
+    assert (progress[NUM_MISSING], progress[NUM_INCOMPLETE]) == (0, 0)
     start = int(parser.lexers[0])
     initial = np.array([(p, start) for p in range(size)], np.int32)
     for token in tokens:
         text = np.frombuffer(token, np.uint8)
         configs = read_bytes(
             text,
-            pool.arrays,
-            parser,
+            *pool.arrays,
+            *parser,
             initial,
             np.zeros(4, np.int32),
-            np.array([0, NO_HEIGHT, 0, 0]),
+            np.zeros(PROGRESS_SIZE, np.int64),
         )
         found = twin.read(list(everywhere), token)
         assert {p for p, _ in configs.tolist()} == {p for p, _, _ in found}

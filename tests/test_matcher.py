@@ -162,7 +162,7 @@ def test_caches_do_not_change_answers() -> None:
         matcher, twin = Matcher(grammar), Matcher(uncached)
         rng = random.Random(seed)
         for _ in range(25):
-            recognizer._forget_moves()
+            recognizer.forget_moves()
             allowed = allowed_ids(matcher)
             assert allowed_ids(twin) == allowed
             token_id = rng.choice(sorted(allowed))

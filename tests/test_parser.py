@@ -14,7 +14,18 @@ from naive_grammar import NaiveEarley
 from syntagma.grammar import CompileLimits, GrammarLimitError, ir
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.parser import START_STATE, Parser
-from syntagma.grammar.parser_arrays import NO_HEIGHT, NOT_LOWERED, NOT_MERGED, merged_state
+from syntagma.grammar.parser_arrays import (
+    CAN_END,
+    GOTO_END,
+    GOTO_START,
+    LEXER_END,
+    LEXER_START,
+    LOWEST,
+    NO_HEIGHT,
+    NOT_LOWERED,
+    NOT_MERGED,
+    merged_state,
+)
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.terminals import Language, WordList
 
@@ -52,7 +63,7 @@ def shortest_word(language: Language) -> bytes:
 class SameLexers:
     """A lexer is its terminals."""
 
-    def lexer(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
+    def starts(self, terminals: tuple[int, ...]) -> tuple[int, ...]:
         assert list(terminals) == sorted(set(terminals))
         return terminals
 
@@ -283,7 +294,7 @@ def beginnings(parser: LetterParser, start: int, length: int) -> tuple[set[bytes
 
 def depth_of_walk(parser: Parser, start: int, visited: set[int]) -> int:
     """How deep into the start's stacks a walk has looked."""
-    lowest = min(int(parser.arrays.lowest[state]) for state in visited)
+    lowest = min(parser.lowest(state) for state in visited)
     return max(0, parser.height(start) + 1 - lowest)
 
 
@@ -404,7 +415,7 @@ def test_merges_are_found_in_the_arrays(grammar: ir.Grammar, seed: int) -> None:
             assert merged_state(parser.parser.arrays, first, second) == NOT_MERGED
         entered[first, second] = parser.parser.merged([first, second])
     arrays = parser.parser.arrays
-    assert len(arrays.lexer_start) >= parser.parser.num_states
+    assert len(arrays.states) >= parser.parser.num_states
     for (first, second), target in entered.items():
         assert merged_state(arrays, first, second) == target
         assert merged_state(arrays, second, first) == target
@@ -552,22 +563,23 @@ def test_arrays_say_what_the_methods_say(grammar: ir.Grammar) -> None:
     states = beginnings(parser, START_STATE, 4)[1]
     arrays = parser.parser.arrays
     for state in states:
-        lexers = arrays.lexers[arrays.lexer_start[state] : arrays.lexer_end[state]]
+        lexers = arrays.lexers[arrays.states[state, LEXER_START] : arrays.states[state, LEXER_END]]
         assert tuple(lexers.tolist()) == parser.parser.lexers(state)
-        gotos = range(arrays.goto_start[state], arrays.goto_end[state])
-        found = {int(arrays.goto_terminal[g]): int(arrays.goto_target[g]) for g in gotos}
+        gotos = arrays.gotos[arrays.states[state, GOTO_START] : arrays.states[state, GOTO_END]]
+        found = {terminal: target for terminal, target in gotos.tolist()}
         assert len(found) == len(gotos)
+        assert arrays.states[state, CAN_END] == parser.parser.can_end(state)
         for terminal in parser.parser.lexers(state):
             assert parser.parser.targets(state, terminal) == (found[terminal],)
     for state in range(parser.parser.num_states):
-        if state not in states and state < len(arrays.lexer_start):
-            assert arrays.lexer_start[state] == NOT_LOWERED
-            assert arrays.lowest[state] == NO_HEIGHT
+        if state not in states and state < len(arrays.states):
+            assert arrays.states[state, LEXER_START] == NOT_LOWERED
+            assert arrays.states[state, LOWEST] == NO_HEIGHT
     # Arrays taken earlier still fit together.
-    for state in range(len(before.lexer_start)):
-        if before.lexer_start[state] != NOT_LOWERED:
-            assert before.lexer_end[state] <= len(before.lexers)
-            assert before.goto_end[state] <= len(before.goto_target)
+    for state in range(len(before.states)):
+        if before.states[state, LEXER_START] != NOT_LOWERED:
+            assert before.states[state, LEXER_END] <= len(before.lexers)
+            assert before.states[state, GOTO_END] <= len(before.gotos)
 
 
 # Hostile grammars

@@ -175,7 +175,7 @@ def test_sharing_rows_changes_nothing(
 ) -> None:
     """The same brute force with every terminal, however small, comparing itself with a base."""
     compiler = GrammarCompiler(vocabulary)
-    compiler._store = MaskStore(vocabulary, min_wide_nodes=0)
+    compiler._store = MaskStore(vocabulary, min_wide_nodes=0, max_width=0)
     check_regex_walk(pattern, vocabulary, rng, num_tokens=6, compiler=compiler)
 
 

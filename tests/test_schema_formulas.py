@@ -87,9 +87,8 @@ def test_both_ways_give_the_same_language(
     general = compiled(schema)
     try:
         fast = COMPILER.compile_json_schema(schema)
-    except UnsatisfiableGrammarError as error:
-        # The fast way refuses a loop of references also where it can be left out.
-        assert general is None or "refers to itself" in str(error)
+    except UnsatisfiableGrammarError:
+        assert general is None
         return
     except GrammarLimitError:
         return

@@ -1,0 +1,331 @@
+"""Entries of the mask store: the cheapest way to each."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from syntagma.grammar.byte_groups import GROUP_OF, NUM_GROUPS, TrieGroups, class_map_of
+from syntagma.grammar.group_kernels import width_of
+from syntagma.grammar.interior_kernels import (
+    DenseTerminal,
+    walk_against_base,
+    walk_dense,
+    walk_dense_against_base,
+    walk_interior,
+)
+from syntagma.grammar.kernel_types import Int32Array, UInt8Array
+from syntagma.grammar.lexer_arrays import DEAD_STATE
+from syntagma.grammar.lexer_pool import LexerPool
+from syntagma.grammar.lru import ByteLru
+from syntagma.grammar.pair_kernels import (
+    NO_PARTNER,
+    agreeing_groups,
+    first_of_classes,
+    pair_up,
+    parting_distances,
+)
+from syntagma.grammar.row_memory import RowMemory
+from syntagma.grammar.store_entry import Exits, Residuals, StoreEntry
+from syntagma.grammar.token_trie import TokenTrie
+
+ANY_STRING, FREE_TEXT = 0, 1
+# Not a state of a pool.
+FREE_STATE = 1 << 30
+ALL_GROUPS = (1 << NUM_GROUPS) - 1
+GROUP_BITS = 1 << GROUP_OF.astype(np.int32)
+QUOTE = ord('"')
+# Letters, letters and digits, with a blank; hexadecimal digits.
+COMMON_GROUPS = (0b1111, 0b11111, 0b111111, 0b10001, 0b10011)
+
+
+class Companion(NamedTuple):
+    """A terminal to compare another one with, and in which states the two are met together."""
+
+    terminal: DenseTerminal
+    partner: Int32Array
+    queue: Int32Array
+    representative: UInt8Array
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory, not counting the terminal's."""
+        return self.partner.nbytes + self.queue.nbytes + self.representative.nbytes
+
+
+@functools.cache
+def _free_text(groups: int) -> DenseTerminal:
+    """One state, alive on the bytes of some groups."""
+    table = np.array([FREE_STATE, DEAD_STATE], np.int32)
+    return DenseTerminal(FREE_STATE, 2, table, class_map_of(groups), np.zeros(1, np.bool_))
+
+
+class NearBase(NamedTuple):
+    """What to compare a state with: of which kind, and on which groups of bytes the two agree."""
+
+    kind: int
+    companion: Companion
+    groups: int
+    size: int
+
+
+class EntryBuilder:
+    """Computes entries; its caller sees to it that one thread does at a time.
+
+    Args:
+        trie: the tokens.
+        pool: whose states they are for.
+        memory: rows to write to.
+        entry: an entry of the store, computed if it is not at hand.
+        min_wide_nodes: states alive in fewer nodes of the trie are walked without looking for a base.
+        max_residual_bytes: for lists of nodes, which entries share, and the tries below them; as
+            much again for what is known about pairs of states, twice.
+    """
+
+    def __init__(
+        self,
+        trie: TokenTrie,
+        pool: LexerPool,
+        memory: RowMemory,
+        entry: Callable[[int], StoreEntry],
+        *,
+        min_wide_nodes: int,
+        max_residual_bytes: int,
+    ) -> None:
+        self.trie = trie
+        self.pool = pool
+        self._memory = memory
+        self._entry = entry
+        self._min_wide_nodes = min_wide_nodes
+        self._max_depth = trie.max_depth
+        self._residuals: ByteLru[bytes, Residuals] = ByteLru(max_residual_bytes)
+        self._companions: ByteLru[tuple[int, int], Companion] = ByteLru(max_residual_bytes)
+        self._distances: ByteLru[tuple[int, int, int], Int32Array] = ByteLru(max_residual_bytes)
+        # Some sets of a few groups, so there are not many.
+        self._free_rows: dict[int, Int32Array] = {}
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of what entries share."""
+        rows = sum(row.nbytes for row in self._free_rows.values())
+        return (
+            rows
+            + self._residuals.num_bytes
+            + self._companions.num_bytes
+            + self._distances.num_bytes
+        )
+
+    def prepare(self) -> None:
+        """Work out at once what otherwise the first tokens would wait for."""
+        for groups in COMMON_GROUPS:
+            self._free_row(groups)
+
+    def build(self, lexer_state: int) -> StoreEntry:
+        """The cheapest way to an entry that the lexer state allows."""
+        fallback = self.pool.fallback_of(lexer_state)
+        if fallback != DEAD_STATE:
+            return self._walk_against(lexer_state, fallback)
+        original = self.pool.original_of(lexer_state)
+        if original is not None:
+            return self._relabelled(lexer_state, *original)
+        width = width_of(self.pool.arrays, lexer_state, self._groups.top_sizes)
+        if width < self._min_wide_nodes or not self.pool.is_dense_terminal(lexer_state):
+            return self._walk(lexer_state)
+        near = self._nearest_base(lexer_state)
+        return (
+            self._walk(lexer_state)
+            if near.size > width // 2
+            else self._walk_near(lexer_state, near)
+        )
+
+    @functools.cached_property
+    def _groups(self) -> TrieGroups:
+        return TrieGroups(self.trie)
+
+    def _nearest_base(self, lexer_state: int) -> NearBase:
+        """Any string, or any text of some groups: what differs from a state on fewer tokens."""
+        terminal = self.pool.terminal_of(lexer_state)
+        free = self._near(terminal, lexer_state, FREE_TEXT)
+        if terminal == self.pool.any_string_start()[1]:
+            return free
+        any_string = self._near(terminal, lexer_state, ANY_STRING)
+        return min(free, any_string, key=lambda near: near.size)
+
+    def _near(self, terminal: int, lexer_state: int, kind: int) -> NearBase:
+        """A base of some kind and about how many nodes a walk from there visits."""
+        companion = self._companion(terminal, kind)
+        first = self.pool.states_of(terminal)[0]
+        if companion.partner[lexer_state - first] == NO_PARTNER:
+            return NearBase(kind, companion, 0, self.trie.num_nodes)
+        dense = self.pool.dense_terminal(terminal)
+        groups = agreeing_groups(
+            dense,
+            lexer_state,
+            companion.terminal,
+            companion.partner,
+            companion.representative,
+            GROUP_OF,
+            NUM_GROUPS,
+        )
+        visited = ALL_GROUPS & ~groups
+        if kind == FREE_TEXT:
+            # Nothing else is in the base's row, so the walk goes where the state is alive.
+            cells = (
+                dense.table[(lexer_state - first) * dense.width :][dense.class_map] != DEAD_STATE
+            )
+            visited &= int(np.bitwise_or.reduce(GROUP_BITS[cells], initial=0))
+        return NearBase(kind, companion, groups, self._groups.size_of(visited))
+
+    def _companion(self, terminal: int, kind: int) -> Companion:
+        found = self._companions.get((terminal, kind))
+        if found is None:
+            pool = self.pool
+            dense, start = pool.dense_terminal(terminal), pool.start_of(terminal)
+            if kind == FREE_TEXT:
+                base, other = FREE_STATE, _free_text(ALL_GROUPS)
+            else:
+                base, any_terminal = pool.any_string_start()
+                other = pool.dense_terminal(any_terminal)
+                # What is left of a string once it has been opened starts inside.
+                if pool.complete_in(pool.step(start, QUOTE)) or not pool.step(start, QUOTE):
+                    base = pool.step(base, QUOTE)
+            representative = first_of_classes(dense.class_map, other.class_map, GROUP_OF)
+            partner, queue = pair_up(dense, start, other, base, representative)
+            found = Companion(other, partner, queue, representative)
+            self._companions.put((terminal, kind), found, found.num_bytes)
+        return found
+
+    def _distances_of(self, terminal: int, near: NearBase) -> Int32Array:
+        key = (terminal, near.kind, near.groups)
+        found = self._distances.get(key)
+        if found is None:
+            companion = near.companion
+            found = parting_distances(
+                self.pool.dense_terminal(terminal),
+                companion.terminal,
+                companion.partner,
+                companion.queue,
+                companion.representative,
+                GROUP_OF,
+                near.groups,
+            )
+            self._distances.put(key, found, found.nbytes)
+        return found
+
+    def _free_row(self, groups: int) -> Int32Array:
+        """The tokens of bytes of some groups."""
+        row = self._free_rows.get(groups)
+        if row is None:
+            row = self._memory.row()
+            row.fill(0)
+            self._groups.fill_row(groups, row)
+            row.setflags(write=False)
+            self._free_rows[groups] = row
+        return row
+
+    def _walk(self, lexer_state: int) -> StoreEntry:
+        """Walk the whole vocabulary."""
+        row = self._memory.row()
+        row.fill(0)
+        trie, pool = self.trie, self.pool
+        if pool.is_dense_terminal(lexer_state):
+            terminal = pool.terminal_of(lexer_state)
+            nodes = walk_dense(
+                *trie.arrays, self._max_depth, pool.dense_terminal(terminal), lexer_state, row
+            )
+            terminals = np.full(nodes.size, terminal, np.int32)
+        else:
+            nodes, terminals = walk_interior(
+                *trie.arrays, self._max_depth, pool.arrays, lexer_state, row
+            )
+        row.setflags(write=False)
+        return StoreEntry(row, self.exits(nodes, terminals))
+
+    def _walk_against(self, lexer_state: int, base: int) -> StoreEntry:
+        """Walk where the state differs from its base, as a key differs from any other string."""
+        known = self._entry(base)
+        row = self._memory.row()
+        np.copyto(row, known.interior)
+        nodes, terminals, removed = walk_against_base(
+            *self.trie.arrays, self._max_depth, self.pool.arrays, lexer_state, base, row
+        )
+        row.setflags(write=False)
+        exits = known.exits
+        if nodes.size or removed.size:
+            exits = self._corrected(exits, nodes, terminals, removed)
+        return StoreEntry(row, exits)
+
+    def _walk_near(self, lexer_state: int, near: NearBase) -> StoreEntry:
+        """Walk where tokens are long enough to tell the state from its base."""
+        pool = self.pool
+        terminal = pool.terminal_of(lexer_state)
+        dense = pool.dense_terminal(terminal)
+        partner = near.companion.partner
+        base = int(partner[lexer_state - dense.first_state])
+        if near.kind == FREE_TEXT:
+            known = StoreEntry(self._free_row(near.groups), ())
+            other = _free_text(near.groups)
+        else:
+            known = self._entry(base)
+            other = near.companion.terminal
+        row = self._memory.row()
+        np.copyto(row, known.interior)
+        added, removed = walk_dense_against_base(
+            *self.trie.arrays,
+            self._max_depth,
+            self._groups.height,
+            self._groups.below,
+            near.groups,
+            dense,
+            lexer_state,
+            other,
+            base,
+            partner,
+            self._distances_of(terminal, near),
+            row,
+        )
+        row.setflags(write=False)
+        exits = tuple((terminal, residuals) for _, residuals in known.exits)
+        if added.size or removed.size:
+            exits = self._corrected(exits, added, np.full(added.size, terminal, np.int32), removed)
+        return StoreEntry(row, exits)
+
+    def _corrected(
+        self, exits: Exits, nodes: Int32Array, terminals: Int32Array, removed: Int32Array
+    ) -> Exits:
+        """A base's exits without the removed ones and with those at the given nodes."""
+        kept = [(t, r.nodes[~np.isin(r.nodes, removed, kind="sort")]) for t, r in exits]
+        all_nodes = np.concatenate([*(n for _, n in kept), nodes])
+        all_terminals = np.concatenate([*(np.full(n.size, t) for t, n in kept), terminals])
+        order = np.argsort(all_nodes, kind="stable")
+        return self.exits(all_nodes[order].astype(np.int32), all_terminals[order])
+
+    def _relabelled(self, lexer_state: int, original: int, terminal: int) -> StoreEntry:
+        """The entry of a state that behaves as another, in a terminal of its own."""
+        known = self._entry(original)
+        own = self.pool.terminal_of(lexer_state)
+        renamed = tuple((own if t == terminal else t, residuals) for t, residuals in known.exits)
+        return StoreEntry(known.interior, renamed)
+
+    def exits(self, nodes: Int32Array, terminals: Int32Array) -> Exits:
+        """The residuals at some nodes, by the terminal that may be complete there."""
+        if nodes.size == 0:
+            return ()
+        if terminals.min() == terminals.max():
+            return ((int(terminals[0]), self._residuals_at(nodes)),)
+        return tuple(
+            (terminal, self._residuals_at(nodes[terminals == terminal]))
+            for terminal in sorted(set(terminals.tolist()))
+        )
+
+    def _residuals_at(self, nodes: Int32Array) -> Residuals:
+        """Whitespace and closing quotes leave the same residuals almost everywhere."""
+        key = nodes.tobytes()
+        found = self._residuals.get(key)
+        if found is None:
+            found = Residuals(self.trie, nodes)
+            self._residuals.put(key, found, 2 * found.num_bytes)
+        return found
