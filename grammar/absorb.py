@@ -92,6 +92,8 @@ class _Grouping:
             case ir.Repeat(_, 1, None) if self._is_small_rest(parts[0]):
                 # A counted round costs more than a second copy of a short part.
                 return self._sequence([parts[0], ir.Repeat(parts[0], 0, None)])
+            case ir.Repeat(_, min_count, max_count):
+                return ir.repeat(parts[0], min_count, max_count)
         return rebuilt(node, parts)
 
     def _is_small_rest(self, part: ir.Node) -> bool:

@@ -269,19 +269,47 @@ def determinise_labelled(
 
 
 @kernel
-def live_moves(table: Int32Array) -> Int32Array:
-    """The table without its dead entries: for each state a count, then (class, target) pairs."""
+def move_runs(table: Int32Array) -> Int32Array:
+    """The table in short: for each state a count, then where runs of one target begin, and the target.
+
+    Classes before the first run are dead.
+    """
     num_states, num_classes = table.shape
-    moves = np.empty(num_states + 64, np.int32)
+    runs = np.empty(num_states + 64, np.int32)
     size = 0
     for s in range(num_states):
-        moves = grown(moves, size + 1 + 2 * num_classes)
+        runs = grown(runs, size + 1 + 2 * num_classes)
         head = size
         size += 1
+        before = 0
         for c in range(num_classes):
-            if table[s, c] != 0:
-                moves[size] = c
-                moves[size + 1] = table[s, c]
+            if table[s, c] != before:
+                before = table[s, c]
+                runs[size] = c
+                runs[size + 1] = before
                 size += 2
-        moves[head] = (size - head) // 2
-    return moves[:size]
+        runs[head] = (size - head) // 2
+    return runs[:size]
+
+
+@kernel
+def shortest_length(table: Int32Array, accepting: BoolArray, start: int) -> int:
+    """Symbols of a shortest word from a state on, -1 if there is none."""
+    level = np.full(accepting.size, -1, np.int32)
+    queue = np.empty(accepting.size, np.int32)
+    level[start] = 0
+    queue[0] = start
+    length = 1
+    done = 0
+    while done < length:
+        state = queue[done]
+        done += 1
+        if accepting[state]:
+            found: int = level[state]
+            return found
+        for target in table[state]:
+            if target != 0 and level[target] < 0:
+                level[target] = level[state] + 1
+                queue[length] = target
+                length += 1
+    return -1

@@ -9,8 +9,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
+from syntagma.grammar.moves import TAIL
 from syntagma.grammar.positions import ENTRY, NONE, ROUND, WITHIN
-from syntagma.grammar.rule_automata import TAIL, RuleAutomata
+from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.shortest import UNPRODUCTIVE
 from syntagma.grammar.stacks import BOTTOM, Frame, Stacks
 

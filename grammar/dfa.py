@@ -41,9 +41,9 @@ class Dfa:
     @functools.cached_property
     def key(self) -> bytes:
         """16 bytes, equal if and only if the language is."""
-        # Most entries of large tables are dead, and hashing them would take longest.
+        # Hashing takes longest, and large tables have few runs in a row.
         digest = hashlib.blake2b(digest_size=16)
-        for array in (self.byte_classes, self.accepting, kernels.live_moves(self.transitions)):
+        for array in (self.byte_classes, self.accepting, kernels.move_runs(self.transitions)):
             digest.update(array.data)
         return digest.digest()
 
@@ -81,7 +81,7 @@ class Dfa:
     @functools.cached_property
     def shortest_length(self) -> int:
         """Bytes of a shortest word, -1 if there is none."""
-        return int(minimise_kernels.shortest_distances(self.transitions, self.accepting)[START])
+        return int(kernels.shortest_length(self.transitions, self.accepting, START))
 
     def step(self, state: int, byte: int) -> int:
         """The state after one byte."""
@@ -202,6 +202,17 @@ def surrounded(body: Dfa, byte: int) -> Dfa:
     labels = np.zeros(num_states + 2, np.int32)
     labels[end] = 1
     return from_table(table, byte_classes, start, labels)
+
+
+def behind_first_byte(dfa: Dfa) -> Dfa:
+    """What may follow the first byte of the words, for words that all begin with the same byte.
+
+    No word may come back to the start: that state is left out, and the others stay as they are.
+    """
+    table = dfa.transitions[START:] - 1
+    table[table < 0] = DEAD
+    table[DEAD] = DEAD
+    return Dfa(table, dfa.byte_classes, dfa.accepting[START:].copy())
 
 
 def without_empty_word(dfa: Dfa) -> Dfa:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from syntagma.grammar.alive_kernels import ChildTrie
 from syntagma.grammar.bitmask_kernels import clear_bit, set_bit
-from syntagma.grammar.kernel_types import Int32Array, UInt8Array, kernel
+from syntagma.grammar.kernel_types import Int32Array, kernel
 from syntagma.grammar.lexer_arrays import (
     ACCEPTS,
     CELL,
@@ -24,20 +25,18 @@ NO_CHILD = -1
 
 
 @kernel
-def _child(
-    child_start: Int32Array, child_byte: UInt8Array, child_node: Int32Array, node: int, byte: int
-) -> int:
+def _child(trie: ChildTrie, node: int, byte: int) -> int:
     """The child of a node that a byte leads to, NO_CHILD if there is none."""
-    low = child_start[node]
-    high = child_start[node + 1]
+    low = trie.child_start[node]
+    high = trie.child_start[node + 1]
     while low < high:
         middle = (low + high) >> 1
-        if child_byte[middle] < byte:
+        if trie.child_byte[middle] < byte:
             low = middle + 1
         else:
             high = middle
-    if low < child_start[node + 1] and child_byte[low] == byte:
-        found: int = child_node[low]
+    if low < trie.child_start[node + 1] and trie.child_byte[low] == byte:
+        found: int = trie.child_node[low]
         return found
     return NO_CHILD
 
@@ -61,16 +60,8 @@ def _falls_back_on(lexer: LexerArrays, state: int, base: int) -> bool:
 
 @kernel
 def differing_nodes(
-    subtree_end: Int32Array,
-    token_start: Int32Array,
-    token_ids: Int32Array,
-    child_start: Int32Array,
-    child_byte: UInt8Array,
-    child_node: Int32Array,
-    lexer_states: Int32Array,
-    lexer_table: Int32Array,
-    class_maps: UInt8Array,
-    accepts: Int32Array,
+    trie: ChildTrie,
+    lexer: LexerArrays,
     state: int,
     base: int,
     row: Int32Array,
@@ -79,8 +70,6 @@ def differing_nodes(
     """Find the nodes of a trie at which a sparse state and what it falls back on part.
 
     Args:
-        subtree_end .. child_node: members of a `ChildTrie`.
-        lexer_states .. accepts: members of `LexerArrays`.
         state, base: a sparse state and the dense one that it falls back on in the end; both complete
             the same terminals.
         row: int32[words], what the base allows. At the nodes found it is corrected; what is below them
@@ -90,7 +79,6 @@ def differing_nodes(
     Returns:
         How many there are; more than N if there is no room, and then the row is spoilt.
     """
-    lexer = LexerArrays(lexer_states, lexer_table, class_maps, accepts)
     num_found = 0
     # Of each node that is waiting: itself, the state there and the base there.
     waiting = np.empty((256, 3), np.int32)
@@ -109,7 +97,7 @@ def differing_nodes(
                 if is_tried[byte]:
                     continue
                 is_tried[byte] = True
-                child = _child(child_start, child_byte, child_node, node, byte)
+                child = _child(trie, node, byte)
                 if child == NO_CHILD:
                     continue
                 after = next_state(lexer, current, byte)
@@ -120,12 +108,12 @@ def differing_nodes(
                     waiting[num_waiting] = (child, after, base_after)
                     num_waiting += 1
                     continue
-                for t in range(token_start[child], token_start[subtree_end[child]]):
-                    clear_bit(row, token_ids[t])
+                for t in range(trie.token_start[child], trie.token_start[trie.subtree_end[child]]):
+                    clear_bit(row, trie.token_ids[t])
                 if after == DEAD_STATE:
                     continue
-                for t in range(token_start[child], token_start[child + 1]):
-                    set_bit(row, token_ids[t])
+                for t in range(trie.token_start[child], trie.token_start[child + 1]):
+                    set_bit(row, trie.token_ids[t])
                 if num_found < nodes.size:
                     nodes[num_found] = child
                 num_found += 1

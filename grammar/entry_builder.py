@@ -17,6 +17,7 @@ from syntagma.grammar.interior_kernels import (
     walk_dense_against_base,
     walk_interior,
 )
+from syntagma.grammar.json_terminals import SHORT_LENGTH, short_string
 from syntagma.grammar.kernel_types import Int32Array, UInt8Array
 from syntagma.grammar.lexer_arrays import DEAD_STATE
 from syntagma.grammar.lexer_pool import LexerPool
@@ -32,11 +33,10 @@ from syntagma.grammar.row_memory import RowMemory
 from syntagma.grammar.store_entry import Exits, Residuals, StoreEntry
 from syntagma.grammar.token_trie import TokenTrie
 
-ANY_STRING, FREE_TEXT = 0, 1
+ANY_STRING, FREE_TEXT, SHORT_STRING = 0, 1, 2
 # Not a state of a pool.
 FREE_STATE = 1 << 30
 ALL_GROUPS = (1 << NUM_GROUPS) - 1
-GROUP_BITS = 1 << GROUP_OF.astype(np.int32)
 QUOTE = ord('"')
 # Letters, letters and digits, with a blank; hexadecimal digits.
 COMMON_GROUPS = (0b1111, 0b11111, 0b111111, 0b10001, 0b10011)
@@ -48,12 +48,12 @@ class Companion(NamedTuple):
     terminal: DenseTerminal
     partner: Int32Array
     queue: Int32Array
-    representative: UInt8Array
+    has_cycle: bool
 
     @property
     def num_bytes(self) -> int:
         """Memory, not counting the terminal's."""
-        return self.partner.nbytes + self.queue.nbytes + self.representative.nbytes
+        return self.partner.nbytes + self.queue.nbytes
 
 
 @functools.cache
@@ -61,6 +61,10 @@ def _free_text(groups: int) -> DenseTerminal:
     """One state, alive on the bytes of some groups."""
     table = np.array([FREE_STATE, DEAD_STATE], np.int32)
     return DenseTerminal(FREE_STATE, 2, table, class_map_of(groups), np.zeros(1, np.bool_))
+
+
+def _representative(left: DenseTerminal, right: DenseTerminal, groups: int) -> UInt8Array:
+    return first_of_classes(left.class_map, right.class_map, GROUP_OF, groups)
 
 
 class NearBase(NamedTuple):
@@ -103,14 +107,19 @@ class EntryBuilder:
         self._max_depth = trie.max_depth
         self._residuals: ByteLru[bytes, Residuals] = ByteLru(max_residual_bytes)
         self._companions: ByteLru[tuple[int, int], Companion] = ByteLru(max_residual_bytes)
-        self._distances: ByteLru[tuple[int, int, int], Int32Array] = ByteLru(max_residual_bytes)
+        self._distances: ByteLru[tuple[int, int, int, int], Int32Array] = ByteLru(
+            max_residual_bytes
+        )
         # Some sets of a few groups, so there are not many.
         self._free_rows: dict[int, Int32Array] = {}
+        # Bases that take long to compute again.
+        self._kept: dict[int, StoreEntry] = {}
 
     @property
     def num_bytes(self) -> int:
         """Memory of what entries share."""
         rows = sum(row.nbytes for row in self._free_rows.values())
+        rows += sum(entry.num_bytes for entry in self._kept.values())
         return (
             rows
             + self._residuals.num_bytes
@@ -122,6 +131,8 @@ class EntryBuilder:
         """Work out at once what otherwise the first tokens would wait for."""
         for groups in COMMON_GROUPS:
             self._free_row(groups)
+        for state in self._short_strings:
+            self._kept[state] = self._entry(state)
 
     def build(self, lexer_state: int) -> StoreEntry:
         """The cheapest way to an entry that the lexer state allows."""
@@ -148,11 +159,45 @@ class EntryBuilder:
     def _nearest_base(self, lexer_state: int) -> NearBase:
         """Any string, or any text of some groups: what differs from a state on fewer tokens."""
         terminal = self.pool.terminal_of(lexer_state)
-        free = self._near(terminal, lexer_state, FREE_TEXT)
         if terminal == self.pool.any_string_start()[1]:
-            return free
+            return self._near(terminal, lexer_state, FREE_TEXT)
         any_string = self._near(terminal, lexer_state, ANY_STRING)
+        short = self._near_short_string(terminal, lexer_state, any_string.companion)
+        if short is not None and short.size < self._min_wide_nodes:
+            return short
+        if any_string.size < self._min_wide_nodes:
+            return any_string
+        free = self._near(terminal, lexer_state, FREE_TEXT)
         return min(free, any_string, key=lambda near: near.size)
+
+    def _near_short_string(
+        self, terminal: int, lexer_state: int, any_string: Companion
+    ) -> NearBase | None:
+        """A short string of which as much is left as the state is like any string for."""
+        near = NearBase(ANY_STRING, any_string, ALL_GROUPS, 0)
+        first = self.pool.states_of(terminal)[0]
+        num_left = int(self._distances_of(terminal, near)[lexer_state - first]) - 1
+        short = self.pool.terminal_of(self._short_strings[0])
+        # In most patterns one character tells the two apart, and then nothing is a short string's.
+        if terminal == short or not 1 <= num_left <= SHORT_LENGTH:
+            return None
+        key = (terminal, SHORT_STRING)
+        known = self._companions.get(key)
+        if known is None or known.partner[lexer_state - first] == NO_PARTNER:
+            base = self._short_strings[num_left]
+            known = self._paired(terminal, lexer_state, self.pool.dense_terminal(short), base)
+            self._companions.put(key, known, known.num_bytes)
+        return self._near(terminal, lexer_state, SHORT_STRING)
+
+    @functools.cached_property
+    def _short_strings(self) -> list[int]:
+        """Inside of a short string, by the number of characters that are left."""
+        pool = self.pool
+        state = pool.step(pool.start_of(pool.terminal_id(short_string())), QUOTE)
+        states = [state]
+        for _ in range(SHORT_LENGTH):
+            states.append(pool.step(states[-1], ord("a")))
+        return states[::-1]
 
     def _near(self, terminal: int, lexer_state: int, kind: int) -> NearBase:
         """A base of some kind and about how many nodes a walk from there visits."""
@@ -161,29 +206,18 @@ class EntryBuilder:
         if companion.partner[lexer_state - first] == NO_PARTNER:
             return NearBase(kind, companion, 0, self.trie.num_nodes)
         dense = self.pool.dense_terminal(terminal)
-        groups = agreeing_groups(
-            dense,
-            lexer_state,
-            companion.terminal,
-            companion.partner,
-            companion.representative,
-            GROUP_OF,
-            NUM_GROUPS,
+        groups, alive = agreeing_groups(
+            dense, lexer_state, companion.terminal, companion.partner, GROUP_OF, NUM_GROUPS
         )
-        visited = ALL_GROUPS & ~groups
-        if kind == FREE_TEXT:
-            # Nothing else is in the base's row, so the walk goes where the state is alive.
-            cells = (
-                dense.table[(lexer_state - first) * dense.width :][dense.class_map] != DEAD_STATE
-            )
-            visited &= int(np.bitwise_or.reduce(GROUP_BITS[cells], initial=0))
+        # In free text a walk goes only where the state is alive, for nothing else is to be removed.
+        visited = (alive if kind == FREE_TEXT else ALL_GROUPS) & ~groups
         return NearBase(kind, companion, groups, self._groups.size_of(visited))
 
     def _companion(self, terminal: int, kind: int) -> Companion:
         found = self._companions.get((terminal, kind))
         if found is None:
             pool = self.pool
-            dense, start = pool.dense_terminal(terminal), pool.start_of(terminal)
+            start = pool.start_of(terminal)
             if kind == FREE_TEXT:
                 base, other = FREE_STATE, _free_text(ALL_GROUPS)
             else:
@@ -192,25 +226,26 @@ class EntryBuilder:
                 # What is left of a string once it has been opened starts inside.
                 if pool.complete_in(pool.step(start, QUOTE)) or not pool.step(start, QUOTE):
                     base = pool.step(base, QUOTE)
-            representative = first_of_classes(dense.class_map, other.class_map, GROUP_OF)
-            partner, queue = pair_up(dense, start, other, base, representative)
-            found = Companion(other, partner, queue, representative)
+            found = self._paired(terminal, start, other, base)
             self._companions.put((terminal, kind), found, found.num_bytes)
         return found
 
+    def _paired(self, terminal: int, state: int, other: DenseTerminal, base: int) -> Companion:
+        dense = self.pool.dense_terminal(terminal)
+        representative = _representative(dense, other, ALL_GROUPS)
+        return Companion(other, *pair_up(dense, state, other, base, representative))
+
     def _distances_of(self, terminal: int, near: NearBase) -> Int32Array:
-        key = (terminal, near.kind, near.groups)
+        companion = near.companion
+        # The last of the queue is where the two began.
+        key = (terminal, near.kind, int(companion.queue[-1]), near.groups)
         found = self._distances.get(key)
         if found is None:
-            companion = near.companion
+            dense = self.pool.dense_terminal(terminal)
             found = parting_distances(
-                self.pool.dense_terminal(terminal),
-                companion.terminal,
-                companion.partner,
-                companion.queue,
-                companion.representative,
-                GROUP_OF,
-                near.groups,
+                dense,
+                *companion,
+                _representative(dense, companion.terminal, near.groups),
             )
             self._distances.put(key, found, found.nbytes)
         return found
@@ -269,7 +304,7 @@ class EntryBuilder:
             known = StoreEntry(self._free_row(near.groups), ())
             other = _free_text(near.groups)
         else:
-            known = self._entry(base)
+            known = self._kept.get(base) or self._entry(base)
             other = near.companion.terminal
         row = self._memory.row()
         np.copyto(row, known.interior)

@@ -145,10 +145,8 @@ class _Lowering:
                 return ir.sequence(*parts)
             case tree.Alternatives():
                 return ir.choice(*parts)
-            case tree.Repetition(_, 0, 1):
-                return ir.optional(parts[0])
             case tree.Repetition(_, min_count, max_count):
-                return ir.Repeat(parts[0], min_count, max_count)
+                return ir.repeat(parts[0], min_count, max_count)
             case tree.Exclusion(_, _, position):
                 line, column = self.source.line_and_column(position)
                 rule = self.grammar.declare(f"exclusion at {line}:{column}")

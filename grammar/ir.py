@@ -51,6 +51,9 @@ Node = Terminal | Sequence | Choice | Repeat | Call
 EMPTY = Sequence(())
 NOTHING = Choice(())
 
+# Counts up to this one fit a file.
+LARGEST_COUNT = (1 << 62) - 1
+
 
 def sequence(*parts: Node) -> Node:
     """Concatenation; a single part stays itself."""
@@ -65,6 +68,50 @@ def choice(*parts: Node) -> Node:
 def optional(part: Node) -> Node:
     """The part or the empty word."""
     return Choice((part, EMPTY))
+
+
+def repeat(part: Node, min_count: int, max_count: int | None) -> Node:
+    """Repetition; one of a repetition is a single one where that has the same words.
+
+    A parser that counts rounds of rounds follows as many readings as there are ways to distribute what
+    it read over them.
+    """
+    inner = _as_repeat(part)
+    if inner is not None and (max_count is None or min_count <= max_count):
+        low, high = inner.min_count, inner.max_count
+        most = _product(high, max_count)
+        if (most is None or most <= LARGEST_COUNT) and _has_no_gaps(
+            low, high, min_count, max_count
+        ):
+            part, min_count, max_count = inner.part, low * min_count, most
+    return (
+        optional(part) if (min_count, max_count) == (0, 1) else Repeat(part, min_count, max_count)
+    )
+
+
+def _as_repeat(node: Node) -> Repeat | None:
+    """A node as a repetition with as many rounds at least as at most, if it is one."""
+    if isinstance(node, Choice) and len(node.parts) == 2 and node.parts[1] == EMPTY:
+        return Repeat(node.parts[0], 0, 1)
+    if not isinstance(node, Repeat):
+        return None
+    return node if node.max_count is None or node.min_count <= node.max_count else None
+
+
+def _product(left: int | None, right: int | None) -> int | None:
+    if left == 0 or right == 0:
+        return 0
+    return None if left is None or right is None else left * right
+
+
+def _has_no_gaps(low: int, high: int | None, min_rounds: int, max_rounds: int | None) -> bool:
+    """Whether ``rounds`` times ``low`` to ``high``, for all numbers of rounds, is one interval."""
+    if min_rounds == max_rounds:
+        return True
+    if min_rounds == 0:
+        return low <= 1
+    # One round more begins where so many end, or before; later ones overlap more.
+    return high is None or min_rounds * high + 1 >= (min_rounds + 1) * low
 
 
 def regular(dfa: Dfa, *, non_empty: Dfa) -> Node:

@@ -23,12 +23,14 @@ from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.pattern_cache import PATTERNS, StringConstraints
 from syntagma.grammar.terminals import OtherStrings, WordList, any_string
 
-QUOTE = ast.Automaton(dfas.literal(b'"'))
 ANY_CHAR = ast.CharSet(cp.ANY)
 BLANKS = ast.CharSet(((9, 9), (0x20, 0x20)))
 
 # Longer strings are counted in blocks by the parser instead of being unrolled in one automaton.
 BLOCK_LENGTH = 512
+
+# Few tokens have more characters.
+SHORT_LENGTH = 24
 
 # Keys up to this length are remembered for the process.
 LONGEST_SHARED_KEY = 64
@@ -210,6 +212,12 @@ def common_terminals() -> list[Dfa]:
     ]
 
 
+@functools.cache
+def short_string() -> Dfa:
+    """Any string of up to `SHORT_LENGTH` characters."""
+    return _string(0, SHORT_LENGTH)
+
+
 # What follows is built once for the process. Where no limits are passed, the size does not depend on
 # a request.
 
@@ -323,5 +331,4 @@ def _block() -> ir.Node:
 
 @functools.lru_cache(maxsize=256)
 def _block_end(low: int, high: int | None) -> ir.Node:
-    tree = ast.concat(ast.Automaton(_body(low, high)), QUOTE)
-    return ir.Terminal(dfa_from_bytes(tree, Budget.unlimited()))
+    return ir.Terminal(dfas.behind_first_byte(_string(low, high)))

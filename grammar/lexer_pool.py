@@ -51,6 +51,9 @@ class LexerPool:
         self._table = Growable(np.int32, capacity=1 << 14)
         self._class_maps = Growable(np.uint8, width=256, capacity=16)
         self._accepts = Growable(np.int32, capacity=1 << 10)
+        self._arrays = LexerArrays(
+            self._states.data, self._table.data, self._class_maps.data, self._accepts.data
+        )
         self._class_map_ids: dict[bytes, int] = {}
         self._terminal_ids: dict[bytes, int] = {}
         self._keys: list[bytes] = []
@@ -88,9 +91,17 @@ class LexerPool:
     @property
     def arrays(self) -> LexerArrays:
         """The current buffers; everything registered before this call is in them."""
-        return LexerArrays(
-            self._states.data, self._table.data, self._class_maps.data, self._accepts.data
-        )
+        found = self._arrays
+        if (
+            found.states is not self._states.data
+            or found.table is not self._table.data
+            or found.class_maps is not self._class_maps.data
+            or found.accepts is not self._accepts.data
+        ):
+            found = self._arrays = LexerArrays(
+                self._states.data, self._table.data, self._class_maps.data, self._accepts.data
+            )
+        return found
 
     @property
     def num_bytes(self) -> int:

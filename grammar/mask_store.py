@@ -7,6 +7,7 @@ for a vocabulary, when a grammar first reaches the state, and shared from then o
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 
 from syntagma.grammar.alive_kernels import NUM_COLUMNS
 from syntagma.grammar.entry_builder import EntryBuilder
-from syntagma.grammar.kernel_types import Int32Array, UInt64Array
+from syntagma.grammar.kernel_types import Int32Array, UInt8Array, UInt64Array
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.lru import ByteLru
 from syntagma.grammar.row_arena import RowArena
@@ -147,6 +148,14 @@ class MaskStore:
             for _, residuals in self.entry(lexer_state).exits:
                 _ = residuals.trie
         self._builder.prepare()
+
+    @functools.cached_property
+    def token_texts(self) -> tuple[UInt8Array, Int32Array]:
+        """uint8: all tokens one after another; int32[size + 1]: where each begins."""
+        tokens = self.vocabulary.tokens
+        starts = np.zeros(len(tokens) + 1, np.int32)
+        np.cumsum(np.fromiter(map(len, tokens), np.int32, len(tokens)), out=starts[1:])
+        return np.frombuffer(b"".join(tokens) or b"\0", np.uint8), starts
 
     @property
     def alive(self) -> UInt64Array:

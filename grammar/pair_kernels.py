@@ -40,39 +40,54 @@ def pair_up(
     base_terminal: DenseTerminal,
     base: int,
     representative: UInt8Array,
-) -> tuple[Int32Array, Int32Array]:
-    """Read along from two states and note which states are met together.
+) -> tuple[Int32Array, Int32Array, bool]:
+    """Read along from two states, depth first, and note which states are met together.
 
     Args:
         terminal, base_terminal: whose states ``state`` and ``base`` are.
         representative: uint8[C], a byte of each joint byte class.
 
     Returns:
-        (partner, queue), int32: for each state of the terminal the state that was first met together
-        with it, or NO_PARTNER; and the states that have one in the order in which they were met.
+        (partner, queue, has_cycle): int32 for each state of the terminal the state that was first met
+        together with it, or NO_PARTNER; the states that have one, each behind those that it leads to
+        as far as there is no cycle; and whether there is one.
     """
     count = terminal.is_accepting.size
     first = terminal.first_state
     partner = np.full(count, NO_PARTNER, np.int32)
     queue = np.empty(count, np.int32)
-    queue[0] = state
+    is_queued = np.zeros(count, np.bool_)
+    path = np.empty(count, np.int32)
+    next_class = np.zeros(count, np.int32)
+    has_cycle = False
     partner[state - first] = base
-    num_queued = 1
-    done = 0
-    while done < num_queued:
-        left = queue[done]
-        right = partner[left - first]
-        done += 1
-        for byte in representative:
-            left_after = _after(terminal, left, byte)
-            if left_after == DEAD_STATE or partner[left_after - first] != NO_PARTNER:
-                continue
-            right_after = _after(base_terminal, right, byte)
-            if right_after != DEAD_STATE and right_after != left_after:
-                partner[left_after - first] = right_after
-                queue[num_queued] = left_after
-                num_queued += 1
-    return partner, queue[:num_queued].copy()
+    path[0] = state
+    length = 1
+    num_queued = 0
+    while length > 0:
+        left = path[length - 1]
+        if next_class[left - first] == representative.size:
+            is_queued[left - first] = True
+            queue[num_queued] = left
+            num_queued += 1
+            length -= 1
+            continue
+        byte = representative[next_class[left - first]]
+        next_class[left - first] += 1
+        left_after = _after(terminal, left, byte)
+        if left_after == DEAD_STATE or is_queued[left_after - first]:
+            continue
+        right_after = _after(base_terminal, partner[left - first], byte)
+        is_pair = right_after != DEAD_STATE and right_after != left_after
+        if not is_pair:
+            continue
+        if partner[left_after - first] == NO_PARTNER:
+            partner[left_after - first] = right_after
+            path[length] = left_after
+            length += 1
+        elif partner[left_after - first] == right_after:
+            has_cycle = True
+    return partner, queue[:num_queued].copy(), has_cycle
 
 
 @kernel
@@ -81,23 +96,20 @@ def parting_distances(
     base_terminal: DenseTerminal,
     partner: Int32Array,
     queue: Int32Array,
+    has_cycle: bool,
     representative: UInt8Array,
-    group_of: UInt8Array,
-    groups: int,
 ) -> Int32Array:
     """How many bytes of some groups it takes to tell pairs of states apart.
 
     Args:
-        terminal .. queue: the pairs, see `pair_up`.
-        representative: uint8[C], a byte of each joint byte class in each group.
-        group_of: uint8[256]; groups: bits.
+        terminal .. has_cycle: the pairs, see `pair_up`.
+        representative: uint8[C], a byte of each joint byte class among the bytes asked for.
 
     Returns:
-        int32 for each state of the terminal: no text of the groups that is shorter leads to where
+        int32 for each state of the terminal: no text of such bytes that is shorter leads to where
         exactly one of the pair is alive or complete (NEVER if none does at all); 0 without a partner.
     """
     first = terminal.first_state
-    asked = representative[(groups >> group_of[representative].astype(np.int64)) & 1 == 1]
     distance = np.zeros(partner.size, np.int32)
     for left in queue:
         right = partner[left - first]
@@ -106,13 +118,12 @@ def parting_distances(
     changed = True
     while changed:
         changed = False
-        for q in range(queue.size - 1, -1, -1):
-            left = queue[q]
+        for left in queue:
             nearest = distance[left - first]
             if nearest <= 1:
                 continue
             right = partner[left - first]
-            for byte in asked:
+            for byte in representative:
                 left_after = _after(terminal, left, byte)
                 right_after = _after(base_terminal, right, byte)
                 if left_after == right_after:
@@ -129,7 +140,8 @@ def parting_distances(
                     break
             if nearest < distance[left - first]:
                 distance[left - first] = nearest
-                changed = True
+                # Without a cycle, all that this depends on was final.
+                changed = has_cycle
     return distance
 
 
@@ -139,18 +151,21 @@ def agreeing_groups(
     state: int,
     base_terminal: DenseTerminal,
     partner: Int32Array,
-    representative: UInt8Array,
     group_of: UInt8Array,
     num_groups: int,
-) -> int:
-    """The groups of bytes, as bits, that do not tell a state from its partner within a few steps.
+) -> tuple[int, int]:
+    """What bytes do to a state and its partner within a few steps.
 
     Args:
-        terminal .. group_of: as in `parting_distances`; the state must have a partner.
-        num_groups: bits asked for.
+        terminal .. partner: as in `parting_distances`; the state must have a partner.
+        group_of: uint8[256]; num_groups: groups of bytes, returned as bits.
+
+    Returns:
+        (groups that do not tell the two apart, groups with a byte on which the state is alive).
     """
     first = terminal.first_state
     groups = (1 << num_groups) - 1
+    alive = 0
     queue = np.empty(MAX_LOOKED_AT, np.int32)
     level = np.zeros(MAX_LOOKED_AT, np.int32)
     queue[0] = state
@@ -159,9 +174,11 @@ def agreeing_groups(
     while done < num_queued:
         left = queue[done]
         right = partner[left - first]
-        for byte in representative:
+        for byte in range(256):
             left_after = _after(terminal, left, byte)
             right_after = _after(base_terminal, right, byte)
+            if done == 0 and left_after != DEAD_STATE:
+                alive |= 1 << group_of[byte]
             if left_after == right_after:
                 continue
             if (
@@ -172,13 +189,14 @@ def agreeing_groups(
             ):
                 groups &= ~(1 << group_of[byte])
         # Only what the remaining groups lead to is looked at.
-        for byte in representative:
+        for byte in range(256):
             left_after = _after(terminal, left, byte)
             if (
                 level[done] + 1 >= MAX_STEPS_AHEAD
                 or num_queued == MAX_LOOKED_AT
                 or (groups >> group_of[byte]) & 1 == 0
                 or left_after == DEAD_STATE
+                or left_after == queue[num_queued - 1]
                 or left_after == _after(base_terminal, right, byte)
             ):
                 continue
@@ -190,25 +208,21 @@ def agreeing_groups(
                 level[num_queued] = level[done] + 1
                 num_queued += 1
         done += 1
-    return groups
+    return groups, alive
 
 
 @kernel
 def first_of_classes(
-    left_map: UInt8Array, right_map: UInt8Array, group_of: UInt8Array
+    left_map: UInt8Array, right_map: UInt8Array, group_of: UInt8Array, groups: int
 ) -> UInt8Array:
-    """A byte of each class of pairs of classes in each group of bytes."""
+    """A byte of each class of pairs of classes among the bytes of some groups (bits)."""
     representative = np.zeros(256, np.uint8)
     num_classes = 0
     for byte in range(256):
-        is_new = True
+        is_new = (groups >> group_of[byte]) & 1 == 1
         for c in range(num_classes):
             known = representative[c]
-            if (
-                left_map[known] == left_map[byte]
-                and right_map[known] == right_map[byte]
-                and group_of[known] == group_of[byte]
-            ):
+            if left_map[known] == left_map[byte] and right_map[known] == right_map[byte]:
                 is_new = False
                 break
         if is_new:

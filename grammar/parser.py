@@ -26,8 +26,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from syntagma.grammar.closing import Closing
+from syntagma.grammar.moves import TAIL
 from syntagma.grammar.parser_arrays import LOWEST, NO_HEIGHT, ParserArrays, ParserTable
-from syntagma.grammar.rule_automata import TAIL, RuleAutomata
+from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.stacks import BOTTOM, OUTPUT_ENDS, Frame, Stacks
 
 START_STATE = 0

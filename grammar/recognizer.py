@@ -15,12 +15,26 @@ import threading
 
 import numpy as np
 
+from syntagma.grammar.array_context import ArrayContext
 from syntagma.grammar.closing_tokens import MAX_FORCED_BYTES, ClosingTokens, forced_bytes
-from syntagma.grammar.edge_kernels import differing_nodes
-from syntagma.grammar.kernel_types import Int32Array
+from syntagma.grammar.kernel_types import Int32Array, Int64Array
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.parser import START_STATE, Parser
 from syntagma.grammar.parser_arrays import NO_HEIGHT
+from syntagma.grammar.step_kernels import (
+    ALIVE,
+    CONFIGS,
+    CONTEXT_SIZE,
+    LEXER,
+    NO_ROOM_FOR_CONFIGS,
+    NODES,
+    PARSER,
+    TOKEN_TEXT,
+    part_from_base,
+    read_token,
+    walk,
+)
+from syntagma.grammar.step_kernels import read as read_text
 from syntagma.grammar.store_entry import Residuals, StoreEntry
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.twins import Twins
@@ -34,8 +48,6 @@ from syntagma.grammar.walk_kernels import (
     NUM_WIDE,
     PROGRESS_SIZE,
     TOO_MANY,
-    read_bytes,
-    walk_tokens,
 )
 
 Config = tuple[int, int]
@@ -44,6 +56,7 @@ MAX_MISSING = 256
 MAX_INCOMPLETE = 1024
 MAX_MOVES = 1 << 20
 MAX_WIDE = 1024
+FIRST_ROOM = 64
 
 NO_WIDTH_LIMIT = 1 << 62
 # How many terminals ahead a parser state's successors are lowered, where they are so few.
@@ -115,14 +128,20 @@ class Recognizer:
         self._states: dict[bytes, MatcherState] = {}
         self._name = object()
         self._twins = Twins(parser)
+        self._begun: dict[tuple[int, ...], tuple[Int32Array, int]] = {}
         self._long_walks: set[tuple[Residuals, tuple[int, ...]]] = set()
         self._missing = np.zeros(MAX_MISSING, np.int32)
         self._nodes = np.zeros(MAX_INCOMPLETE, np.int32)
         self._wide = np.zeros((MAX_WIDE, 2), np.int32)
-        self._progress_array = np.zeros(PROGRESS_SIZE, np.int64)
+        progress = np.zeros(PROGRESS_SIZE, np.int64)
         # Single numbers are read and written through a view: several times as fast.
-        self._progress = self._progress_array.data
+        self._progress = progress.data
         self._progress[LOWEST_MET] = NO_HEIGHT
+        self._context = ArrayContext(CONTEXT_SIZE)
+        self._context.put(NODES, (self._nodes, self._wide, self._missing, progress))
+        self._context.put(TOKEN_TEXT, store.token_texts)
+        self._kept: tuple[object, object, object] = (None, None, None)
+        self._make_room(FIRST_ROOM)
 
     @property
     def num_states(self) -> int:
@@ -145,12 +164,18 @@ class Recognizer:
 
     def advance(self, state: MatcherState, token_id: int) -> MatcherState | None:
         """The state after a token with text, None if it is not allowed."""
-        target = self.read(state, self.store.vocabulary.token_bytes(token_id))
-        if target is not None:
+        with self._lock:
+            while True:
+                count = read_token(self._addresses(), token_id, state.pairs)
+                if self._is_done(count):
+                    break
+            if count == 0:
+                return None
+            target = self._state_of(count)
             if len(self.moves) >= MAX_MOVES:
                 self.forget_moves()
             self.moves[state.first_move + token_id] = target
-        return target
+            return target
 
     def read(self, state: MatcherState, text: bytes) -> MatcherState | None:
         """The state after a text, None if no output goes on like that."""
@@ -159,24 +184,47 @@ class Recognizer:
         symbols = np.frombuffer(text, np.uint8)
         with self._lock:
             while True:
-                pairs = read_bytes(
-                    symbols,
-                    *self.store.pool.arrays,
-                    *self._parser.arrays,
-                    state.pairs,
-                    self._missing,
-                    self._progress_array,
-                )
-                if not self._progress[NUM_MISSING]:
+                count = read_text(self._addresses(), symbols, state.pairs)
+                if self._is_done(count):
                     break
-                self._provide_missing()
-            if len(pairs) == 0:
-                return None
-            key = pairs.tobytes()
-            after = self._states.get(key)
-            if after is None:
-                after = self._states[key] = MatcherState(len(self._states) + 1, pairs)
-            return after
+            return self._state_of(count) if count else None
+
+    def _addresses(self) -> Int64Array:
+        """The context for a kernel call, with the arrays as they are now."""
+        lexer, parser = self.store.pool.arrays, self._parser.arrays
+        alive = self.store.alive
+        kept = self._kept
+        if lexer is not kept[0] or parser is not kept[1] or alive is not kept[2]:
+            self._kept = lexer, parser, alive
+            self._context.put(LEXER, lexer)
+            self._context.put(PARSER, parser)
+            self._context.put(ALIVE, (alive,))
+        return self._context.addresses
+
+    def _is_done(self, count: int) -> bool:
+        """Whether a kernel has read a text; if not, what it needs is at hand now."""
+        if self._progress[NUM_MISSING]:
+            self._provide_missing()
+            return False
+        if count < 0:
+            self._make_room(2 * (NO_ROOM_FOR_CONFIGS - count))
+            return False
+        return True
+
+    def _make_room(self, num_configs: int) -> None:
+        """Let the kernels have an array for so many configs."""
+        configs = np.zeros((num_configs, 2), np.int32)
+        self._configs = configs.data.cast("B")
+        self._context.put(CONFIGS, (configs,))
+
+    def _state_of(self, count: int) -> MatcherState:
+        """The state of the first configs in the array."""
+        key = bytes(self._configs[: 8 * count])
+        found = self._states.get(key)
+        if found is None:
+            pairs = np.frombuffer(key, np.int32).reshape(-1, 2)
+            found = self._states[key] = MatcherState(len(self._states) + 1, pairs)
+        return found
 
     def forced_bytes(self, state: MatcherState) -> bytes:
         """The bytes that every output has next, MAX_FORCED_BYTES at most."""
@@ -288,18 +336,13 @@ class Recognizer:
         """
         store = self.store
         base = store.pool.fallback_of(lexer_state) or lexer_state
-        row.fill(0)
-        self._add_entry(store.entry(base), [parser_state], row)
+        entry = store.entry(base)
+        np.copyto(row, entry.interior)
+        for terminal, residuals in entry.exits:
+            self._add_exits(residuals, self._parser.targets(parser_state, terminal), row)
         if base == lexer_state:
             return
-        num_nodes = differing_nodes(
-            *store.trie.with_children[1:],
-            *store.pool.arrays,
-            lexer_state,
-            base,
-            row,
-            self._nodes,
-        )
+        num_nodes = part_from_base(self._addresses(), store.trie.context, lexer_state, base, row)
         if num_nodes > MAX_INCOMPLETE:
             row.fill(0)
             self._add_entry(store.entry(lexer_state), [parser_state], row)
@@ -315,13 +358,11 @@ class Recognizer:
 
     def _add_exits(self, residuals: Residuals, targets: tuple[int, ...], row: Int32Array) -> None:
         """The tokens that leave at some residuals and go on in some parser states."""
-        begun = [(target, s) for target in targets for s in self._parser.lexers(target)]
-        if not begun:
+        if not targets:
             return
+        initial, lowest = self._begun.get(targets) or self._begin(targets)
         progress = self._progress
-        for target in targets:
-            progress[LOWEST_MET] = min(progress[LOWEST_MET], self._parser.lowest(target))
-        initial = np.array(begun, np.int32)
+        progress[LOWEST_MET] = min(progress[LOWEST_MET], lowest)
         key = (residuals, targets)
         if key not in self._long_walks:
             progress[NUM_VISITED] = 0
@@ -341,6 +382,14 @@ class Recognizer:
         np.bitwise_or(row, known[0], row)
         progress[LOWEST_MET] = min(progress[LOWEST_MET], known[1])
 
+    def _begin(self, targets: tuple[int, ...]) -> tuple[Int32Array, int]:
+        """The configs of parser states that have read nothing yet, and how low they looked."""
+        parser = self._parser
+        begun = [(target, lexer) for target in targets for lexer in parser.lexers(target)]
+        lowest = min(map(parser.lowest, targets))
+        found = self._begun[targets] = np.array(begun, np.int32).reshape(-1, 2), lowest
+        return found
+
     def _walk(
         self,
         trie: TokenTrie,
@@ -350,29 +399,14 @@ class Recognizer:
         num_nodes: int = TOO_MANY,
     ) -> None:
         """Walk a trie, all of it or what is below the first of ``_nodes``, until it is complete."""
-        nodes, progress, store = self._nodes, self._progress, self.store
-        walkable = trie.with_children
-        max_depth = trie.max_depth
+        progress = self._progress
         progress[NUM_WIDE] = 0
         progress[NUM_INCOMPLETE] = num_nodes
         while progress[NUM_INCOMPLETE]:
             if progress[NUM_INCOMPLETE] == TOO_MANY:
-                nodes[0] = 0
+                self._nodes[0] = 0
                 progress[NUM_INCOMPLETE] = 1
-            walk_tokens(
-                *walkable,
-                max_depth,
-                nodes,
-                *store.pool.arrays,
-                store.alive,
-                *self._parser.arrays,
-                initial,
-                max_width,
-                self._wide,
-                row,
-                self._missing,
-                self._progress_array,
-            )
+            walk(self._addresses(), trie.context, trie.max_depth, initial, max_width, row)
             if progress[NUM_MISSING]:
                 self._provide_missing()
 

@@ -12,11 +12,12 @@ completed, what may be empty and what is left-recursive depends on all rules.
 from __future__ import annotations
 
 import weakref
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from syntagma.grammar import ir
 from syntagma.grammar.left_recursion import LeftRecursion, find_left_recursion
 from syntagma.grammar.limits import Budget
+from syntagma.grammar.moves import TAIL, Moves, moves_within_proper
 from syntagma.grammar.positions import (
     CALL,
     END,
@@ -33,9 +34,6 @@ from syntagma.grammar.rule_compiler import compile_rule
 from syntagma.grammar.shortest import UNPRODUCTIVE, shortest_words
 from syntagma.grammar.terminals import Language
 
-# A call that returns here need not return: what calls it may go on in its place.
-TAIL = -2
-
 NOT_ASKED = -1  # for the id of a terminal
 
 
@@ -47,20 +45,6 @@ class Terminals(Protocol):
 
     def shortest_length(self, terminal: int) -> int:
         """Bytes of a shortest word of a terminal."""
-
-
-class Moves(NamedTuple):
-    """What may follow a position.
-
-    Attributes:
-        terminals: (terminal id, position behind it).
-        calls: (entry of a rule, position to return to or TAIL).
-        is_end: whether the rule may end here.
-    """
-
-    terminals: tuple[tuple[int, int], ...]
-    calls: tuple[tuple[int, int], ...]
-    is_end: bool
 
 
 # The positions that read, or call something that reads, ascending; and whether the rule may end.
@@ -176,71 +160,9 @@ class RuleAutomata:
             return Moves(() if terminal is None else ((terminal, target),), (), False)
         if self._is_pruned:
             return self._moves_of_any(position)
-        return self._plain_moves(position)
-
-    def _plain_moves(self, position: int) -> Moves:
-        """The moves of a position in a proper grammar, where calls read and all ends can be reached.
-
-        What is called last is seen through: its words come on the same stack.
-        """
-        positions = self.positions
-        terminals: dict[tuple[int, int], None] = {}
-        calls: dict[tuple[int, int], None] = {}
-        is_end = False
-        waiting = [position]
-        seen = {position}
-        for at in waiting:
-            kind, label, target = positions.records[at]
-            found: tuple[int, ...] = ()
-            callee = NONE
-            if kind == READ:
-                terminal = self.terminal_of(label)
-                if terminal is not None:
-                    terminals[terminal, target] = None
-            elif kind == CALL:
-                callee = label
-            elif kind == FORK:
-                found = positions.forks[label]
-            elif kind == ENTRY:
-                found = (self._start_of(label),)
-            elif kind == ROUND:
-                loop = positions.loops[label]
-                if target >= loop.min_count:
-                    found = (loop.after,)
-                if loop.max_count is None or target < loop.max_count:
-                    callee = loop.body
-                    target = positions.round(label, min(target + 1, loop.largest_count))
-            else:
-                is_end = True
-            if callee != NONE:
-                if self._just_ends(target):
-                    found += (self._start_of(callee),)
-                else:
-                    calls[positions.add(ENTRY, callee, NONE), target] = None
-            for after in found:
-                if after not in seen:
-                    seen.add(after)
-                    waiting.append(after)
-        if positions.records[position][0] == ENTRY:
-            is_end = False
-        return Moves(tuple(terminals), tuple(calls), is_end)
-
-    def _just_ends(self, position: int) -> bool:
-        """Whether nothing is read from a position on, and the rule may end there."""
-        positions = self.positions
-        waiting = [position]
-        is_end = False
-        for at in waiting:
-            kind, label, target = positions.records[at]
-            if kind == END:
-                is_end = True
-            elif kind == FORK:
-                waiting += [b for b in positions.forks[label] if b not in waiting]
-            elif kind == ROUND and target == positions.loops[label].max_count:
-                waiting.append(positions.loops[label].after)
-            else:
-                return False
-        return is_end
+        return moves_within_proper(
+            position, self.positions, terminal_of=self.terminal_of, start_of=self._start_of
+        )
 
     def _moves_of_any(self, position: int) -> Moves:
         """The moves of a position in any grammar, after it was pruned."""

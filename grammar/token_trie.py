@@ -9,7 +9,8 @@ import numpy as np
 
 from syntagma.grammar import trie_kernels as kernels
 from syntagma.grammar.alive_kernels import ChildTrie, children
-from syntagma.grammar.kernel_types import Int32Array, UInt8Array
+from syntagma.grammar.array_context import ArrayContext
+from syntagma.grammar.kernel_types import Int32Array, Int64Array, UInt8Array
 from syntagma.grammar.vocabulary import Vocabulary
 
 
@@ -72,6 +73,13 @@ class TokenTrie:
             self.token_ids,
             *children(self.byte, self.subtree_end),
         )
+
+    @functools.cached_property
+    def context(self) -> Int64Array:
+        """Addresses of the arrays of `with_children`, which live as long as this trie."""
+        context = ArrayContext(len(ChildTrie._fields))
+        context.put(0, self.with_children)
+        return context.addresses
 
     @property
     def tops(self) -> Int32Array:

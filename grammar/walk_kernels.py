@@ -345,24 +345,12 @@ def _walk_below(
 
 @kernel
 def walk_tokens(
-    byte: UInt8Array,
-    subtree_end: Int32Array,
-    token_start: Int32Array,
-    token_ids: Int32Array,
-    child_start: Int32Array,
-    child_byte: UInt8Array,
-    child_node: Int32Array,
+    trie: ChildTrie,
     max_depth: int,
     nodes: Int32Array,
-    lexer_states: Int32Array,
-    lexer_table: Int32Array,
-    class_maps: UInt8Array,
-    accepts: Int32Array,
+    lexer: LexerArrays,
     alive: UInt64Array,
-    parser_states: Int32Array,
-    parser_lexers: Int32Array,
-    gotos: Int32Array,
-    merges: Int32Array,
+    parser: ParserArrays,
     initial: Int32Array,
     max_width: int,
     wide: Int32Array,
@@ -376,13 +364,10 @@ def walk_tokens(
     another walk, when the parser is ready, need only look there.
 
     Args:
-        byte .. child_node: the members of a `ChildTrie`, ``max_depth`` deep. (Arrays one by one, as a
-            call with tuples of them costs microseconds.)
+        trie: the trie, ``max_depth`` deep.
         nodes: int32[N], ascending; only these and what is below them are walked. Gets the nodes that
             are incomplete, as many as it has room for.
-        lexer_states .. accepts: the members of `LexerArrays`.
         alive: uint64[S, 5], what is known of lexer states (`alive_kernels`); gets more.
-        parser_states .. merges: the members of `ParserArrays`.
         initial: int32[K, 2], the configs at the root.
         max_width: configs at the root from which a walk would visit more nodes of the trie than this
             are left out and reported.
@@ -397,9 +382,6 @@ def walk_tokens(
             out; if the root is walked, [NUM_NARROW] how many are not, and [MAY_END] whether the output may
             end behind a terminal that is complete there; [NUM_VISITED] grows by the nodes at which configs were opened.
     """
-    trie = ChildTrie(byte, subtree_end, token_start, token_ids, child_start, child_byte, child_node)
-    lexer = LexerArrays(lexer_states, lexer_table, class_maps, accepts)
-    parser = ParserArrays(parser_states, parser_lexers, gotos, merges)
     configs = np.empty((FIRST_CONFIGS + 3 * initial.shape[0], 2), np.int32)
     born = np.empty(configs.shape[0], np.int32)
     levels = np.empty((max_depth + 2, 4), np.int64)
@@ -443,14 +425,8 @@ def walk_tokens(
 @kernel
 def read_bytes(
     text: UInt8Array,
-    lexer_states: Int32Array,
-    lexer_table: Int32Array,
-    class_maps: UInt8Array,
-    accepts: Int32Array,
-    parser_states: Int32Array,
-    parser_lexers: Int32Array,
-    gotos: Int32Array,
-    merges: Int32Array,
+    lexer: LexerArrays,
+    parser: ParserArrays,
     initial: Int32Array,
     missing: Int32Array,
     progress: Int64Array,
@@ -458,12 +434,9 @@ def read_bytes(
     """The configs after a text, int32[C, 2], ascending; none if it cannot be read or all is not known.
 
     Args:
-        lexer_states .. merges: the members of `LexerArrays` and `ParserArrays`.
         initial: int32[K, 2], configs to start in.
         missing, progress: as in `walk_tokens`.
     """
-    lexer = LexerArrays(lexer_states, lexer_table, class_maps, accepts)
-    parser = ParserArrays(parser_states, parser_lexers, gotos, merges)
     configs = np.empty((FIRST_CONFIGS + 3 * initial.shape[0], 2), np.int32)
     born = np.empty(configs.shape[0], np.int32)
     count = initial.shape[0]

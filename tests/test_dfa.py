@@ -254,6 +254,14 @@ def test_surrounded_puts_a_byte_at_both_ends(given: frozenset[bytes]) -> None:
     assert dfa == dfas.from_words([b"'" + word + b"'" for word in words])
 
 
+@given(st.frozensets(st.binary(max_size=4).map(lambda word: word.replace(b"'", b"")), min_size=1))
+def test_behind_the_first_byte(words: frozenset[bytes]) -> None:
+    dfa = dfas.surrounded(dfas.from_words(words), ord("'"))
+    behind = dfas.behind_first_byte(dfa)
+    assert behind == dfas.from_words(word + b"'" for word in words)
+    check_canonical(behind)
+
+
 @given(languages)
 def test_shortest_length_and_steps(dfa: Dfa) -> None:
     table, accepting = dfa.transitions.tolist(), dfa.accepting.tolist()

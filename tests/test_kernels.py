@@ -39,7 +39,7 @@ from syntagma.grammar import code_points as cp
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import minimise_kernels, product_kernels, word_kernels
 from syntagma.grammar import regex_ast as ast
-from syntagma.grammar.alive_kernels import NUM_COLUMNS, has_byte, width
+from syntagma.grammar.alive_kernels import NUM_COLUMNS, has_byte, is_wide, know_bytes
 from syntagma.grammar.bitmask_kernels import clear_bit, gather_rows, has_bit, set_bit
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_bytes
@@ -295,14 +295,16 @@ def test_canonical(table: list[list[int]], data: st.DataObject) -> None:
 
 
 @given(tables())
-def test_live_moves(table: list[list[int]]) -> None:
+def test_move_runs(table: list[list[int]]) -> None:
     expected = []
     for row in table:
-        moves = [(c, target) for c, target in enumerate(row) if target]
-        expected += [len(moves), *itertools.chain.from_iterable(moves)]
+        runs = [
+            (c, t) for c, (before, t) in enumerate(itertools.pairwise([0, *row])) if t != before
+        ]
+        expected += [len(runs), *itertools.chain.from_iterable(runs)]
     frozen = as_table(table)
     frozen.flags.writeable = False
-    assert kernels.live_moves(frozen).tolist() == expected
+    assert kernels.move_runs(frozen).tolist() == expected
 
 
 @given(tables(), st.data())
@@ -561,16 +563,18 @@ def test_walk_with_known_distances(
     state = run(pool, pool.start_of(left), prefix)
     if state == 0 or left == right:
         return
-    representative = first_of_classes(dense.class_map, other.class_map, group_of)
-    looks = [(dense.class_map[b], other.class_map[b], group_of[b]) for b in range(256)]
-    assert sorted(looks[b] for b in representative) == sorted(set(looks))
-    partner, queue = pair_up(
-        dense, pool.start_of(left), other, pool.start_of(right), representative
+    looks = [(dense.class_map[b], other.class_map[b]) for b in range(256)]
+    maps = dense.class_map, other.class_map, group_of
+    representative = first_of_classes(*maps, groups)
+    asked = {looks[b] for b in range(256) if groups >> group_of[b] & 1}
+    assert sorted(looks[b] for b in representative) == sorted(asked)
+    partner, queue, has_cycle = pair_up(
+        dense, pool.start_of(left), other, pool.start_of(right), first_of_classes(*maps, 7)
     )
     first = dense.first_state
     assert (partner[queue - first] != NO_PARTNER).all()
     assert queue.size == np.count_nonzero(partner != NO_PARTNER)
-    distance = parting_distances(dense, other, partner, queue, representative, group_of, groups)
+    distance = parting_distances(dense, other, partner, queue, has_cycle, representative)
     letters = {b for b in ALPHABET if groups >> group_of[b] & 1}
     for met in queue.tolist():
         expected = naive_parting(pool, met, int(partner[met - first]), letters)
@@ -578,11 +582,13 @@ def test_walk_with_known_distances(
     base = int(partner[state - first])
     if base == NO_PARTNER:
         return
-    agreed = agreeing_groups(dense, state, other, partner, representative, group_of, 3)
+    agreed, alive = agreeing_groups(dense, state, other, partner, group_of, 3)
     for byte in ALPHABET:
         after, base_after = pool.step(state, byte), pool.step(base, byte)
         if (after == 0) != (base_after == 0):
             assert not agreed >> group_of[byte] & 1
+    living_bytes = bytes(b for b in range(256) if pool.step(state, b))
+    assert alive == group_bits(group_of, living_bytes)
     trie = flat_trie(tokens)
     where = prefixes_of(trie)
     rows = np.zeros((2, 2), np.int32)
@@ -721,12 +727,12 @@ def test_walk_tokens(
         parser = parser_arrays(pool, moves, lowered)
         initial = initial_configs(parser, starts)
         walk_tokens(
-            *trie.with_children,
+            trie.with_children,
             trie.max_depth,
             nodes,
-            *pool.arrays,
+            pool.arrays,
             alive_table(pool),
-            *parser,
+            parser,
             initial,
             max_width,
             wide,
@@ -746,8 +752,12 @@ def test_walk_tokens(
     assert left_out <= set(map(tuple, initial.tolist()))
     if len(left_out) < len(wide):
         tables = alive_table(pool)
-        widths = {c: width(trie.with_children, pool.arrays, tables, c[1]) for c in left_out}
-        assert all(found > max_width for found in widths.values())
+        assert left_out == {
+            (p, s)
+            for p, s in initial.tolist()
+            if max_width < trie.num_nodes
+            and is_wide(trie.with_children, pool.arrays, tables, s, max_width)
+        }
     for config in left_out:
         seen |= {i for i, t in enumerate(tokens) if t and len(read_token(pool, moves, config, t))}
     assert seen == expected
@@ -757,8 +767,8 @@ def read_token(pool: LexerPool, moves: Moves, config: tuple[int, int], token: by
     """The configs after a token, with every parser state lowered."""
     return read_bytes(
         np.frombuffer(token, np.uint8),
-        *pool.arrays,
-        *parser_arrays(pool, moves, set(moves)),
+        pool.arrays,
+        parser_arrays(pool, moves, set(moves)),
         np.array([config], np.int32),
         np.zeros(4, np.int32),
         np.zeros(PROGRESS_SIZE, np.int64),
@@ -771,19 +781,25 @@ def test_what_is_known_of_lexer_states(dfas: list[Dfa], tokens: list[bytes]) -> 
     pool = LexerPool()
     register(pool, dfas)
     pool.lexer(tuple(range(pool.num_terminals)))
-    alive = alive_table(pool)
     trie = flat_trie(tokens)
     below = {t[:2] for t in tokens if len(t) > 1}
     sizes = {
         two: len({t[:n] for t in tokens if t[:2] == two for n in range(2, len(t) + 1)})
         for two in below
     }
+    for max_width in (0, 2, 5, 1000):
+        alive = alive_table(pool)
+        for state in range(1, pool.num_states):
+            root = pool.fallback_of(state) or state
+            size = len({t[:1] for t in tokens if t and pool.step(root, t[0])})
+            after = {two: pool.step(pool.step(root, two[0]), two[1]) for two in below}
+            size += sum(sizes[two] for two in below if after[two])
+            for _ in range(2):
+                assert is_wide(trie.with_children, pool.arrays, alive, state, max_width) == (
+                    size > max_width
+                )
     for state in range(1, pool.num_states):
-        expected = len({t[:1] for t in tokens if t and pool.step(state, t[0])})
-        expected += sum(sizes[two] for two in below
-                        if pool.step(state, two[0]) and pool.step(pool.step(state, two[0]), two[1]))  # fmt: skip
-        for _ in range(2):
-            assert width(trie.with_children, pool.arrays, alive, state) == expected
+        know_bytes(pool.arrays, alive, state)
         found = {byte for byte in range(256) if has_byte(alive, state, byte)}
         assert found == {byte for byte in range(256) if pool.step(state, byte)}
 
@@ -802,8 +818,8 @@ def test_read_bytes(
         progress = np.zeros(PROGRESS_SIZE, np.int64)
         configs = read_bytes(
             np.frombuffer(text, np.uint8),
-            *pool.arrays,
-            *parser,
+            pool.arrays,
+            parser,
             initial_configs(parser, starts),
             missing,
             progress,
@@ -836,12 +852,12 @@ def test_walks_with_more_configs_than_fit_at_first() -> None:
     progress = np.zeros(PROGRESS_SIZE, np.int64)
     progress[NUM_INCOMPLETE] = 1
     walk_tokens(
-        *trie.with_children,
+        trie.with_children,
         trie.max_depth,
         np.zeros(4, np.int32),
-        *pool.arrays,
+        pool.arrays,
         alive_table(pool),
-        *parser,
+        parser,
         initial_configs(parser, sorted(everywhere)),
         trie.num_nodes,
         np.zeros((4, 2), np.int32),
@@ -857,8 +873,8 @@ def test_walks_with_more_configs_than_fit_at_first() -> None:
         text = np.frombuffer(token, np.uint8)
         configs = read_bytes(
             text,
-            *pool.arrays,
-            *parser,
+            pool.arrays,
+            parser,
             initial,
             np.zeros(4, np.int32),
             np.zeros(PROGRESS_SIZE, np.int64),

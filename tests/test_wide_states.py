@@ -92,7 +92,7 @@ def test_where_a_key_is_not_any_other_key(
         if not base or pool.complete_in(state) != pool.complete_in(base):
             continue
         row, nodes = np.full(8, -1, np.int32), np.zeros(64, np.int32)
-        count = differing_nodes(*trie.with_children[1:], *pool.arrays, state, base, row, nodes)
+        count = differing_nodes(trie.with_children, pool.arrays, state, base, row, nodes)
         found = nodes[:count].tolist()
         assert found == sorted(set(found))
         left, right = ({t for t in tokens if run(pool, s, t)} for s in (state, base))
