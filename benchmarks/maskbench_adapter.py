@@ -7,7 +7,11 @@
 from __future__ import annotations
 
 import functools
+import json
+import os
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,12 +41,15 @@ class Engine:
     """syntagma with its default settings, except for a longer time limit."""
 
     kinds: tuple[str, ...] = ("json_schema", "ebnf")
+    schema_options: Mapping[str, Any] = {}
 
     def __init__(self, tok: Any) -> None:
         self.version = version("syntagma")
         vocabulary = Vocabulary(tok.vocab, stop_ids=[tok.eos_id])
         compiler: Any = GrammarCompiler(vocabulary, limits=CompileLimits(max_seconds=20))
-        self._compile = {"json_schema": compiler.compile_json_schema}
+        self._compile: dict[str, Callable[..., CompiledGrammar]] = {
+            "json_schema": functools.partial(compiler.compile_json_schema, **self.schema_options)
+        }
         if hasattr(compiler, "compile_ebnf"):
             self._compile["ebnf"] = compiler.compile_ebnf
         self.kinds = tuple(self._compile)
@@ -51,3 +58,34 @@ class Engine:
     def compile(self, text: str, kind: str = "json_schema") -> EngineMatcher:
         """Compile a schema or grammar given as text; raises `GrammarError` if it is refused."""
         return EngineMatcher(self._compile[kind](text), self._bits)
+
+
+class SpecEngine(Engine):
+    """The policies that follow the specification to the letter, as the official test suite does.
+
+    Formats annotate, properties come in any order, numbers may be spelled in any way. The suite's
+    ``remotes``, in the folder that ``SUITE_REMOTES`` names, are given as documents where a schema speaks
+    of them.
+    """
+
+    schema_options: Mapping[str, Any] = {
+        "formats": "annotate",
+        "property_order": "any",
+        "numbers": "any",
+    }
+    host = "http://localhost:1234/"
+
+    def __init__(self, tok: Any) -> None:
+        super().__init__(tok)
+        folder = os.environ.get("SUITE_REMOTES")
+        paths = sorted(Path(folder).rglob("*.json")) if folder else []
+        self._documents = {
+            self.host + path.relative_to(folder or "").as_posix(): json.loads(path.read_text())
+            for path in paths
+        }
+
+    def compile(self, text: str, kind: str = "json_schema") -> EngineMatcher:
+        """As `Engine.compile`, with the documents."""
+        if kind != "json_schema" or self.host not in text:
+            return super().compile(text, kind)
+        return EngineMatcher(self._compile[kind](text, schemas=self._documents), self._bits)

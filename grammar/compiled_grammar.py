@@ -59,6 +59,20 @@ class CompiledGrammar:
         """Length of a shortest output; compiles all rules."""
         return self.parser.closing_bytes(START_STATE)
 
+    @functools.cached_property
+    def witness_tokens(self) -> tuple[int, ...]:
+        """The tokens of a shortest output (in bytes); compiles all rules.
+
+        Raises:
+            ValueError: it has more than 65536 bytes.
+        """
+        return tuple(self.recognizer.closing_tokens(self.recognizer.initial))
+
+    @property
+    def witness(self) -> bytes:
+        """A shortest output; raises as `witness_tokens`."""
+        return b"".join(self.vocabulary.tokens[token_id] for token_id in self.witness_tokens)
+
     def save(self, path: str | os.PathLike[str], *, limits: CompileLimits | None = None) -> None:
         """Write a file from which `GrammarCompiler.load` makes the same grammar in any process.
 

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import get_args
 
 from syntagma.grammar import artefact, ir
@@ -20,15 +20,22 @@ from syntagma.grammar.from_choice import choice_to_grammar
 from syntagma.grammar.from_ebnf import ebnf_to_grammar
 from syntagma.grammar.from_json_schema import json_schema_to_grammar
 from syntagma.grammar.from_regex import regex_to_grammar
-from syntagma.grammar.json_options import JsonOptions, Whitespace
+from syntagma.grammar.json_options import (
+    Formats,
+    JsonOptions,
+    Numbers,
+    PropertyOrder,
+    Whitespace,
+)
 from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.parser import Parser
 from syntagma.grammar.prelude import load_or_build_prelude
 from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import RuleAutomata
+from syntagma.grammar.schema_conflict import explained
 from syntagma.grammar.schema_document import SchemaDocument
-from syntagma.grammar.schema_text import JsonSchema
+from syntagma.grammar.schema_text import JsonSchema, read_schema
 from syntagma.grammar.spelled_terminals import SpelledTerminals
 from syntagma.grammar.trie_file import load_or_build_trie
 from syntagma.grammar.vocabulary import Vocabulary
@@ -82,14 +89,27 @@ class GrammarCompiler:
         return self._store
 
     def compile_json_schema(
-        self, schema: JsonSchema | str, *, whitespace: Whitespace = "flexible"
+        self,
+        schema: JsonSchema | str,
+        *,
+        whitespace: Whitespace = "flexible",
+        property_order: PropertyOrder = "schema",
+        numbers: Numbers = "canonical",
+        formats: Formats = "enforce",
+        schemas: Mapping[str, JsonSchema | str] | None = None,
     ) -> CompiledGrammar:
         """JSON texts that are valid against a schema.
 
         Args:
-            schema: a JSON Schema, parsed or as text.
+            schema: a JSON Schema, parsed or as text; ``$schema`` names the draft, 4 to 2020-12.
             whitespace: ``"compact"`` (none at all) or ``"flexible"`` (a space or two, or a line
                 break with indentation, between tokens; bounded).
+            property_order: ``"schema"`` (as declared, undeclared ones last) or ``"any"``.
+            numbers: ``"canonical"`` (integers are written without a fraction) or ``"any"`` (``1.0`` is
+                an integer).
+            formats: ``"enforce"`` (refuse those that are not known), ``"known"`` (those have no
+                effect) or ``"annotate"`` (none has).
+            schemas: documents that references may lead into, by URI; nothing is ever fetched.
 
         Raises:
             GrammarSyntaxError: not a JSON Schema.
@@ -97,14 +117,25 @@ class GrammarCompiler:
             UnsatisfiableGrammarError: no instance is valid.
             GrammarLimitError: too large or too slow to compile.
         """
-        options = JsonOptions(whitespace=whitespace)
+        options = JsonOptions(
+            whitespace=whitespace,
+            property_order=property_order,
+            numbers=numbers,
+            formats=formats,
+        )
         budget = Budget(self.limits)
         started = time.perf_counter()
         document = SchemaDocument.load(schema, budget)
-        grammar = json_schema_to_grammar(document, options, budget)
-        return self._finish(
-            "json_schema", grammar, lambda: (options, document.source), budget, started
-        )
+        read = {uri: read_schema(other, budget) for uri, other in (schemas or {}).items()}
+        documents = {uri: parsed for uri, (parsed, _) in read.items()}
+        texts = {uri: text for uri, (_, text) in read.items()}
+        try:
+            grammar = json_schema_to_grammar(document, options, budget, documents=documents)
+            return self._finish(
+                "json_schema", grammar, lambda: (options, document.source, texts), budget, started
+            )
+        except UnsatisfiableGrammarError as error:
+            raise explained(error, document, documents, options, self.limits) from None
 
     def compile_json_object(self, *, whitespace: Whitespace = "flexible") -> CompiledGrammar:
         """Any JSON object."""

@@ -10,10 +10,17 @@ their bodies are asked for.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from syntagma.grammar import ir
+from syntagma.grammar.errors import (
+    GrammarError,
+    GrammarSyntaxError,
+    UnsatisfiableGrammarError,
+    UnsupportedGrammarError,
+)
+from syntagma.grammar.from_schema_formulas import formulas_to_grammar
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
@@ -33,12 +40,18 @@ from syntagma.grammar.schema_forms import (
 )
 from syntagma.grammar.schema_strings import string_node
 from syntagma.grammar.schema_survey import Survey, is_plain
+from syntagma.grammar.schema_text import JsonSchema
 
 SCALARS = frozenset(["null", "boolean", "integer", "number", "string"])
 
 
 def json_schema_to_grammar(
-    document: SchemaDocument, options: JsonOptions, budget: Budget, *, on_demand: bool = True
+    document: SchemaDocument,
+    options: JsonOptions,
+    budget: Budget,
+    *,
+    documents: Mapping[str, JsonSchema] | None = None,
+    on_demand: bool = True,
 ) -> ir.Grammar:
     """The grammar of the JSON texts that are valid against a document's root.
 
@@ -47,24 +60,43 @@ def json_schema_to_grammar(
     other strings may use any escape.
 
     A schema of which a survey shows that nothing can go wrong gives a proper grammar whose rules are
-    produced on demand. Any other is lowered at once, so that all errors surface here.
+    produced on demand. Any other is lowered at once, so that all errors surface here. What this way
+    refuses goes the general way of `formulas_to_grammar`, which knows all keywords and drafts.
 
     Args:
         document: the schema.
         options: how JSON may be spelled.
         budget: bounds on this compilation.
+        documents: further ones that references may lead into, by URI.
         on_demand: False: lower everything at once in any case.
 
     Raises:
         GrammarError: as `GrammarCompiler.compile_json_schema`.
     """
-    terminals = JsonTerminals(options, budget)
-    survey = Survey(document, terminals, budget)
-    lowering = _Lowering(document, survey, terminals)
-    is_proper = on_demand and survey.is_sound()
-    if not is_proper:
-        lowering.produce_all(budget)
-    return ir.Grammar(lowering.rules, lowering.names, lowering.produce, is_proper)
+    refusal: GrammarError | None = None
+    if options.is_usual:
+        terminals = JsonTerminals(options, budget)
+        survey = Survey(document, terminals, budget)
+        lowering = _Lowering(document, survey, terminals)
+        is_proper = on_demand and survey.is_sound()
+        try:
+            if not is_proper:
+                lowering.produce_all(budget)
+            return ir.Grammar(lowering.rules, lowering.names, lowering.produce, is_proper)
+        except (
+            UnsupportedGrammarError,
+            GrammarSyntaxError,
+            UnsatisfiableGrammarError,
+        ) as error:
+            # A keyword or a draft that only the general way knows, a loop of references that may be
+            # left out, or an error there as well.
+            refusal = error
+    try:
+        return formulas_to_grammar(document, documents or {}, options, budget)
+    except GrammarSyntaxError as error:
+        # A malformed document may not even tell which of its identifiers are where.
+        is_vague = not error.pointer and isinstance(refusal, GrammarSyntaxError)
+        raise refusal if is_vague and refusal is not None else error from None
 
 
 class _Lowering:

@@ -39,13 +39,13 @@ def integer_tree(low: int | None, high: int | None, options: JsonOptions) -> ast
     high = max(largest, low) if high is None else high
     parts: list[ast.Node] = []
     if low < 0:
-        negative = _natural_numbers(max(1, -high), -low)
+        negative = natural_numbers(max(1, -high), -low)
         parts += [ast.concat(MINUS, part) for part in negative]
-    parts += _natural_numbers(max(0, low), high)
+    parts += natural_numbers(max(0, low), high)
     return ast.union(parts)
 
 
-def _natural_numbers(low: int, high: int) -> list[ast.Node]:
+def natural_numbers(low: int, high: int) -> list[ast.Node]:
     """``low..high`` as sequences of digit ranges, split by length."""
     parts: list[ast.Node] = []
     while low <= high:

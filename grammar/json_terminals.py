@@ -16,7 +16,7 @@ from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_all, dfa_from_bytes, dfa_from_code_points
 from syntagma.grammar.encoders import Encoder
 from syntagma.grammar.errors import GrammarLimitError
-from syntagma.grammar.json_formats import FORMAT_LENGTHS, FORMATS
+from syntagma.grammar.json_formats import COMMON_FORMATS, FORMAT_LENGTHS, FORMATS
 from syntagma.grammar.json_numbers import integer_tree, number_tree
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget, CompileLimits
@@ -208,7 +208,7 @@ def common_terminals() -> list[Dfa]:
         *(node.language.dfa for node in _punctuation(options.max_indent)),
         _integer(None, None, options),
         _number(options),
-        *(_format_string((name,)) for name in FORMATS),
+        *(_format_string((name,)) for name in COMMON_FORMATS),
     ]
 
 

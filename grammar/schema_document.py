@@ -40,6 +40,7 @@ class SchemaDocument:
     Attributes:
         root: the schema itself.
         ignores_ref_siblings: by its ``$schema``, keywords beside ``$ref`` have no effect.
+        has_prefix_items: by its ``$schema``, ``prefixItems`` is a keyword.
         is_flat: no schema below the root has an identifier of its own, so that a local reference
             means the same everywhere.
     """
@@ -52,6 +53,7 @@ class SchemaDocument:
         self.ignores_ref_siblings = isinstance(dialect, str) and any(
             d in dialect for d in OLD_DRAFTS
         )
+        self.has_prefix_items = not self.ignores_ref_siblings and "2019-09" not in str(dialect)
         if not is_flat or (isinstance(root, dict) and not isinstance(root.get("$id", ""), str)):
             _ = self._registry
 

@@ -161,6 +161,10 @@ def string_bounds(branch: Branch) -> StringBounds:
 def array_form(branch: Branch, document: SchemaDocument) -> ArrayForm:
     """All constraints on an array; item ``i`` must satisfy what each schema says of it."""
     count = max((len(value) for value in asked(branch, "prefixItems")), default=0)
+    if count and not document.has_prefix_items:
+        raise UnsupportedGrammarError(
+            "prefixItems is no keyword of the draft that $schema names", keyword="prefixItems"
+        )
     rest = [document.child(schema, "items") for schema in branch if "items" in schema]
     max_items = _smallest(branch, "maxItems")
     if any(schema is False for schema in rest):

@@ -120,7 +120,7 @@ def check_keywords(schema: dict[str, Any], document: SchemaDocument) -> None:
         is_valid, expected = ENFORCED[keyword]
         if not is_valid(value):
             raise GrammarSyntaxError(
-                f"{keyword} must be {expected}, not {_shown(value)}", pointer=pointer
+                f"{keyword} must be {expected}, not {shown(value)}", pointer=pointer
             )
     name = schema.get("format")
     if name is not None and name not in FORMATS:
@@ -132,7 +132,7 @@ def check_keywords(schema: dict[str, Any], document: SchemaDocument) -> None:
         )
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     if isinstance(value, dict | list):
         return describe(value)
     return shorten(repr(value))

@@ -17,7 +17,12 @@ from syntagma.grammar import dfa as dfas
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_code_points
 from syntagma.grammar.encoders import Encoder
-from syntagma.grammar.json_formats import FORMAT_LENGTHS, FORMATS
+from syntagma.grammar.json_formats import (
+    FORMAT_LENGTHS,
+    FORMATS,
+    LOOSE_FORMATS,
+    UNBOUNDED,
+)
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.regex_parser import parse_regex
 
@@ -181,9 +186,12 @@ def test_emails_stay_within_rfc_5321(text: str) -> None:
 
 def test_lengths_of_every_format() -> None:
     """Shortest and longest words, counted on the automaton (all characters are ASCII)."""
-    assert FORMAT_LENGTHS.keys() == FORMATS.keys()
+    assert FORMAT_LENGTHS.keys() == FORMATS.keys() == LOOSE_FORMATS.keys()
     for name, (shortest, longest) in FORMAT_LENGTHS.items():
         dfa = compiled(name)
+        if longest == UNBOUNDED:
+            assert dfa.accepting[1] if shortest == 0 else dfa.shortest_length == shortest
+            continue
         layers, lengths = {1}, []
         for length in range(longest + 2):
             if any(dfa.accepting[state] for state in layers):
@@ -193,12 +201,63 @@ def test_lengths_of_every_format() -> None:
         assert not layers
 
 
-def test_every_format_has_words_of_bounded_length() -> None:
+def test_formats_of_bounded_length_have_no_loop() -> None:
     """A model cannot write for ever inside any of them: no state can be met twice in a word."""
-    for name in FORMATS:
+    for name, (_, longest) in FORMAT_LENGTHS.items():
+        if longest == UNBOUNDED:
+            continue
         table = compiled(name).transitions.tolist()
         bounded = {0}
         while len(bounded) < len(table):
             more = {s for s, row in enumerate(table) if set(row) <= bounded} - bounded
             assert more, f"{name} has a loop"
             bounded |= more
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_is_written_of_a_format_is_what_it_may_mean(name: str) -> None:
+    """The loose patterns match all that the strict ones do."""
+    budget = Budget.unlimited()
+    loose = functools.reduce(
+        lambda a, b: dfas.intersection(a, b, budget),
+        (
+            dfa_from_code_points(parse_regex(pattern, budget), Encoder.UTF8, budget)
+            for pattern in LOOSE_FORMATS[name]
+        ),
+    )
+    assert dfas.difference(compiled(name), loose, budget).is_empty
+
+
+@given(st.ip_addresses(v=6))
+def test_addresses_of_version_6(address: ipaddress.IPv6Address) -> None:
+    for text in (address.compressed, address.exploded, address.compressed.upper()):
+        assert accepts("ipv6", text)
+
+
+@given(st.text(st.sampled_from("0f:1.2"), max_size=14))
+def test_not_addresses_of_version_6(text: str) -> None:
+    try:
+        ipaddress.IPv6Address(text)
+        expected = True
+    except ValueError:
+        expected = False
+    assert accepts("ipv6", text) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("uri", ["a:", "http://a/b?c#d", "urn:x:y", "a://[::1]:80/"], ["", "a", "//b", "a:é", "a:#b#c", "1a:b", "http://[::1", "a:%z0"]),
+        ("uri-reference", ["", "a", "../b", "//c", "?d", "#e", "a:b"], ["\\a", "é", "#a#b", "1:b"]),
+        ("iri", ["http://é.test/ß"], ["é", "a:\\"]),
+        ("hostname", ["a", "a.b-c.d", "a" * 63, ".".join(["a"] * 8)], ["", "-a", "a-", "a..b", "a.", "a" * 64, "a_b", "ab--c", "é"]),
+        ("duration", ["P1Y2M3DT4H5M6S", "PT1S", "P2W", "P1M"], ["P", "PT", "P1", "P1Y1W", "P1DT", "P1Y3D", "1D"]),
+        ("json-pointer", ["", "/", "/a/é~0~1"], ["a", "/~", "/~2"]),
+        ("relative-json-pointer", ["0", "1/a", "12#"], ["", "01", "-1", "1a", "0##"]),
+        ("uri-template", ["", "a{b}", "{+x,y*}", "{a:3}"], ["{", "{}", "a}b", "<", "{a:0}"]),
+        ("byte", ["", "AAAA", "AA==", "AAA="], ["A", "AA", "A===", "é"]),
+    ],
+)  # fmt: skip
+def test_texts_of_other_formats(name: str, good: list[str], bad: list[str]) -> None:
+    assert [text for text in good if not accepts(name, text)] == []
+    assert [text for text in bad if accepts(name, text)] == []

@@ -23,7 +23,15 @@ LAYERS = {
     "clients": {"clients"},
 }
 THIRD_PARTY = {
-    "grammar": {"jsonschema", "lark", "numba", "numpy", "pydantic", "referencing"},
+    "grammar": {
+        "jsonschema",
+        "jsonschema_specifications",
+        "lark",
+        "numba",
+        "numpy",
+        "pydantic",
+        "referencing",
+    },
     "decoding": {"numpy"},
     "server": {
         "fastapi",

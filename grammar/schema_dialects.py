@@ -1,0 +1,252 @@
+"""The drafts of JSON Schema: which keywords they have, and what values those may take."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+from collections.abc import Callable
+from typing import Any
+
+from syntagma.grammar.errors import GrammarSyntaxError, UnsupportedGrammarError
+from syntagma.grammar.schema_keywords import ENFORCED, shown
+from syntagma.grammar.schema_text import escape, shorten
+
+
+class Dialect(enum.IntEnum):
+    """A draft; later ones compare greater. Draft 3 is only known to be refused."""
+
+    DRAFT3 = 3
+    DRAFT4 = 4
+    DRAFT6 = 6
+    DRAFT7 = 7
+    DRAFT2019 = 2019
+    DRAFT2020 = 2020
+
+    @property
+    def ignores_ref_siblings(self) -> bool:
+        """Whether keywords beside ``$ref`` have no effect."""
+        return self <= Dialect.DRAFT7
+
+    @property
+    def id_keyword(self) -> str:
+        """The keyword that gives a schema its URI."""
+        return "id" if self <= Dialect.DRAFT4 else "$id"
+
+
+MARKS = {
+    "draft-03": Dialect.DRAFT3,
+    "draft-04": Dialect.DRAFT4,
+    "draft-06": Dialect.DRAFT6,
+    "draft-07": Dialect.DRAFT7,
+    "2019-09": Dialect.DRAFT2019,
+    "2020-12": Dialect.DRAFT2020,
+}
+
+
+def dialect_of(schema: object, otherwise: Dialect) -> Dialect:
+    """The draft that a ``$schema`` names; one that is not known counts as the one around it."""
+    name = schema.get("$schema") if isinstance(schema, dict) else None
+    if isinstance(name, str):
+        for mark, dialect in MARKS.items():
+            if mark in name:
+                return dialect
+    return otherwise
+
+
+ANNOTATIONS = frozenset(
+    [
+        "$schema", "$id", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment",
+        "$defs", "definitions", "id", "title", "description", "default", "examples", "deprecated",
+        "readOnly", "writeOnly", "contentMediaType", "contentEncoding", "contentSchema",
+    ]
+)  # fmt: skip
+
+
+def _is_positive_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _is_boolean(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_schema(value: Any) -> bool:
+    return isinstance(value, dict | bool)
+
+
+def _is_schema_map(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_schema, value.values()))
+
+
+def _is_schema_or_list(value: Any) -> bool:
+    return _is_schema(value) or (isinstance(value, list) and all(map(_is_schema, value)))
+
+
+def _is_name_list(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _is_name_map(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_name_list, value.values()))
+
+
+def _is_dependency_map(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        _is_schema(v) or _is_name_list(v) for v in value.values()
+    )
+
+
+Check = tuple[Callable[[Any], bool], str]
+
+SCHEMA: Check = (_is_schema, "a schema")
+SCHEMA_MAP: Check = (_is_schema_map, "an object of schemas")
+BOOLEAN: Check = (_is_boolean, "true or false")
+
+# First and last draft that has a keyword, and the check of its value.
+KEYWORDS: dict[str, tuple[Dialect, Dialect, Check]] = {
+    **{name: (Dialect.DRAFT4, Dialect.DRAFT2020, check) for name, check in ENFORCED.items()},
+    "oneOf": (Dialect.DRAFT4, Dialect.DRAFT2020, ENFORCED["anyOf"]),
+    "not": (Dialect.DRAFT4, Dialect.DRAFT2020, SCHEMA),
+    "const": (Dialect.DRAFT6, Dialect.DRAFT2020, ENFORCED["const"]),
+    "contains": (Dialect.DRAFT6, Dialect.DRAFT2020, SCHEMA),
+    "propertyNames": (Dialect.DRAFT6, Dialect.DRAFT2020, SCHEMA),
+    "if": (Dialect.DRAFT7, Dialect.DRAFT2020, SCHEMA),
+    "then": (Dialect.DRAFT7, Dialect.DRAFT2020, SCHEMA),
+    "else": (Dialect.DRAFT7, Dialect.DRAFT2020, SCHEMA),
+    "uniqueItems": (Dialect.DRAFT4, Dialect.DRAFT2020, BOOLEAN),
+    "patternProperties": (Dialect.DRAFT4, Dialect.DRAFT2020, SCHEMA_MAP),
+    "minProperties": (Dialect.DRAFT4, Dialect.DRAFT2020, ENFORCED["minItems"]),
+    "maxProperties": (Dialect.DRAFT4, Dialect.DRAFT2020, ENFORCED["minItems"]),
+    "multipleOf": (Dialect.DRAFT4, Dialect.DRAFT2020, (_is_positive_number, "a positive number")),
+    # 2020-12 keeps it for compatibility (the specification's appendix on `dependencies`).
+    "dependencies": (
+        Dialect.DRAFT4,
+        Dialect.DRAFT2020,
+        (_is_dependency_map, "an object of schemas or lists of strings"),
+    ),
+    "additionalItems": (Dialect.DRAFT4, Dialect.DRAFT2019, SCHEMA),
+    "dependentRequired": (
+        Dialect.DRAFT2019,
+        Dialect.DRAFT2020,
+        (_is_name_map, "an object of lists of strings"),
+    ),
+    "dependentSchemas": (Dialect.DRAFT2019, Dialect.DRAFT2020, SCHEMA_MAP),
+    "minContains": (Dialect.DRAFT2019, Dialect.DRAFT2020, ENFORCED["minItems"]),
+    "maxContains": (Dialect.DRAFT2019, Dialect.DRAFT2020, ENFORCED["minItems"]),
+    "unevaluatedItems": (Dialect.DRAFT2019, Dialect.DRAFT2020, SCHEMA),
+    "unevaluatedProperties": (Dialect.DRAFT2019, Dialect.DRAFT2020, SCHEMA),
+    "$recursiveRef": (Dialect.DRAFT2019, Dialect.DRAFT2019, ENFORCED["$ref"]),
+    "$dynamicRef": (Dialect.DRAFT2020, Dialect.DRAFT2020, ENFORCED["$ref"]),
+    "prefixItems": (Dialect.DRAFT2020, Dialect.DRAFT2020, ENFORCED["prefixItems"]),
+}
+LISTED_ITEMS: Check = (_is_schema_or_list, "a schema or a list of schemas")
+
+
+def assertions(schema: dict[str, Any], dialect: Dialect, pointer: str) -> dict[str, Any]:
+    """The keywords of a schema that have an effect in a draft, their values checked.
+
+    A keyword that no draft has is an annotation by the specification, unless it looks like a slip of the
+    pen: then it is refused, as is one that only another draft has.
+
+    Raises:
+        UnsupportedGrammarError: a slip, a keyword of another draft, or draft 3.
+        GrammarSyntaxError: a value of the wrong type.
+    """
+    if dialect is Dialect.DRAFT3:
+        raise UnsupportedGrammarError(
+            "draft 3 is not enforced; use draft 4 or a later one",
+            keyword="$schema",
+            pointer=pointer,
+        )
+    if "$ref" in schema and dialect.ignores_ref_siblings:
+        schema = {"$ref": schema["$ref"]}
+    found = {}
+    for keyword, value in schema.items():
+        if keyword in ANNOTATIONS:
+            continue
+        if keyword not in KEYWORDS:
+            _refuse_slips(keyword, f"{pointer}/{escape(keyword)}")
+            continue
+        first, last, check = KEYWORDS[keyword]
+        if keyword == "additionalItems" and not isinstance(schema.get("items"), list):
+            # There is no first item that it could be additional to, in any draft.
+            continue
+        if not first <= dialect <= last:
+            raise UnsupportedGrammarError(
+                f"{keyword!r} is no keyword of the draft that applies here ({_name(dialect)}); "
+                "name the right draft with $schema",
+                keyword=keyword,
+                pointer=f"{pointer}/{escape(keyword)}",
+            )
+        _check_value(keyword, value, dialect, check, pointer)
+        found[keyword] = value
+    return found
+
+
+def _check_value(keyword: str, value: Any, dialect: Dialect, check: Check, pointer: str) -> None:
+    if keyword == "items" and dialect < Dialect.DRAFT2020:
+        check = LISTED_ITEMS
+    if keyword in ("exclusiveMinimum", "exclusiveMaximum") and dialect is Dialect.DRAFT4:
+        check = BOOLEAN
+    is_valid, expected = check
+    if not is_valid(value):
+        raise GrammarSyntaxError(
+            f"{keyword} must be {expected}, not {shown(value)}", pointer=f"{pointer}/{keyword}"
+        )
+
+
+def _name(dialect: Dialect) -> str:
+    return next(mark for mark, other in MARKS.items() if other is dialect)
+
+
+def _refuse_slips(keyword: str, pointer: str) -> None:
+    if not keyword[:1].isalpha():
+        # Put out of action on purpose (`_format`), or somebody's extension (`$comment2`).
+        return
+    near = [name for name in KEYWORDS if name.lower() == keyword.lower()]
+    near = near or difflib.get_close_matches(keyword, KEYWORDS, n=1, cutoff=0.85)
+    if near:
+        raise UnsupportedGrammarError(
+            f"the keyword {shorten(keyword)!r} is not enforced, so it is refused; "
+            f"did you mean {near[0]!r}?",
+            keyword=keyword,
+            pointer=pointer,
+        )
+
+
+# Keywords that hold a schema, a list of schemas, or an object of schemas.
+HOLDERS = (
+    "not", "if", "then", "else", "items", "additionalItems", "additionalProperties", "contains",
+    "propertyNames", "unevaluatedItems", "unevaluatedProperties", "allOf", "anyOf", "oneOf",
+    "prefixItems",
+)  # fmt: skip
+MAPS = (
+    "properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies",
+)  # fmt: skip
+
+
+def check_values_below(root: Any, dialect: Dialect) -> None:
+    """Check the keywords of all subschemas, wherever they stand.
+
+    Raises:
+        GrammarError: as `assertions`.
+    """
+    waiting: list[tuple[Any, Dialect, str]] = [(root, dialect, "")]
+    while waiting:
+        schema, dialect, pointer = waiting.pop()
+        if not isinstance(schema, dict):
+            continue
+        dialect = dialect_of(schema, dialect)
+        assertions(schema, dialect, pointer)
+        for keyword in HOLDERS:
+            value = schema.get(keyword)
+            if isinstance(value, list):
+                waiting += [(v, dialect, f"{pointer}/{keyword}/{i}") for i, v in enumerate(value)]
+            else:
+                waiting.append((value, dialect, f"{pointer}/{keyword}"))
+        for keyword in MAPS:
+            value = schema.get(keyword)
+            if isinstance(value, dict):
+                waiting += [
+                    (v, dialect, f"{pointer}/{keyword}/{escape(k)}") for k, v in value.items()
+                ]
