@@ -291,7 +291,8 @@ class Recognizer:
             np.copyto(row, known.row)
             state.is_accepting = known.is_accepting
             return
-        self._progress[LOWEST_MET] = NO_HEIGHT
+        # What ends inside a terminal was decided when its parser state was lowered.
+        self._progress[LOWEST_MET] = min(self._parser.lowest(p) for p, _ in state.configs)
         self._fill(state, row)
         family.enter(state, self._progress[LOWEST_MET])
 

@@ -344,3 +344,32 @@ def test_rows_are_shared_between_depths() -> None:
     assert len(recognizer._twins) == before
     for token in sorted(allowed_ids(matcher)):
         assert matcher.fork().accept_token(token)
+
+
+def test_rows_are_not_shared_between_callers() -> None:
+    """In the middle of a separator it is settled who called, and so what stands behind it."""
+
+    def word(text: bytes) -> ir.Node:
+        return ir.Terminal(dfas.literal(text))
+
+    grammar = ir.Grammar()
+    root, inner = grammar.declare("root"), grammar.declare("inner")
+    separator = word(b", ")
+    grammar.define(
+        root,
+        ir.Choice(
+            (
+                ir.Sequence((word(b"("), ir.Call(inner), separator, word(b"1"))),
+                ir.Sequence((word(b"["), ir.Call(inner), separator, word(b"2"))),
+            )
+        ),
+    )
+    grammar.define(
+        inner, ir.Choice((ir.Sequence((word(b"a"), ir.Call(inner), word(b"c"))), word(b"b")))
+    )
+    vocabulary = byte_vocabulary([b" 1", b" 2", b", 1", b", 2"])
+    start = compile_ir(vocabulary, grammar)
+    for opening, last in ((b"(", b"1"), (b"[", b"2"), (b"(", b"1")):
+        matcher = start.fork()
+        assert all(matcher.accept_token(byte) for byte in opening + b"b,")
+        assert {vocabulary.tokens[i] for i in allowed_ids(matcher)} == {b" ", b" " + last}
