@@ -143,8 +143,11 @@ class EntryBuilder:
         if original is not None:
             return self._relabelled(lexer_state, *original)
         width = width_of(self.pool.arrays, lexer_state, self._groups.top_sizes)
-        if width < self._min_wide_nodes or not self.pool.is_dense_terminal(lexer_state):
+        if width < self._min_wide_nodes:
             return self._walk(lexer_state)
+        if not self.pool.is_dense_terminal(lexer_state):
+            members = self.pool.members_of(lexer_state)
+            return self._joined(members) if members else self._walk(lexer_state)
         near = self._nearest_base(lexer_state)
         return (
             self._walk(lexer_state)
@@ -337,6 +340,26 @@ class EntryBuilder:
         all_terminals = np.concatenate([*(np.full(n.size, t) for t, n in kept), terminals])
         order = np.argsort(all_nodes, kind="stable")
         return self.exits(all_nodes[order].astype(np.int32), all_terminals[order])
+
+    def _joined(self, members: list[int]) -> StoreEntry:
+        """The entry of states that run side by side: a token goes on if it does in any of them."""
+        row = self._memory.row()
+        row.fill(0)
+        lists: dict[int, dict[Residuals, None]] = {}
+        for member in members:
+            entry = self._entry(member)
+            np.bitwise_or(row, entry.interior, row)
+            for terminal, residuals in entry.exits:
+                lists.setdefault(terminal, {})[residuals] = None
+        row.setflags(write=False)
+        exits: list[tuple[int, Residuals]] = []
+        for terminal, parts in sorted(lists.items()):
+            if len(parts) == 1:
+                exits.append((terminal, next(iter(parts))))
+            else:
+                nodes = np.unique(np.concatenate([part.nodes for part in parts]))
+                exits.append((terminal, self._residuals_at(nodes)))
+        return StoreEntry(row, tuple(exits))
 
     def _relabelled(self, lexer_state: int, original: int, terminal: int) -> StoreEntry:
         """The entry of a state that behaves as another, in a terminal of its own."""

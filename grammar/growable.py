@@ -21,6 +21,14 @@ class Growable:
         self.data: AnyArray = np.zeros(shape, dtype)
         self.size = 0
 
+    def reserve(self, capacity: int) -> None:
+        """Have room for so many rows, in memory that is present already; see `row_memory`."""
+        if capacity > len(self.data):
+            bigger = np.empty((capacity, *self.data.shape[1:]), self.data.dtype)
+            bigger.fill(0)
+            bigger[: self.size] = self.data[: self.size]
+            self.data = bigger
+
     def extend(self, values: ArrayLike) -> int:
         """Append rows and return the index of the first."""
         rows = np.asarray(values, self.data.dtype)

@@ -88,7 +88,7 @@ def union_of_lexers(
     first_cell: int,
     first_free_accept: int,
     max_states: int,
-) -> tuple[int, Int32Array, Int32Array, Int32Array]:
+) -> tuple[int, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array]:
     """Subset construction over lexer states, down to states where one terminal is left.
 
     A set of states with at most one dense state below its sparse ones needs edges only where its
@@ -102,8 +102,8 @@ def union_of_lexers(
         max_states: new states at most.
 
     Returns:
-        (number of new states or LIMIT_REACHED, states int32[N, 4], cells, accepts). The first new
-        state is the start.
+        (number of new states or LIMIT_REACHED, states int32[N, 4], cells, accepts, offsets, members). The
+        first new state is the start; new state ``i`` runs ``members[offsets[i]:offsets[i + 1]]``.
     """
     members = np.zeros(max(1024, 4 * starts.size), np.int32)
     members[: starts.size] = starts
@@ -122,7 +122,7 @@ def union_of_lexers(
     current = 0
     while current < num_states:
         if num_states > max_states:
-            return LIMIT_REACHED, np.zeros((0, 4), np.int32), cells, accepts
+            return LIMIT_REACHED, np.zeros((0, 4), np.int32), cells, accepts, offsets, members
         length = offsets[current + 1] - offsets[current]
         members = grown(members, num_used + 2 * length)
         states = grown(states, 4 * (current + 1))
@@ -212,4 +212,6 @@ def union_of_lexers(
         states[: 4 * num_states].copy().reshape(num_states, 4),
         cells[:num_cells].copy(),
         accepts[:num_listed].copy(),
+        offsets[: num_states + 1].copy(),
+        members[:num_used].copy(),
     )

@@ -19,7 +19,7 @@ from syntagma.grammar import dfa as dfas
 from syntagma.grammar.automata_kernels import LIMIT_REACHED
 from syntagma.grammar.growable import Growable
 from syntagma.grammar.interior_kernels import DenseTerminal
-from syntagma.grammar.kernel_types import UInt8Array
+from syntagma.grammar.kernel_types import Int32Array, UInt8Array
 from syntagma.grammar.lexer_arrays import (
     ACCEPTS,
     CELL,
@@ -38,6 +38,7 @@ MAX_LEXER_STATES = 512
 # Longer lists are worth minimising: their words share endings.
 MAX_TRIE_BYTES = 50_000
 NO_CLASS_MAP = -1
+CELLS_PER_STATE = 16
 # Groups of terminals that one parser state runs each in its own lexer state.
 MAX_APART = 3
 
@@ -70,6 +71,8 @@ class LexerPool:
         # Any-string terminals that other strings fall back on, one for each that run side by side.
         self._any_strings: list[int] = []
         self._other_starts: dict[tuple[int, int], int] = {}
+        # First state, offsets and members of each lexer that has states of its own; ascending.
+        self._unions: list[tuple[int, Int32Array, Int32Array]] = []
         self._lexers: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._starts: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._joint_maps: dict[tuple[int, ...], tuple[int, UInt8Array]] = {}
@@ -77,6 +80,12 @@ class LexerPool:
         self._states.append(np.zeros(4, np.int32))
         self._table.append(DEAD_STATE)
         self._class_map_id(np.zeros(256, np.uint8))
+
+    def reserve(self, num_states: int) -> None:
+        """Have room for so many lexer states, so that no token waits for fresh memory."""
+        self._states.reserve(num_states)
+        self._table.reserve(CELLS_PER_STATE * num_states)
+        self._accepts.reserve(num_states)
 
     @property
     def num_states(self) -> int:
@@ -215,6 +224,17 @@ class LexerPool:
         shift = self._terminal_ranges[index][0] - self._terminal_ranges[original][0]
         return state - shift, original
 
+    def members_of(self, state: int) -> list[int]:
+        """The states of single terminals that a lexer's state runs side by side; none if it is not one."""
+        index = bisect.bisect_right(self._unions, state, key=_first_of) - 1
+        if index < 0:
+            return []
+        start, offsets, members = self._unions[index]
+        if state - start >= offsets.size - 1:
+            return []
+        found: list[int] = members[offsets[state - start] : offsets[state - start + 1]].tolist()
+        return found
+
     def fallback_of(self, state: int) -> int:
         """The dense state that a sparse one falls back on in the end; 0: none or a dense state."""
         states = self._states.data
@@ -351,7 +371,7 @@ class LexerPool:
         if len(starts) == 1:
             return (starts[0],)
         class_map, representative = self._joint_map(tuple(sorted(set(members.values()))))
-        num_states, states, cells, accepts = union_of_lexers(
+        num_states, states, cells, accepts, offsets, united = union_of_lexers(
             np.array(starts, np.int32),
             self.arrays,
             class_map,
@@ -368,7 +388,9 @@ class LexerPool:
             )
         self._table.extend(cells)
         self._accepts.extend(accepts)
-        return (self._states.extend(states),)
+        start = self._states.extend(states)
+        self._unions.append((start, offsets, united))
+        return (start,)
 
     def _joint_map(self, maps: tuple[int, ...]) -> tuple[int, UInt8Array]:
         """The coarsest class map that respects some others, and a byte of each class."""
@@ -387,3 +409,7 @@ class LexerPool:
         if found is None:
             found = self._class_map_ids[key] = self._class_maps.append(byte_classes)
         return found
+
+
+def _first_of(union: tuple[int, Int32Array, Int32Array]) -> int:
+    return union[0]

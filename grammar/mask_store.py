@@ -31,7 +31,10 @@ DEFAULT_MAX_BYTES = 64 << 20
 # asking the store.
 MIN_WIDE_NODES = 4_000
 MAX_WIDTH = 1_500
-FIRST_ALIVE = 1 << 14
+FIRST_ALIVE = 1 << 10
+# Lexer states for which there is memory at start, unless the vocabulary is a toy.
+READY_STATES = 1 << 16
+SMALL_TRIE = 20_000
 # Rows of memory for entries that are ready at start.
 MAX_READY_ROWS = 2048
 
@@ -143,6 +146,10 @@ class MaskStore:
 
     def prepare(self) -> None:
         """Work out what nearly every JSON grammar needs, so that no token waits for it."""
+        if self.trie.num_nodes > SMALL_TRIE:
+            self.pool.reserve(READY_STATES)
+            self._alive = np.empty((READY_STATES, NUM_COLUMNS), np.uint64)
+            self._alive.fill(0)
         start, terminal = self.pool.any_string_start()
         for lexer_state in range(start, self.pool.states_of(terminal)[1]):
             for _, residuals in self.entry(lexer_state).exits:

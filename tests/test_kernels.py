@@ -454,8 +454,10 @@ def test_union_of_lexers(given: list[Dfa], limit: int) -> None:
         runs = {run(pool, starts[t], text) for t in alive}
         if len(alive) > 1:
             assert state >= first
+            assert set(pool.members_of(state)) == runs
         else:
             assert {state} == (runs or {0})
+            assert pool.members_of(state) == []
         assert set(complete_in(pool, state)) == naive_complete_terminals(by_id, text)
     num_new = pool.num_states - first
     again = union_of_lexers(

@@ -47,7 +47,8 @@ TEXTS = [
 
 
 def masks(compiler: GrammarCompiler) -> AnyArray:
-    """All masks along some texts, as far as they are legal."""
+    """All masks along some texts, as far as they are legal; with all lexer states in the store."""
+    compiler.store.max_width = 0
     rows = []
     for grammar in (compiler.compile_json_schema(SCHEMA), compiler.compile_json_object()):
         for text in TEXTS:

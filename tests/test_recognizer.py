@@ -93,17 +93,19 @@ def test_masks_equal_brute_force_on_random_rules(
         with pytest.raises(UnsatisfiableGrammarError):
             compile_ir(vocabulary, grammar)
         return
-    matcher = compile_ir(vocabulary, grammar)
-    text = b""
-    for _ in range(6):
-        expected = naive.mask(text, vocabulary)
-        assert expected
-        assert allowed_ids(matcher) == expected
-        token_id = rng.choice(sorted(expected))
-        assert matcher.accept_token(token_id)
-        if matcher.is_terminated():
-            break
-        text += vocabulary.tokens[token_id]
+    start = compile_ir(vocabulary, grammar)
+    # Several walks, so that one meets rows that others have left.
+    for _ in range(3):
+        matcher, text = start.fork(), b""
+        for _ in range(5):
+            expected = naive.mask(text, vocabulary)
+            assert expected
+            assert allowed_ids(matcher) == expected
+            token_id = rng.choice(sorted(expected))
+            assert matcher.accept_token(token_id)
+            if matcher.is_terminated():
+                break
+            text += vocabulary.tokens[token_id]
 
 
 @SETTINGS

@@ -50,9 +50,9 @@ def open_objects(draw: st.DrawFn, depth: int = 2) -> dict[str, Any]:
 @given(open_objects(), st.randoms(use_true_random=False))
 def test_wide_or_walked_masks_are_the_same(schema: dict[str, Any], rng: random.Random) -> None:
     matchers = []
-    for max_width in (0, 10, 1 << 40):
+    for max_width, min_wide_nodes in ((0, 0), (10, 4000), (1 << 40, 4000)):
         compiler = GrammarCompiler(VOCABULARY)
-        compiler._store = MaskStore(VOCABULARY, max_width=max_width)
+        compiler._store = MaskStore(VOCABULARY, max_width=max_width, min_wide_nodes=min_wide_nodes)
         matchers.append(Matcher(compiler.compile_json_schema(schema)))
     text = b""
     for _ in range(12):
