@@ -141,8 +141,9 @@ def _scientific_to(bound: Fraction, is_open: bool, options: JsonOptions) -> list
 def _exponents(low: int, high: int) -> ast.Node:
     """``e`` and an exponent from ``low`` to ``high``; a single digit may have a zero before it."""
     parts: list[ast.Node] = []
-    if low < 0:
-        parts += [ast.concat(MINUS, part) for part in _padded(max(1, -high), -low)]
+    if low <= 0:
+        # Zero may be negative.
+        parts += [ast.concat(MINUS, part) for part in _padded(max(0, -high), -low)]
     if high >= 0:
         parts += [ast.concat(PLUS, part) for part in _padded(max(0, low), high)]
     return ast.concat(EXPONENT_MARK, ast.union(parts))

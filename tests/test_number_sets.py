@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from syntagma.grammar import GrammarLimitError
@@ -76,6 +76,7 @@ def test_intervals_obey_the_laws_of_sets(
     assert intersection(left, EVERYTHING) == left
 
 
+@example(NumberSet(EVERYTHING, None, frozenset()), ["1.0e-0", "-2E-00"])
 @given(SETS, st.lists(NUMERALS, min_size=1, max_size=8))
 def test_decimals_are_the_spellings_of_members(numbers: NumberSet, texts: list[str]) -> None:
     dfa = decimals_dfa(numbers, OPTIONS, BUDGET)

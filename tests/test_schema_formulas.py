@@ -18,6 +18,7 @@ from syntagma.grammar import (
     CompileLimits,
     GrammarCompiler,
     GrammarLimitError,
+    GrammarSyntaxError,
     UnsatisfiableGrammarError,
     UnsupportedGrammarError,
 )
@@ -27,6 +28,8 @@ from syntagma.grammar.limits import Budget
 from syntagma.grammar.schema_document import SchemaDocument
 
 SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck))
+# A reference to its own negation is malformed: nothing is either valid or invalid.
+REFUSALS = (UnsupportedGrammarError, GrammarLimitError, GrammarSyntaxError)
 COMPILER = GrammarCompiler(byte_vocabulary(JSON_TOKENS))
 
 
@@ -54,7 +57,7 @@ def is_valid(schema: Any, value: Any) -> bool | None:
 def test_instances_are_accepted_exactly_if_valid(schema: Any, values: list[Any]) -> None:
     try:
         grammar = compiled(schema, property_order="any", numbers="any", whitespace="compact")
-    except (UnsupportedGrammarError, GrammarLimitError):
+    except REFUSALS:
         return
     for value in values:
         expected = is_valid(schema, value)
@@ -69,7 +72,7 @@ def test_instances_are_accepted_exactly_if_valid(schema: Any, values: list[Any])
 def test_random_walks_end_in_valid_instances(schema: Any, rng: random.Random) -> None:
     try:
         grammar = compiled(schema)
-    except (UnsupportedGrammarError, GrammarLimitError):
+    except REFUSALS:
         return
     if grammar is None:
         return
