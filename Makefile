@@ -16,7 +16,8 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 
 IS_SUPPORTED := sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 
 FUZZED := tests/test_recognizer.py tests/test_json_schema.py tests/test_schema_masks.py \
-	tests/test_first_light.py tests/test_regex.py tests/test_kernels.py
+	tests/test_first_light.py tests/test_regex.py tests/test_kernels.py tests/test_wide_states.py \
+	tests/test_schema_formulas.py tests/test_number_sets.py tests/test_absorb.py tests/test_parser.py
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve test fuzz lint check bench growth startup hostile demo-model clean
@@ -78,7 +79,7 @@ $(STAMP): pyproject.toml constraints.txt
 	fi
 	@echo "==> installing syntagma and what it needs; PyTorch is large, the first time takes minutes"
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
-	@echo "==> compiling the grammar kernels; about a minute the first time, then cached"
+	@echo "==> compiling the grammar kernels; a minute or two the first time, then cached"
 	$(BIN)/python -c "from syntagma.grammar.warm_up import warm_kernels; warm_kernels()"
 	@touch $@
 	@echo "==> installed"

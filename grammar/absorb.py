@@ -29,7 +29,7 @@ MAX_PART_SIZE = 20_000
 MAX_TOTAL_SIZE = 200_000
 # An automaton may have this many states for each state before determinisation, and a few more.
 MAX_GROWTH = 3
-FREE_STATES = 64
+FREE_STATES = 256
 # A rule with more than one caller is copied into them if it has no more nodes than this.
 MAX_INLINE_NODES = 12
 MAX_INLINE_DEPTH = 40
