@@ -339,8 +339,7 @@ class Recognizer:
         base = store.pool.fallback_of(lexer_state) or lexer_state
         entry = store.entry(base)
         np.copyto(row, entry.interior)
-        for terminal, residuals in entry.exits:
-            self._add_exits(residuals, self._parser.targets(parser_state, terminal), row)
+        self._add_exits_of(entry, [parser_state], row)
         if base == lexer_state:
             return
         num_nodes = part_from_base(self._addresses(), store.trie.context, lexer_state, base, row)
@@ -354,6 +353,9 @@ class Recognizer:
     def _add_entry(self, entry: StoreEntry, parser_states: list[int], row: Int32Array) -> None:
         """An interior row, and what some parser states add behind its exits."""
         np.bitwise_or(row, entry.interior, row)
+        self._add_exits_of(entry, parser_states, row)
+
+    def _add_exits_of(self, entry: StoreEntry, parser_states: list[int], row: Int32Array) -> None:
         for terminal, residuals in entry.exits:
             self._add_exits(residuals, self._targets(parser_states, terminal), row)
 
@@ -455,6 +457,6 @@ class Recognizer:
             self._parser.lower(state)
 
     def forget_moves(self) -> None:
-        """Drop what is remembered of tokens; states that no matcher holds go with it."""
+        """Drop what is remembered of tokens; the states stay, with all that is known of them."""
         with self._lock:
             self.moves.clear()
