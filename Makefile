@@ -87,6 +87,6 @@ $(STAMP): pyproject.toml constraints.txt
 $(BENCH_STAMP): pyproject.toml | $(STAMP)
 	@echo "==> installing syntagma and its peers in $(BENCH_VENV); the first time takes minutes"
 	$(BIN)/python -m venv --clear $(BENCH_VENV)
-	grep '^torch==' constraints.txt > $(BENCH_VENV)/constraints.txt
+	grep -E '^(torch|numba)==' constraints.txt > $(BENCH_VENV)/constraints.txt
 	$(BENCH) -m pip install --disable-pip-version-check -c $(BENCH_VENV)/constraints.txt -e ".[bench]"
 	@touch $@
