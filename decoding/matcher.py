@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from syntagma.grammar.recognizer import MatcherState
+    from syntagma.grammar.matcher_state import MatcherState
 
 
 class Matcher:

@@ -53,7 +53,7 @@ class Closing:
 
     def _next_step(self, position: int) -> tuple[int, int, int]:
         """(terminal or NONE, position to go on at, where to return) on a cheapest way."""
-        terminals, calls, _ = self._automata.moves[position]
+        terminals, calls, _ = self._automata.moves_of(position)
         best = None
         for terminal, target in terminals:
             cost = self._automata.terminals.shortest_length(terminal) + self._position_cost(target)

@@ -7,15 +7,18 @@ state to fall back on. The others are *dense*: a row of a table over byte classe
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from syntagma.grammar.kernel_types import Int32Array, UInt8Array, kernel
 
 # Columns of `LexerArrays.states`.
-CELL, KIND, FALLBACK, ACCEPTS = 0, 1, 2, 3
-DEAD_STATE = 0
+CELL: Final = 0
+KIND: Final = 1
+FALLBACK: Final = 2
+ACCEPTS: Final = 3
+DEAD_STATE: Final = 0
 
 
 class LexerArrays(NamedTuple):

@@ -12,6 +12,7 @@ import bisect
 import itertools
 import sys
 import threading
+from typing import Final
 
 import numpy as np
 
@@ -34,17 +35,21 @@ from syntagma.grammar.lexer_kernels import union_of_lexers
 from syntagma.grammar.sparse_kernels import dense_states, other_string_states, word_states
 from syntagma.grammar.terminals import Language, OtherStrings, WordList, any_string
 
-MAX_LEXER_STATES = 512
+MAX_LEXER_STATES: Final = 512
 # Longer lists are worth minimising: their words share endings.
-MAX_TRIE_BYTES = 50_000
-NO_CLASS_MAP = -1
-CELLS_PER_STATE = 16
+MAX_TRIE_BYTES: Final = 50_000
+NO_CLASS_MAP: Final = -1
+CELLS_PER_STATE: Final = 16
 # Groups of terminals that one parser state runs each in its own lexer state.
-MAX_APART = 3
+MAX_APART: Final = 3
 
 
 class LexerPool:
-    """Terminals and lexers, shared by all grammars over one vocabulary; append-only."""
+    """Terminals and lexers, shared by all grammars over one vocabulary; append-only.
+
+    Attributes:
+        arrays: the current buffers; everything registered so far is in them.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -52,7 +57,7 @@ class LexerPool:
         self._table = Growable(np.int32, capacity=1 << 14)
         self._class_maps = Growable(np.uint8, width=256, capacity=16)
         self._accepts = Growable(np.int32, capacity=1 << 10)
-        self._arrays = LexerArrays(
+        self.arrays = LexerArrays(
             self._states.data, self._table.data, self._class_maps.data, self._accepts.data
         )
         self._class_map_ids: dict[bytes, int] = {}
@@ -86,6 +91,7 @@ class LexerPool:
         self._states.reserve(num_states)
         self._table.reserve(CELLS_PER_STATE * num_states)
         self._accepts.reserve(num_states)
+        self._renew_arrays()
 
     @property
     def num_states(self) -> int:
@@ -96,21 +102,6 @@ class LexerPool:
     def num_terminals(self) -> int:
         """Distinct terminals."""
         return len(self._start_of_terminal)
-
-    @property
-    def arrays(self) -> LexerArrays:
-        """The current buffers; everything registered before this call is in them."""
-        found = self._arrays
-        if (
-            found.states is not self._states.data
-            or found.table is not self._table.data
-            or found.class_maps is not self._class_maps.data
-            or found.accepts is not self._accepts.data
-        ):
-            found = self._arrays = LexerArrays(
-                self._states.data, self._table.data, self._class_maps.data, self._accepts.data
-            )
-        return found
 
     @property
     def num_bytes(self) -> int:
@@ -296,6 +287,13 @@ class LexerPool:
         found: list[int] = self._accepts.data[at + 1 : at + 1 + count].tolist()
         return found
 
+    def _renew_arrays(self) -> None:
+        """Show the buffers as they are now; whatever lets one grow ends with this."""
+        old = self.arrays
+        buffers = self._states.data, self._table.data, self._class_maps.data, self._accepts.data
+        if any(before is not now for before, now in zip(old, buffers, strict=True)):
+            self.arrays = LexerArrays(*buffers)
+
     def _range_index(self, state: int) -> int | None:
         """Which terminal's own states a state is among; None: a lexer's."""
         index = bisect.bisect_right(self._terminal_ranges, (state, sys.maxsize)) - 1
@@ -337,6 +335,7 @@ class LexerPool:
         self._class_map_of_terminal.append(class_map)
         self._first_bytes.append(first_bytes)
         self._terminal_ranges.append((first, first + len(states)))
+        self._renew_arrays()
         return terminal
 
     def _any_string(self, index: int) -> int:
@@ -363,6 +362,7 @@ class LexerPool:
             )
             start = self._other_starts[key] = self._states.extend(states)
             self._table.extend(cells)
+            self._renew_arrays()
         return start
 
     def _side_by_side(self, members: dict[int, int]) -> tuple[int, ...]:
@@ -390,6 +390,7 @@ class LexerPool:
         self._accepts.extend(accepts)
         start = self._states.extend(states)
         self._unions.append((start, offsets, united))
+        self._renew_arrays()
         return (start,)
 
     def _joint_map(self, maps: tuple[int, ...]) -> tuple[int, UInt8Array]:
@@ -408,6 +409,7 @@ class LexerPool:
         found = self._class_map_ids.get(key)
         if found is None:
             found = self._class_map_ids[key] = self._class_maps.append(byte_classes)
+            self._renew_arrays()
         return found
 
 

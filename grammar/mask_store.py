@@ -7,7 +7,6 @@ for a vocabulary, when a grammar first reaches the state, and shared from then o
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -74,6 +73,7 @@ class MaskStore:
         vocabulary, trie: the tokens.
         pool: the lexer states of all grammars.
         arena: finished rows.
+        token_texts: uint8: all tokens one after another; int32[size + 1]: where each begins.
         max_width: a recognizer walks from lexer states that reach no more nodes of the trie than this.
         wide_inside: lexer states in which nothing is complete and which have been found to be wide.
 
@@ -99,6 +99,7 @@ class MaskStore:
     ) -> None:
         self.vocabulary = vocabulary
         self.trie = trie if trie is not None else TokenTrie.from_vocabulary(vocabulary)
+        self.token_texts = _texts_of(vocabulary)
         self.pool = LexerPool()
         self.max_width = max_width
         self.wide_inside: set[int] = set()
@@ -155,26 +156,19 @@ class MaskStore:
             for _, residuals in self.entry(lexer_state).exits:
                 _ = residuals.trie
         self._builder.prepare()
-        _ = self.token_texts, self.trie.context, self.vocabulary.spells_all
-
-    @functools.cached_property
-    def token_texts(self) -> tuple[UInt8Array, Int32Array]:
-        """uint8: all tokens one after another; int32[size + 1]: where each begins."""
-        tokens = self.vocabulary.tokens
-        starts = np.zeros(len(tokens) + 1, np.int32)
-        np.cumsum(np.fromiter(map(len, tokens), np.int32, len(tokens)), out=starts[1:])
-        return np.frombuffer(b"".join(tokens) or b"\0", np.uint8), starts
+        _ = self.trie.context, self.vocabulary.spells_all
 
     @property
     def alive(self) -> UInt64Array:
         """uint64[N, 5]: with which bytes lexer states go on, as far as it is known (`alive_kernels`).
 
-        There is room for all states of the pool.
+        There is room for all states of the pool's current arrays.
         """
         alive = self._alive
-        if self.pool.num_states > len(alive):
+        num_states = len(self.pool.arrays.states)
+        if num_states > len(alive):
             with self._lock:
-                bigger = np.zeros((2 * self.pool.num_states, NUM_COLUMNS), np.uint64)
+                bigger = np.zeros((num_states, NUM_COLUMNS), np.uint64)
                 bigger[: len(alive)] = alive
                 alive = self._alive = bigger
         return alive
@@ -231,3 +225,10 @@ class MaskStore:
         row, nodes = content
         row.setflags(write=False)
         return StoreEntry(row, self._builder.exits(nodes, np.full(nodes.size, terminal, np.int32)))
+
+
+def _texts_of(vocabulary: Vocabulary) -> tuple[UInt8Array, Int32Array]:
+    tokens = vocabulary.tokens
+    starts = np.zeros(len(tokens) + 1, np.int32)
+    np.cumsum(np.fromiter(map(len, tokens), np.int32, len(tokens)), out=starts[1:])
+    return np.frombuffer(b"".join(tokens) or b"\0", np.uint8), starts

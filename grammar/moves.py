@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from syntagma.grammar.positions import CALL, END, ENTRY, FORK, NONE, READ, ROUND, Positions
 
 # A call that returns here need not return: what calls it may go on in its place.
-TAIL = -2
+TAIL: Final = -2
 
 
 class Moves(NamedTuple):

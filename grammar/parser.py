@@ -23,15 +23,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from syntagma.grammar.closing import Closing
 from syntagma.grammar.moves import TAIL
-from syntagma.grammar.parser_arrays import LOWEST, NO_HEIGHT, ParserArrays, ParserTable
+from syntagma.grammar.parser_arrays import NO_HEIGHT, ParserArrays
+from syntagma.grammar.parser_table import ParserTable
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.stacks import BOTTOM, OUTPUT_ENDS, Frame, Stacks
 
-START_STATE = 0
+START_STATE: Final = 0
 
 # (position, stack)
 Item = tuple[int, int]
@@ -137,7 +138,7 @@ class Parser:
     def lowest(self, state: int) -> int:
         """The height of the lowest stack that lowering a state looked at, NO_HEIGHT if none."""
         self.lower(state)
-        return int(self.arrays.states[state, LOWEST])
+        return self._table.lowest(state)
 
     def height(self, state: int) -> int:
         """The height of a state's highest stack."""
@@ -219,9 +220,9 @@ class Parser:
         Returns:
             (items, height of the lowest stack whose frames were looked at, whether the output may end).
         """
-        moves = self._automata.moves
+        moves_of = self._automata.moves_of
         for position, _ in items:
-            if moves[position].is_end:
+            if moves_of(position).is_end:
                 break
         else:
             return items, NO_HEIGHT, False
@@ -231,7 +232,7 @@ class Parser:
         lowest = NO_HEIGHT
         can_end = False
         for position, stack in reached:
-            if not moves[position].is_end:
+            if not moves_of(position).is_end:
                 continue
             lowest = min(lowest, stacks.heights[stack])
             for frame in stacks.frames[stack]:
@@ -246,7 +247,7 @@ class Parser:
         self, position: int, stack: int, moves: dict[int, list[Item]], called: dict[int, Callers]
     ) -> None:
         """Add a position's terminals and calls."""
-        terminals, calls, _ = self._automata.moves[position]
+        terminals, calls, _ = self._automata.moves_of(position)
         for terminal, target in terminals:
             if terminal in moves:
                 moves[terminal].append((target, stack))
@@ -260,16 +261,16 @@ class Parser:
 
     def _call(self, called: dict[int, Callers], moves: dict[int, list[Item]]) -> None:
         """Begin the called rules, and those that they begin with, each when all callers are known."""
-        moves_of = self._automata.moves
+        moves_of = self._automata.moves_of
         if len(called) == 1:
             ((entry, callers),) = called.items()
-            if not moves_of[entry].calls:
+            if not moves_of(entry).calls:
                 self._follow(entry, self._stack_of(callers), moves, called)
                 return
         num_callers = dict.fromkeys(called, 0)
         found = list(called)
         for entry in found:
-            for callee, _ in moves_of[entry].calls:
+            for callee, _ in moves_of(entry).calls:
                 if callee in num_callers:
                     num_callers[callee] += 1
                 else:
@@ -278,7 +279,7 @@ class Parser:
         ready = [entry for entry in found if num_callers[entry] == 0]
         for entry in ready:
             self._follow(entry, self._stack_of(called[entry]), moves, called)
-            for callee, _ in moves_of[entry].calls:
+            for callee, _ in moves_of(entry).calls:
                 num_callers[callee] -= 1
                 if num_callers[callee] == 0:
                     ready.append(callee)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
+from typing import Final, NamedTuple
 
 from syntagma.grammar.kernel_types import Int32Array, kernel
 
 # Columns of `ParserArrays.states`.
-LEXER_START, LEXER_END, GOTO_START, GOTO_END, LOWEST, CAN_END = 0, 1, 2, 3, 4, 5
-NUM_COLUMNS = 6
+LEXER_START: Final = 0
+LEXER_END: Final = 1
+GOTO_START: Final = 2
+GOTO_END: Final = 3
+LOWEST: Final = 4
+CAN_END: Final = 5
+NUM_COLUMNS: Final = 6
 
-NOT_LOWERED = -1
+NOT_LOWERED: Final = -1
 
 # The height of a parser state that did not look at the stack: above all others.
-NO_HEIGHT = np.iinfo(np.int32).max
-
-FIRST_ROWS = 64
+NO_HEIGHT: Final = 2**31 - 1
 
 # Of the table of merged states: a free slot, an unknown pair, and what spreads the pairs.
-EMPTY = -1
-NOT_MERGED = -1
-MERGE_FACTOR = 31
+EMPTY: Final = -1
+NOT_MERGED: Final = -1
+MERGE_FACTOR: Final = 31
 
 
 class ParserArrays(NamedTuple):
@@ -43,138 +44,6 @@ class ParserArrays(NamedTuple):
     lexers: Int32Array
     gotos: Int32Array
     merges: Int32Array
-
-
-class ParserTable:
-    """The arrays while they grow.
-
-    When one is full all are replaced, so arrays taken before go on to fit together: they show the
-    states that were lowered until then.
-    """
-
-    def __init__(self) -> None:
-        self._num_lexers = 0
-        self._num_gotos = 0
-        self._num_merges = 0
-        self._set(
-            ParserArrays(
-                _new_states(FIRST_ROWS),
-                np.zeros(FIRST_ROWS, np.int32),
-                np.zeros((FIRST_ROWS, 2), np.int32),
-                _new_merges(FIRST_ROWS),
-            )
-        )
-
-    def _set(self, arrays: ParserArrays) -> None:
-        self.arrays = arrays
-        # Single numbers are written through views: several times as fast as through an array.
-        self._states = arrays.states.data.cast("B").cast("i")
-        self._lexers = arrays.lexers.data
-        self._gotos = arrays.gotos.data.cast("B").cast("i")
-
-    def lower(
-        self,
-        state: int,
-        lexers: tuple[int, ...],
-        gotos: dict[int, int],
-        lowest: int,
-        can_end: bool,
-        num_states: int,
-    ) -> None:
-        """Write a state's row.
-
-        Args:
-            state: the parser state.
-            lexers: the lexer states it runs.
-            gotos: the parser state behind each terminal, in ascending order of the terminals.
-            lowest: the height of the lowest stack it looked at.
-            can_end: whether the output may end here.
-            num_states: how many states there must be room for.
-        """
-        first_lexer, first_goto = self._num_lexers, self._num_gotos
-        self._num_lexers += len(lexers)
-        self._num_gotos += len(gotos)
-        arrays = self.arrays
-        if (
-            num_states > len(arrays.states)
-            or self._num_lexers > len(arrays.lexers)
-            or self._num_gotos > len(arrays.gotos)
-        ):
-            self._grow(num_states)
-        for index, lexer in enumerate(lexers, first_lexer):
-            self._lexers[index] = lexer
-        at = 2 * first_goto
-        for terminal, target in gotos.items():
-            self._gotos[at] = terminal
-            self._gotos[at + 1] = target
-            at += 2
-        row = NUM_COLUMNS * state
-        states = self._states
-        states[row + LEXER_END] = self._num_lexers
-        states[row + GOTO_START] = first_goto
-        states[row + GOTO_END] = self._num_gotos
-        states[row + LOWEST] = lowest
-        states[row + CAN_END] = can_end
-        # Written last: whoever sees it may rely on the rest.
-        states[row + LEXER_START] = first_lexer
-
-    def merge(self, first: int, second: int, target: int, num_states: int) -> None:
-        """Enter the state that goes on as either of two states does, once for each pair.
-
-        Args:
-            first, second: the two states, in ascending order.
-            target: the state they merge into.
-            num_states: how many states there must be room for.
-        """
-        self._num_merges += 1
-        arrays = self.arrays
-        if num_states > len(arrays.states) or 2 * self._num_merges > len(arrays.merges):
-            self._grow(num_states)
-        _enter_merge(self.arrays.merges, first, second, target)
-
-    def _grow(self, num_states: int) -> None:
-        old = self.arrays
-        states = _new_states(_size_for(num_states, len(old.states)))
-        states[: len(old.states)] = old.states
-        lexers = np.zeros(_size_for(self._num_lexers, len(old.lexers)), np.int32)
-        lexers[: len(old.lexers)] = old.lexers
-        gotos = np.zeros((_size_for(self._num_gotos, len(old.gotos)), 2), np.int32)
-        gotos[: len(old.gotos)] = old.gotos
-        merges = old.merges
-        if 2 * self._num_merges > len(merges):
-            num_slots = len(merges)
-            while 2 * self._num_merges > num_slots:
-                num_slots *= 4
-            merges = _new_merges(num_slots)
-            for first, second, target in old.merges[old.merges[:, 0] != EMPTY].tolist():
-                _enter_merge(merges, first, second, target)
-        self._set(ParserArrays(states, lexers, gotos, merges))
-
-
-def _size_for(needed: int, size: int) -> int:
-    return size if needed <= size else 2 * needed
-
-
-def _new_states(count: int) -> Int32Array:
-    states = np.zeros((count, NUM_COLUMNS), np.int32)
-    states[:, LEXER_START] = NOT_LOWERED
-    states[:, LOWEST] = NO_HEIGHT
-    return states
-
-
-def _new_merges(num_slots: int) -> Int32Array:
-    return np.full((num_slots, 3), EMPTY, np.int32)
-
-
-def _enter_merge(merges: Int32Array, first: int, second: int, target: int) -> None:
-    last = len(merges) - 1
-    slot = (first * MERGE_FACTOR + second) & last
-    while merges[slot, 0] != EMPTY:
-        slot = (slot + 1) & last
-    merges[slot, 1] = second
-    merges[slot, 2] = target
-    # Written last: whoever sees it may rely on the rest.
-    merges[slot, 0] = first
 
 
 @kernel

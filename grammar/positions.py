@@ -8,19 +8,22 @@ position serves all of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from syntagma.grammar.terminals import Language
 
 # Kinds of positions: what label and target mean.
-READ = 0  # a terminal (label: language), then target
-CALL = 1  # a word of another rule (label), then target
-ROUND = 2  # a counted repetition (label: loop) of which some rounds (target: their count) are done
-FORK = 3  # any of several positions (label: fork)
-END = 4  # the end of a rule (label)
-ENTRY = 5  # the start of a rule (label), for its words that are not empty
-WITHIN = 6  # a position (target) read on behalf of a rule (label): see `left_recursion`
+READ: Final = 0  # a terminal (label: language), then target
+CALL: Final = 1  # a word of another rule (label), then target
+ROUND: Final = (
+    2  # a counted repetition (label: loop) of which some rounds (target: their count) are done
+)
+FORK: Final = 3  # any of several positions (label: fork)
+END: Final = 4  # the end of a rule (label)
+ENTRY: Final = 5  # the start of a rule (label), for its words that are not empty
+WITHIN: Final = 6  # a position (target) read on behalf of a rule (label): see `left_recursion`
 
-NONE = -1
+NONE: Final = -1
 
 Record = tuple[int, int, int]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from typing import Protocol
 
 from syntagma.grammar.kernel_types import Int32Array
@@ -33,6 +32,7 @@ class RowArena:
 
     Attributes:
         rows: int32[capacity, num_words].
+        writable: the rows one by one.
         was_used: uint8[capacity]; an owner that reads its row sets its byte, so that rows that are
             not read go first.
     """
@@ -41,9 +41,10 @@ class RowArena:
         self.capacity = max(4, min(MAX_ROWS, max_bytes // (4 * num_words)))
         self.rows = allocate_rows(self.capacity, num_words)
         self.was_used = bytearray()
+        self.writable = list(self.rows)
         self._published = [_read_only(row) for row in self.rows]
         self.num_evicted = 0
-        self._owners: list[weakref.ref[RowOwner] | None] = []
+        self._owners: list[RowOwner | None] = []
         self._hand = 0
         self._lock = threading.Lock()
 
@@ -67,32 +68,32 @@ class RowArena:
             while True:
                 slot = self._hand
                 self._hand = (slot + 1) % self.capacity
-                owner_ref = self._owners[slot]
-                if owner_ref is None:
+                owner = self._owners[slot]
+                if owner is None:
                     continue
                 if self.was_used[slot]:
                     self.was_used[slot] = 0
                     continue
-                owner = owner_ref()
-                if owner is not None:
-                    owner.view = owner.row = None
+                owner.view = owner.row = None
                 self._owners[slot] = None
                 self.num_evicted += 1
                 return slot
 
-    def publish(self, slot: int, owner: RowOwner) -> None:
+    def publish(self, slot: int, owner: RowOwner) -> Int32Array:
         """Give the owner its finished row."""
         with self._lock:
-            self._owners[slot] = weakref.ref(owner)
+            self._owners[slot] = owner
             self.was_used[slot] = 1
             owner.slot = slot
-            owner.row, owner.view = self._published[slot]
+            row, owner.view = self._published[slot]
+            owner.row = row
+            return row
 
     def release(self, slot: int) -> None:
         """Take back a slot that was acquired and will not be published."""
         with self._lock:
             self.was_used[slot] = 0
-            self._owners[slot] = weakref.ref(_NOBODY)
+            self._owners[slot] = _Nobody()
 
 
 def _read_only(row: Int32Array) -> tuple[Int32Array, memoryview]:
@@ -101,11 +102,8 @@ def _read_only(row: Int32Array) -> tuple[Int32Array, memoryview]:
 
 
 class _Nobody:
-    """Owns the slots that nobody wants."""
+    """Owns a slot that nobody wants."""
 
     row: Int32Array | None = None
     view: memoryview | None = None
     slot = -1
-
-
-_NOBODY = _Nobody()

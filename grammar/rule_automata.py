@@ -1,6 +1,6 @@
 """What may be read at each position of a grammar's rules, worked out position by position.
 
-`RuleAutomata.moves` sees through everything that reads nothing: alternatives, repetitions that may
+`RuleAutomata.moves_of` sees through everything that reads nothing: alternatives, repetitions that may
 stop, rules that may be empty, left recursion. So a call always reads something, no chain of calls comes
 back to a rule it began with, and a parser needs to know of terminals, calls and ends only.
 
@@ -11,8 +11,7 @@ completed, what may be empty and what is left-recursive depends on all rules.
 
 from __future__ import annotations
 
-import weakref
-from typing import Protocol
+from typing import Final, Protocol
 
 from syntagma.grammar import ir
 from syntagma.grammar.left_recursion import LeftRecursion, find_left_recursion
@@ -34,7 +33,7 @@ from syntagma.grammar.rule_compiler import compile_rule
 from syntagma.grammar.shortest import UNPRODUCTIVE, shortest_words
 from syntagma.grammar.terminals import Language
 
-NOT_ASKED = -1  # for the id of a terminal
+NOT_ASKED: Final = -1  # for the id of a terminal
 
 
 class Terminals(Protocol):
@@ -53,27 +52,10 @@ Frontier = tuple[tuple[int, ...], bool]
 JUST_THE_END: Frontier = ((), True)
 
 
-class _MovesByPosition(dict[int, Moves]):
-    """Moves that are worked out when they are first looked up."""
-
-    def __init__(self, automata: RuleAutomata) -> None:
-        super().__init__()
-        # Whoever looks moves up has the automata too; a reference back would keep both alive until
-        # the next collection.
-        self._automata = weakref.ref(automata)
-
-    def __missing__(self, position: int) -> Moves:
-        automata = self._automata()
-        assert automata is not None, "moves outlived their automata"
-        moves = self[position] = automata.compute_moves(position)
-        return moves
-
-
 class RuleAutomata:
     """The rules of one grammar; grows while a parser explores it. Not thread-safe.
 
     Attributes:
-        moves: what may follow a position, by position; worked out when it is looked up.
         positions: the positions met.
         start: the position before the first byte.
         terminals: gives terminals their ids.
@@ -104,7 +86,7 @@ class RuleAutomata:
         self._is_pruned = False
         self._recursion: LeftRecursion | None = None
         self._frontiers: dict[int, Frontier] = {}
-        self.moves = _MovesByPosition(self)
+        self._moves: dict[int, Moves] = {}
         root = self.positions.new_rule()
         compile_rule(self.positions, root, ir.Call(0), self._number_of)
         self.start = self.positions.starts[root]
@@ -152,8 +134,14 @@ class RuleAutomata:
             self._terminal_ids[language] = terminal
         return terminal
 
-    def compute_moves(self, position: int) -> Moves:
-        """What may follow a position; `moves` remembers it."""
+    def moves_of(self, position: int) -> Moves:
+        """What may follow a position, worked out once."""
+        found = self._moves.get(position)
+        if found is None:
+            found = self._moves[position] = self._compute_moves(position)
+        return found
+
+    def _compute_moves(self, position: int) -> Moves:
         kind, label, target = self.positions.records[position]
         if kind == READ:
             terminal = self.terminal_of(label)

@@ -183,7 +183,7 @@ class SchemaDocument:
                 around.append(place)
             place = self._parents[id(place)][0]
         resolver = registry.resolver_with_root(DRAFT202012.create_resource(self.root))
-        for schema in reversed(around):
+        for schema in around[::-1]:
             resolver = resolver.in_subresource(DRAFT202012.create_resource(schema))
         return resolver
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from typing import Final
 
 from syntagma.grammar.positions import CALL, END, FORK, NONE, READ, ROUND, Positions
 
-UNPRODUCTIVE = -1
+UNPRODUCTIVE: Final = -1
 
 
 def shortest_words(positions: Positions, length_of: Callable[[int], int]) -> list[int]:

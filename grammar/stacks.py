@@ -8,9 +8,11 @@ number is larger than those of the stacks below it.
 
 from __future__ import annotations
 
-BOTTOM = 0
-OUTPUT_ENDS = -1  # where the one frame of the bottom returns to
-UNKNOWN = -1  # the key of a stack of which nothing is to be told
+from typing import Final
+
+BOTTOM: Final = 0
+OUTPUT_ENDS: Final = -1  # where the one frame of the bottom returns to
+UNKNOWN: Final = -1  # the key of a stack of which nothing is to be told
 
 Frame = tuple[int, int]
 

@@ -6,6 +6,8 @@ trie's come first.
 
 from __future__ import annotations
 
+from typing import Final
+
 from syntagma.grammar.alive_kernels import NUM_COLUMNS as ALIVE_COLUMNS
 from syntagma.grammar.alive_kernels import ChildTrie
 from syntagma.grammar.array_context import (
@@ -19,16 +21,33 @@ from syntagma.grammar.array_context import (
 from syntagma.grammar.edge_kernels import differing_nodes
 from syntagma.grammar.kernel_types import Int32Array, Int64Array, UInt8Array, kernel
 from syntagma.grammar.lexer_arrays import LexerArrays
-from syntagma.grammar.parser_arrays import NUM_COLUMNS, ParserArrays
-from syntagma.grammar.walk_kernels import read_bytes, walk_tokens
+from syntagma.grammar.parser_arrays import LOWEST, NO_HEIGHT, NUM_COLUMNS, ParserArrays
+from syntagma.grammar.walk_kernels import (
+    LOWEST_MET,
+    MAY_END,
+    NUM_INCOMPLETE,
+    NUM_MISSING,
+    NUM_WIDE,
+    read_bytes,
+    walk_tokens,
+)
 
 # A recognizer's context: the members of LexerArrays and ParserArrays, then what is its own.
-LEXER, ALIVE, PARSER, NODES, WIDE, MISSING, PROGRESS, CONFIGS = 0, 4, 5, 9, 10, 11, 12, 13
-TOKEN_TEXT, TOKEN_START = 14, 15
-CONTEXT_SIZE = 16
+LEXER: Final = 0
+ALIVE: Final = 4
+PARSER: Final = 5
+NODES: Final = 9
+WIDE: Final = 10
+MISSING: Final = 11
+PROGRESS: Final = 12
+CONFIGS: Final = 13
+TOKEN_TEXT: Final = 14
+TOKEN_START: Final = 15
+CONTEXT_SIZE: Final = 16
 # A trie's context: the members of ChildTrie.
 
-NO_ROOM_FOR_CONFIGS = -1
+# Instead of a number of configs: the parser must do something first; less than that by n: no room for n.
+SOME_MISSING: Final = -1
 
 
 @kernel
@@ -91,35 +110,82 @@ def walk(
 
 
 @kernel
-def read(context: Int64Array, text: UInt8Array, initial: Int32Array) -> int:
-    """`read_bytes` in a recognizer's context; the configs go to its array for them.
+def walk_root(
+    context: Int64Array,
+    trie: Int64Array,
+    max_depth: int,
+    count: int,
+    max_width: int,
+    row: Int32Array,
+) -> int:
+    """`walk_tokens` from the root with the context's first configs, into a row that is cleared first.
 
     Returns:
-        How many there are, or NO_ROOM_FOR_CONFIGS less the number.
+        How many nodes are incomplete.
     """
+    row[:] = 0
+    parser = _parser(context)
+    initial = int32_table(context, CONFIGS, 2)[:count]
+    nodes = int32_view(context, NODES)
+    progress = int64_view(context, PROGRESS)
+    nodes[0] = 0
+    progress[NUM_INCOMPLETE] = 1
+    progress[NUM_WIDE] = 0
+    progress[MAY_END] = 0
+    progress[LOWEST_MET] = NO_HEIGHT
+    # What ends inside a terminal was decided when its parser state was lowered.
+    for i in range(count):
+        progress[LOWEST_MET] = min(progress[LOWEST_MET], parser.states[initial[i, 0], LOWEST])
+    walk_tokens(
+        _trie(trie),
+        max_depth,
+        nodes,
+        _lexer(context),
+        uint64_table(context, ALIVE, ALIVE_COLUMNS),
+        parser,
+        initial,
+        max_width,
+        int32_table(context, WIDE, 2),
+        row,
+        int32_view(context, MISSING),
+        progress,
+    )
+    return int(progress[NUM_INCOMPLETE])
+
+
+@kernel
+def read(context: Int64Array, text: UInt8Array, count: int) -> int:
+    """`read_bytes` from the first configs of a recognizer's context; those behind it take their place.
+
+    Returns:
+        How many there are, SOME_MISSING, or SOME_MISSING less their number if there is no room.
+    """
+    configs = int32_table(context, CONFIGS, 2)
+    progress = int64_view(context, PROGRESS)
     found = read_bytes(
         text,
         _lexer(context),
         _parser(context),
-        initial,
+        configs[:count],
         int32_view(context, MISSING),
-        int64_view(context, PROGRESS),
+        progress,
     )
-    count = found.shape[0]
-    configs = int32_table(context, CONFIGS, 2)
-    if count > configs.shape[0]:
-        return NO_ROOM_FOR_CONFIGS - int(count)
-    configs[:count] = found
-    return int(count)
+    if progress[NUM_MISSING] > 0:
+        return SOME_MISSING
+    num_found = found.shape[0]
+    if num_found > configs.shape[0]:
+        return SOME_MISSING - int(num_found)
+    configs[:num_found] = found
+    return int(num_found)
 
 
 @kernel
-def read_token(context: Int64Array, token_id: int, initial: Int32Array) -> int:
+def read_token(context: Int64Array, token_id: int, count: int) -> int:
     """`read` for a token's text."""
     starts = int32_view(context, TOKEN_START)
     text = uint8_view(context, TOKEN_TEXT)[starts[token_id] : starts[token_id + 1]]
-    count: int = read(context, text, initial)
-    return count
+    num_found: int = read(context, text, count)
+    return num_found
 
 
 @kernel

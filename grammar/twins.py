@@ -12,8 +12,8 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from syntagma.grammar.matcher_state import MatcherState
     from syntagma.grammar.parser import Parser
-    from syntagma.grammar.recognizer import MatcherState
 
 
 class Family:

@@ -9,6 +9,8 @@ token is allowed exactly when a config survives its last byte.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from syntagma.grammar.alive_kernels import ChildTrie, has_byte, is_wide, know_bytes
@@ -35,23 +37,28 @@ from syntagma.grammar.parser_arrays import (
     merged_state,
 )
 
-FIRST_CONFIGS = 64
-NO_ROOM = -1
-INCOMPLETE = -2
+FIRST_CONFIGS: Final = 64
+NO_ROOM: Final = -1
+INCOMPLETE: Final = -2
 
 # More parser states than these that begin behind one byte go on as one, or an ambiguous grammar's
 # configs would multiply with every byte.
-MERGE_ABOVE = 4
+MERGE_ABOVE: Final = 4
 
 # Fewer children are tried one by one.
-MANY_CHILDREN = 3
+MANY_CHILDREN: Final = 3
 
 # Places in the array of a walk's progress.
-NUM_MISSING, LOWEST_MET, NUM_INCOMPLETE, NUM_WIDE, MAY_END, NUM_VISITED, NUM_BORN, NUM_NARROW = (
-    range(8)
-)
-PROGRESS_SIZE = 8
-TOO_MANY = -1
+NUM_MISSING: Final = 0
+LOWEST_MET: Final = 1
+NUM_INCOMPLETE: Final = 2
+NUM_WIDE: Final = 3
+MAY_END: Final = 4
+NUM_VISITED: Final = 5
+NUM_BORN: Final = 6
+NUM_NARROW: Final = 7
+PROGRESS_SIZE: Final = 8
+TOO_MANY: Final = -1
 
 # Columns of a walk's levels: the configs of the node that is open there, and its children to come.
 BEGIN, END, NEXT, LAST = range(4)

@@ -26,7 +26,7 @@ from syntagma.grammar import (
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar.closing_kernels import fewest_tokens
 from syntagma.grammar.closing_tokens import MAX_CLOSING_BYTES, MAX_FORCED_BYTES
-from syntagma.grammar.recognizer import MatcherState
+from syntagma.grammar.matcher_state import MatcherState
 from syntagma.grammar.token_trie import TokenTrie
 
 SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck))

@@ -1,0 +1,162 @@
+"""The rows of matcher states.
+
+A mask is made of two parts. Where few tokens can come, a kernel walks the token trie with the configs.
+Where a lexer state is *wide*, as inside a string, its row comes from the mask store, and only the tokens
+that leave the terminal are walked.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from syntagma.grammar.kernel_types import Int32Array
+from syntagma.grammar.mask_store import MaskStore
+from syntagma.grammar.matcher_state import CONFIG, MatcherState
+from syntagma.grammar.parser import Parser
+from syntagma.grammar.parser_arrays import NO_HEIGHT
+from syntagma.grammar.store_entry import Residuals, StoreEntry
+from syntagma.grammar.twins import Twins
+from syntagma.grammar.walk_kernels import LOWEST_MET, MAY_END, NUM_NARROW, NUM_VISITED, NUM_WIDE
+from syntagma.grammar.walker import MAX_INCOMPLETE, Walker
+
+# The row of a walk over more nodes than this is kept for other states with the same continuation.
+LONG_WALK: Final = 300
+
+
+class RowFiller:
+    """Works out rows of one grammar's states. Not locked: the owner locks."""
+
+    def __init__(self, parser: Parser, store: MaskStore, walker: Walker) -> None:
+        self._parser = parser
+        self._store = store
+        self._walker = walker
+        self._progress = walker.progress
+        self._stop_row = store.vocabulary.stop_row
+        self._name = object()
+        self._twins = Twins(parser)
+        self._begun: dict[tuple[int, ...], tuple[Int32Array, int]] = {}
+        self._long_walks: set[tuple[Residuals, tuple[int, ...]]] = set()
+
+    def fill(self, state: MatcherState, row: Int32Array) -> None:
+        """Write a state's mask, stop tokens included, and note whether the output may end there.
+
+        Args:
+            state: the state.
+            row: int32[num_words], whatever is in it.
+        """
+        key = state.key
+        if len(key) == CONFIG.size and CONFIG.unpack(key)[1] in self._store.wide_inside:
+            self._progress[LOWEST_MET] = self._parser.lowest(CONFIG.unpack(key)[0])
+            if state.is_accepting is None:
+                state.is_accepting = False
+            self._add_wide(state, [list(CONFIG.unpack(key))], False, row)
+        else:
+            self._walker.walk_root(key, row)
+            if state.is_accepting is None:
+                state.is_accepting = bool(self._progress[MAY_END])
+            if self._progress[NUM_WIDE]:
+                wide = self._walker.wide_configs()
+                self._add_wide(state, wide, self._progress[NUM_NARROW] > 0, row)
+        if state.is_accepting:
+            np.bitwise_or(row, self._stop_row, row)
+
+    def _add_wide(
+        self, state: MatcherState, wide: list[list[int]], has_narrow: bool, row: Int32Array
+    ) -> None:
+        """Complete a row with what wide configs allow, or copy a state's that has the same.
+
+        States that differ below what a row depends on have the same row. To walk from narrow configs takes
+        less time than to look for such a state.
+        """
+        family = self._twins.family(state.configs)
+        if family is not None:
+            known = family.find(state)
+            if known is not None and known.row is not None:
+                np.copyto(row, known.row)
+                return
+        pool = self._store.pool
+        parser_state, lexer_state = wide[0]
+        is_alone = len(wide) == 1 and not has_narrow
+        if len(wide) == 1 and not pool.complete_in(lexer_state):
+            self._store.wide_inside.add(lexer_state)
+        if is_alone and lexer_state in self._store.wide_inside:
+            self._fill_inside(parser_state, lexer_state, row)
+        else:
+            parsers_of: dict[int, list[int]] = {}
+            for parser_state, lexer_state in wide:
+                parsers_of.setdefault(lexer_state, []).append(parser_state)
+            for lexer_state, parser_states in parsers_of.items():
+                self._add_entry(self._store.entry(lexer_state), parser_states, row)
+        if family is not None:
+            family.enter(state, self._progress[LOWEST_MET])
+
+    def _fill_inside(self, parser_state: int, lexer_state: int, row: Int32Array) -> None:
+        """The row of one wide config in which no terminal is complete.
+
+        A sparse lexer state allows what the state does that it falls back on, but for some places.
+        """
+        store = self._store
+        base = store.pool.fallback_of(lexer_state) or lexer_state
+        entry = store.entry(base)
+        np.copyto(row, entry.interior)
+        self._add_exits_of(entry, [parser_state], row)
+        if base == lexer_state:
+            return
+        num_nodes = self._walker.part_from_base(lexer_state, base, row)
+        if num_nodes > MAX_INCOMPLETE:
+            row.fill(0)
+            self._add_entry(store.entry(lexer_state), [parser_state], row)
+        elif num_nodes:
+            initial = np.array([(parser_state, lexer_state)], np.int32)
+            self._walker.walk(store.trie, initial, row, num_nodes)
+
+    def _add_entry(self, entry: StoreEntry, parser_states: list[int], row: Int32Array) -> None:
+        """An interior row, and what some parser states add behind its exits."""
+        np.bitwise_or(row, entry.interior, row)
+        self._add_exits_of(entry, parser_states, row)
+
+    def _add_exits_of(self, entry: StoreEntry, parser_states: list[int], row: Int32Array) -> None:
+        for terminal, residuals in entry.exits:
+            self._add_exits(residuals, self._targets(parser_states, terminal), row)
+
+    def _add_exits(self, residuals: Residuals, targets: tuple[int, ...], row: Int32Array) -> None:
+        """The tokens that leave at some residuals and go on in some parser states."""
+        if not targets:
+            return
+        initial, lowest = self._begun.get(targets) or self._begin(targets)
+        progress = self._progress
+        progress[LOWEST_MET] = min(progress[LOWEST_MET], lowest)
+        key = (residuals, targets)
+        if key not in self._long_walks:
+            progress[NUM_VISITED] = 0
+            self._walker.walk(residuals.trie, initial, row)
+            if progress[NUM_VISITED] > LONG_WALK:
+                self._long_walks.add(key)
+            return
+        known = self._store.exit_row((self._name, *key))
+        if known is None:
+            before = progress[LOWEST_MET]
+            progress[LOWEST_MET] = NO_HEIGHT
+            found = self._store.new_row()
+            self._walker.walk(residuals.trie, initial, found)
+            known = found, progress[LOWEST_MET]
+            progress[LOWEST_MET] = before
+            self._store.keep_exit_row((self._name, *key), known)
+        np.bitwise_or(row, known[0], row)
+        progress[LOWEST_MET] = min(progress[LOWEST_MET], known[1])
+
+    def _begin(self, targets: tuple[int, ...]) -> tuple[Int32Array, int]:
+        """The configs of parser states that have read nothing yet, and how low they looked."""
+        parser = self._parser
+        begun = [(target, lexer) for target in targets for lexer in parser.lexers(target)]
+        lowest = min(map(parser.lowest, targets))
+        found = self._begun[targets] = np.array(begun, np.int32).reshape(-1, 2), lowest
+        return found
+
+    def _targets(self, parser_states: list[int], terminal: int) -> tuple[int, ...]:
+        parser = self._parser
+        if len(parser_states) == 1:
+            return parser.targets(parser_states[0], terminal)
+        return tuple(sorted({t for p in parser_states for t in parser.targets(p, terminal)}))

@@ -1,0 +1,219 @@
+"""Reading from configs: a token, a text, or all tokens of a trie at once.
+
+The kernels stop where the parser has not gone yet and say what is missing; it is lowered, and they begin
+again.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from syntagma.grammar.array_context import ArrayContext
+from syntagma.grammar.kernel_types import Int32Array, Int64Array
+from syntagma.grammar.lexer_arrays import LexerArrays
+from syntagma.grammar.mask_store import MaskStore
+from syntagma.grammar.matcher_state import CONFIG
+from syntagma.grammar.parser import Parser
+from syntagma.grammar.parser_arrays import NO_HEIGHT, ParserArrays
+from syntagma.grammar.step_kernels import (
+    ALIVE,
+    CONFIGS,
+    CONTEXT_SIZE,
+    LEXER,
+    NODES,
+    PARSER,
+    SOME_MISSING,
+    TOKEN_TEXT,
+    part_from_base,
+    read,
+    read_token,
+    walk,
+    walk_root,
+)
+from syntagma.grammar.token_trie import TokenTrie
+from syntagma.grammar.walk_kernels import (
+    LOWEST_MET,
+    NUM_INCOMPLETE,
+    NUM_MISSING,
+    NUM_WIDE,
+    PROGRESS_SIZE,
+    TOO_MANY,
+)
+
+MAX_MISSING: Final = 256
+MAX_INCOMPLETE: Final = 1024
+MAX_WIDE: Final = 1024
+FIRST_ROOM: Final = 64
+
+NO_WIDTH_LIMIT: Final = 1 << 62
+# How many terminals ahead a parser state's successors are lowered, where they are so few.
+LOWERED_AHEAD: Final = 3
+FEW_MOVES: Final = 2
+
+
+class Walker:
+    """Reads on from configs of one grammar. Not locked: the owner locks.
+
+    Attributes:
+        progress: int64[8], what the last walk came to; see `walk_kernels`.
+
+    Args:
+        parser: the grammar's.
+        store: has the vocabulary's trie and the lexer states.
+    """
+
+    def __init__(self, parser: Parser, store: MaskStore) -> None:
+        self._parser = parser
+        self._store = store
+        self._pool = store.pool
+        self._trie = store.trie.context
+        self._max_depth = store.trie.max_depth
+        self._max_width = store.max_width
+        self._missing = np.zeros(MAX_MISSING, np.int32)
+        self._nodes = np.zeros(MAX_INCOMPLETE, np.int32)
+        self._wide = np.zeros((MAX_WIDE, 2), np.int32)
+        progress = np.zeros(PROGRESS_SIZE, np.int64)
+        # Single numbers are read and written through a view: several times as fast.
+        self.progress = progress.data
+        self.progress[LOWEST_MET] = NO_HEIGHT
+        self._context = ArrayContext(CONTEXT_SIZE)
+        self._context.put(NODES, (self._nodes, self._wide, self._missing, progress))
+        self._context.put(TOKEN_TEXT, store.token_texts)
+        self._lexer_arrays: LexerArrays | None = None
+        self._parser_arrays: ParserArrays | None = None
+        self._make_room(FIRST_ROOM * CONFIG.size)
+
+    def read_token(self, key: bytes, token_id: int) -> bytes:
+        """The configs after a token with text, written down as a key; empty if it is not allowed."""
+        size = len(key)
+        while True:
+            self._configs[:size] = key
+            count = read_token(self._addresses(), token_id, size // CONFIG.size)
+            if count >= 0:
+                return bytes(self._configs[: count * CONFIG.size])
+            self._cope(count)
+
+    def read(self, key: bytes, text: bytes) -> bytes:
+        """The configs after a text, written down as a key; empty if no output goes on like that."""
+        size = len(key)
+        symbols = np.frombuffer(text, np.uint8)
+        while True:
+            self._configs[:size] = key
+            count = read(self._addresses(), symbols, size // CONFIG.size)
+            if count >= 0:
+                return bytes(self._configs[: count * CONFIG.size])
+            self._cope(count)
+
+    def walk_root(self, key: bytes, row: Int32Array) -> None:
+        """Write the row of what can be read from narrow configs; the wide ones are left to the caller."""
+        size = len(key)
+        self._configs[:size] = key
+        if walk_root(
+            self._addresses(),
+            self._trie,
+            self._max_depth,
+            size // CONFIG.size,
+            self._max_width,
+            row,
+        ):
+            initial = np.frombuffer(key, np.int32).reshape(-1, 2)
+            self._go_on(self._trie, self._max_depth, initial, row, self._max_width)
+
+    def wide_configs(self) -> list[list[int]]:
+        """The (parser state, lexer state) that `walk_root` has left out."""
+        found: list[list[int]] = self._wide[: self.progress[NUM_WIDE]].tolist()
+        return found
+
+    def walk(
+        self, trie: TokenTrie, initial: Int32Array, row: Int32Array, num_nodes: int = TOO_MANY
+    ) -> None:
+        """Add what can be read from configs.
+
+        Args:
+            trie: the tokens, or what is left of them.
+            initial: int32[K, 2], the configs.
+            row: int32[num_words], gets more bits.
+            num_nodes: walk what is below so many nodes, those of `part_from_base`; TOO_MANY: everything.
+        """
+        self.progress[NUM_INCOMPLETE] = num_nodes
+        context, depth = trie.context, trie.max_depth
+        if num_nodes == TOO_MANY:
+            self._nodes[0] = 0
+            self.progress[NUM_INCOMPLETE] = 1
+        walk(self._addresses(), context, depth, initial, NO_WIDTH_LIMIT, row)
+        if self.progress[NUM_INCOMPLETE]:
+            self._go_on(context, depth, initial, row, NO_WIDTH_LIMIT)
+
+    def part_from_base(self, lexer_state: int, base: int, row: Int32Array) -> int:
+        """Remove what a sparse lexer state does not allow; how many nodes may have more, or too many."""
+        return part_from_base(self._addresses(), self._trie, lexer_state, base, row)
+
+    def _go_on(
+        self,
+        trie: Int64Array,
+        max_depth: int,
+        initial: Int32Array,
+        row: Int32Array,
+        max_width: int,
+    ) -> None:
+        """Do what a walk has found missing and walk what it has left out, until it is complete."""
+        progress = self.progress
+        while progress[NUM_INCOMPLETE]:
+            if progress[NUM_INCOMPLETE] == TOO_MANY:
+                self._nodes[0] = 0
+                progress[NUM_INCOMPLETE] = 1
+            if progress[NUM_MISSING]:
+                self._provide_missing()
+            walk(self._addresses(), trie, max_depth, initial, max_width, row)
+
+    def _addresses(self) -> Int64Array:
+        """The context for a kernel call, with the arrays as they are now."""
+        lexer = self._pool.arrays
+        if lexer is not self._lexer_arrays:
+            self._lexer_arrays = lexer
+            self._context.put(LEXER, lexer)
+            self._context.put(ALIVE, (self._store.alive,))
+        parser = self._parser.arrays
+        if parser is not self._parser_arrays:
+            self._parser_arrays = parser
+            self._context.put(PARSER, parser)
+        return self._context.addresses
+
+    def _cope(self, count: int) -> None:
+        """Provide what a kernel lacked to read a text."""
+        if count == SOME_MISSING:
+            self._provide_missing()
+        else:
+            self._make_room(2 * CONFIG.size * (SOME_MISSING - count))
+
+    def _make_room(self, num_bytes: int) -> None:
+        """Let the kernels have an array for so many bytes of configs."""
+        configs = np.zeros((num_bytes // CONFIG.size, 2), np.int32)
+        self._configs = configs.data.cast("B")
+        self._context.put(CONFIGS, (configs,))
+
+    def _provide_missing(self) -> None:
+        num_missing = self.progress[NUM_MISSING]
+        self.progress[NUM_MISSING] = 0
+        found = self._missing[:num_missing].tolist()
+        at = 0
+        while at < num_missing:
+            if found[at] < 0:
+                group = found[at + 1 : at + 1 - found[at]]
+                self._lower(self._parser.merged(group))
+                at += 1 + len(group)
+            else:
+                self._lower(found[at])
+                at += 1
+
+    def _lower(self, parser_state: int) -> None:
+        """Lower a state, and those behind it that the walk is about to ask for: it starts anew each time."""
+        lower = self._parser.lower
+        waiting = [parser_state]
+        for _ in range(LOWERED_AHEAD):
+            gotos = [lower(state).gotos for state in waiting]
+            waiting = [t for moves in gotos if len(moves) <= FEW_MOVES for t in moves.values()]
+        for state in waiting:
+            lower(state)
