@@ -14,12 +14,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from syntagma.grammar import ir
-from syntagma.grammar.errors import (
-    GrammarError,
-    GrammarSyntaxError,
-    UnsatisfiableGrammarError,
-    UnsupportedGrammarError,
-)
 from syntagma.grammar.from_schema_formulas import formulas_to_grammar
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.json_terminals import JsonTerminals
@@ -31,18 +25,17 @@ from syntagma.grammar.schema_forms import (
     ObjectForm,
     allowed_types,
     array_form,
-    integer_bounds,
     listed_values,
     member_goal,
+    number_set,
     object_form,
     only_member_schema,
-    refuse_number_bounds,
+    string_bounds,
 )
-from syntagma.grammar.schema_strings import string_node
-from syntagma.grammar.schema_survey import Survey, is_plain
+from syntagma.grammar.schema_numbers import number_node
+from syntagma.grammar.schema_plain import SCALAR_TYPES, is_scalar_type
+from syntagma.grammar.schema_survey import Survey
 from syntagma.grammar.schema_text import JsonSchema
-
-SCALARS = frozenset(["null", "boolean", "integer", "number", "string"])
 
 
 def json_schema_to_grammar(
@@ -51,7 +44,6 @@ def json_schema_to_grammar(
     budget: Budget,
     *,
     documents: Mapping[str, JsonSchema] | None = None,
-    on_demand: bool = True,
 ) -> ir.Grammar:
     """The grammar of the JSON texts that are valid against a document's root.
 
@@ -59,44 +51,26 @@ def json_schema_to_grammar(
     ``enum`` and ``const`` are spelled as `json.dumps` does, with or without ``ensure_ascii``; all
     other strings may use any escape.
 
-    A schema of which a survey shows that nothing can go wrong gives a proper grammar whose rules are
-    produced on demand. Any other is lowered at once, so that all errors surface here. What this way
-    refuses goes the general way of `formulas_to_grammar`, which knows all keywords and drafts.
+    A schema of plain keywords of which a survey shows that nothing can go wrong gives a proper grammar
+    whose rules are produced on demand. Any other goes the general way of `formulas_to_grammar`, which
+    knows all keywords and drafts and lowers at once, so that all errors surface here.
 
     Args:
         document: the schema.
         options: how JSON may be spelled.
         budget: bounds on this compilation.
         documents: further ones that references may lead into, by URI.
-        on_demand: False: lower everything at once in any case.
 
     Raises:
         GrammarError: as `GrammarCompiler.compile_json_schema`.
     """
-    refusal: GrammarError | None = None
-    if options.is_usual:
+    if options.is_usual and not documents:
         terminals = JsonTerminals(options, budget)
         survey = Survey(document, terminals, budget)
-        lowering = _Lowering(document, survey, terminals)
-        is_proper = on_demand and survey.is_sound()
-        try:
-            if not is_proper:
-                lowering.produce_all(budget)
-            return ir.Grammar(lowering.rules, lowering.names, lowering.produce, is_proper)
-        except (
-            UnsupportedGrammarError,
-            GrammarSyntaxError,
-            UnsatisfiableGrammarError,
-        ) as error:
-            # A keyword or a draft that only the general way knows, a loop of references that may be
-            # left out, or an error there as well.
-            refusal = error
-    try:
-        return formulas_to_grammar(document, documents or {}, options, budget)
-    except GrammarSyntaxError as error:
-        # A malformed document may not even tell which of its identifiers are where.
-        is_vague = not error.pointer and isinstance(refusal, GrammarSyntaxError)
-        raise refusal if is_vague and refusal is not None else error from None
+        if survey.is_sound():
+            lowering = _Lowering(document, survey, terminals)
+            return ir.Grammar(lowering.rules, lowering.names, lowering.produce, is_proper=True)
+    return formulas_to_grammar(document, documents or {}, options, budget)
 
 
 class _Lowering:
@@ -142,24 +116,15 @@ class _Lowering:
                 self.rules[rule] = self.goal_body(content)
             del self.pending[rule]
 
-    def produce_all(self, budget: Budget) -> None:
-        """Define every rule, within the budget."""
-        rule = 0
-        while rule < len(self.rules):
-            budget.check_time()
-            budget.check("max_rules", len(self.rules), "rules of the schema")
-            self.produce(rule)
-            rule += 1
-
     def value_of(self, schema: dict[str, Any]) -> ir.Node:
         """A value that one schema allows."""
-        if is_plain(schema):
+        if is_scalar_type(schema):
             return self.plain_value(schema)
         return self.value(normal_goal([schema], self.document))
 
     def value(self, goal: Goal) -> ir.Node:
         """A value that satisfies a goal: a call of its rule, or its body if that is short."""
-        if len(goal) == 1 and isinstance(goal[0], dict) and is_plain(goal[0]):
+        if len(goal) == 1 and isinstance(goal[0], dict) and is_scalar_type(goal[0]):
             return self.plain_value(goal[0])
         key = goal_key(goal)
         node = self.nodes.get(key)
@@ -190,19 +155,18 @@ class _Lowering:
 
     def branch(self, branch: Branch) -> ir.Node:
         """The values of one branch, type by type."""
-        values = listed_values(branch, self.document)
+        values = listed_values(branch)
         if values is not None:
             self.survey.check_enum(values, branch)
             return self.listed(values)
         types = allowed_types(branch)
-        refuse_number_bounds(branch, types, self.document)
         parts = self.terminals.literals(types)
-        if "number" in types:
-            parts.append(self.terminals.number())
-        elif "integer" in types:
-            parts.append(self.terminals.integer(*integer_bounds(branch)))
+        if not types.isdisjoint(("integer", "number")):
+            is_whole = "number" not in types
+            numbers = number_set(branch, is_whole=is_whole, dialect=self.document.dialect)
+            parts.append(number_node(numbers, {}, self.terminals))
         if "string" in types:
-            parts.append(string_node(branch, self.document, self.terminals))
+            parts.append(self.terminals.string(string_bounds(branch)))
         if "array" in types:
             parts.append(self.array(array_form(branch, self.document)))
         if "object" in types:
@@ -286,7 +250,7 @@ class _Lowering:
 def _is_scalar(schema: dict[str, Any]) -> bool:
     types = schema.get("type")
     if types is not None:
-        return SCALARS.issuperset([types] if isinstance(types, str) else types)
+        return SCALAR_TYPES.issuperset([types] if isinstance(types, str) else types)
     if "enum" in schema:
         return not any(isinstance(value, list | dict) for value in schema["enum"])
     return "const" in schema and not isinstance(schema["const"], list | dict)

@@ -11,14 +11,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 
-from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
 from syntagma.grammar.errors import GrammarError
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
-from syntagma.grammar.number_automata import decimals_dfa, integers_dfa
-from syntagma.grammar.number_sets import NumberSet, as_json, exact
 from syntagma.grammar.schema_atoms import booleans, items_form, members_form, number_set
 from syntagma.grammar.schema_clauses import Clause, Clauses
 from syntagma.grammar.schema_document import SchemaDocument
@@ -28,6 +25,7 @@ from syntagma.grammar.schema_item_rules import array_node
 from syntagma.grammar.schema_keys import KeySorter
 from syntagma.grammar.schema_logic import Formula, Logic
 from syntagma.grammar.schema_member_rules import object_node
+from syntagma.grammar.schema_numbers import number_node
 from syntagma.grammar.schema_text import JsonSchema
 from syntagma.grammar.schema_texts import Texts
 from syntagma.grammar.schema_universe import NO_SCOPE, SchemaUniverse
@@ -139,34 +137,10 @@ class _Lowering:
             GrammarError: bounds or steps with too many digits, with the pointer of one.
         """
         try:
-            return self._numbers(number_set(clause, self.logic))
+            numbers = number_set(clause, self.logic)
+            return number_node(numbers, self.formulas.spellings, self.terminals)
         except GrammarError as error:
             if error.pointer is None:
                 origins = (self.logic.origins.get(max(f, ~f)) for f in clause)
                 error.pointer = next((origin[1] for origin in origins if origin), None)
             raise
-
-    def _numbers(self, numbers: NumberSet) -> ir.Node:
-        if numbers.is_everything:
-            return self.terminals.number()
-        is_whole = numbers.step is not None and numbers.step.denominator == 1
-        is_canonical = self.options.numbers == "canonical"
-        if is_canonical and is_whole and numbers.step == 1 and not numbers.holes:
-            ranges = numbers.integer_ranges()
-            if all(low != high or low is None for low, high in ranges):
-                return ir.choice(*(self._integers(low, high) for low, high in ranges))
-        members = numbers.members() if is_canonical else None
-        if members is not None:
-            given = self.formulas.spellings
-            values = {member: given.get(member, [as_json(member)]) for member in members}
-            if all(exact(value) == member for member in members for value in values[member]):
-                return self.terminals.words(v for member in members for v in values[member])
-        if is_canonical and is_whole:
-            dfa = integers_dfa(numbers, self.options, self.budget)
-        else:
-            dfa = decimals_dfa(numbers, self.options, self.budget)
-        return ir.NOTHING if dfa.is_empty else ir.Terminal(dfas.without_empty_word(dfa))
-
-    def _integers(self, low: int | None, high: int | None) -> ir.Node:
-        self.budget.check_time()
-        return self.terminals.integer(low, high)

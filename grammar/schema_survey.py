@@ -23,29 +23,27 @@ from syntagma.grammar.schema_conjunction import (
     goal_key,
     normal_goal,
 )
+from syntagma.grammar.schema_dialects import ANNOTATIONS, Dialect
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_forms import (
     allowed_types,
     array_form,
-    integer_bounds,
     listed_values,
     member_goal,
+    number_set,
     object_form,
-    refuse_number_bounds,
     string_bounds,
 )
-from syntagma.grammar.schema_keywords import ANNOTATIONS, check_keywords
-from syntagma.grammar.schema_strings import string_node
+from syntagma.grammar.schema_numbers import has_members
+from syntagma.grammar.schema_plain import NeedsMoreError, check_plain, is_scalar_type
 
 # A way to satisfy a goal: the goals it needs. One that needs none is an instance.
 Alternative = list[GoalKey]
 
 MAX_ROUNDS = 8
 
-# Schemas of these types without any other assertion need no closer look.
-PLAIN_TYPES = frozenset(["null", "boolean", "integer", "number", "string"])
-PLAIN = ANNOTATIONS | {"type"}
-PLAIN_ENUM = PLAIN | {"enum"}
+ITEM_LISTS = frozenset(["prefixItems", "maxItems"])
+PLAIN_ENUM = ANNOTATIONS | {"type", "enum"}
 
 
 class Survey:
@@ -76,7 +74,7 @@ class Survey:
             schema = goal[0]
             if isinstance(schema, dict) and LINKS.isdisjoint(schema):
                 if not self._is_done:
-                    check_keywords(schema, self.document)
+                    check_plain(schema, self.document.dialect)
                 return [(schema,)]
         key = goal_key(goal)
         found = self._branches.get(key)
@@ -94,6 +92,8 @@ class Survey:
 
     def is_sound(self) -> bool:
         """Whether every goal that can be reached has an instance and can be lowered without error."""
+        if self.document.dialect is Dialect.DRAFT3 or not self.document.is_uniform:
+            return False
         try:
             self._visit(normal_goal([self.document.root], self.document))
             while self._waiting:
@@ -102,7 +102,7 @@ class Survey:
                     return False
                 if not self._look_at(self._waiting.pop()):
                     return False
-        except GrammarError:
+        except (GrammarError, NeedsMoreError):
             return False
         self._is_done = self._is_sure and self._all_have_instances()
         return self._is_done
@@ -121,7 +121,7 @@ class Survey:
         """Check one goal; False: not sure that each of its branches has an instance."""
         if len(goal) == 1 and type(schema := goal[0]) is dict and LINKS.isdisjoint(schema):
             # Most goals are of this kind; what follows would find the same in more steps.
-            check_keywords(schema, self.document)
+            check_plain(schema, self.document.dialect)
             needs = self._single(schema)
             if needs is not None:
                 if needs:
@@ -148,18 +148,18 @@ class Survey:
             found = self._single(branch[0])
             if found is not None:
                 return [found]
-        values = listed_values(branch, self.document)
+        values = listed_values(branch)
         if values is not None:
             self.check_enum(values, branch)
             return [[]] if values else []
         types = allowed_types(branch)
-        refuse_number_bounds(branch, types, self.document)
         ways: list[Alternative | None] = []
-        if not types.isdisjoint(("null", "boolean", "number")):
+        if not types.isdisjoint(("null", "boolean")):
             ways.append([])
-        if "integer" in types and "number" not in types:
-            low, high = self.terminals.integer_range(*integer_bounds(branch))
-            ways.append(None if low is not None and high is not None and low > high else [])
+        if not types.isdisjoint(("integer", "number")):
+            is_whole = "number" not in types
+            numbers = number_set(branch, is_whole=is_whole, dialect=self.document.dialect)
+            ways.append([] if has_members(numbers, self.terminals) else None)
         if "string" in types:
             ways.append([] if self._has_string(branch) else None)
         if "array" in types:
@@ -171,14 +171,14 @@ class Survey:
 
     def _single(self, schema: dict[str, Any]) -> Alternative | None:
         """What one plain schema needs; None: look closer."""
-        if is_plain(schema):
+        if is_scalar_type(schema):
             return []
         if "enum" in schema or "const" in schema:
             return [] if self._is_plain_enum(schema) else None
         match schema.get("type"):
             case "object":
                 return self._single_object(schema)
-            case "array" if "prefixItems" not in schema and "maxItems" not in schema:
+            case "array" if ITEM_LISTS.isdisjoint(schema) and type(schema.get("items")) is not list:
                 needs = self._visit_schema(schema.get("items", True))
                 return needs if schema.get("minItems", 0) > 0 else []
             case _:
@@ -200,7 +200,7 @@ class Survey:
         self._num_rules += len(properties) + len(required) + 1
         needs: Alternative = []
         for name, member in properties.items():
-            if type(member) is dict and is_plain(member):
+            if type(member) is dict and is_scalar_type(member):
                 continue
             if member is not False:
                 keys = self._visit_schema(member)
@@ -230,10 +230,10 @@ class Survey:
         return [] if ANNOTATIONS.issuperset(schema) else self._visit((schema,))
 
     def _has_string(self, branch: Branch) -> bool:
-        if any("pattern" in schema or "format" in schema for schema in branch):
-            node = string_node(branch, self.document, self.terminals)
-            return isinstance(node, ir.Terminal) and not node.language.dfa.is_empty
         bounds = string_bounds(branch)
+        if bounds.patterns or bounds.formats:
+            node = self.terminals.string(bounds)
+            return isinstance(node, ir.Terminal) and not node.language.dfa.is_empty
         return bounds.max_length is None or bounds.min_length <= bounds.max_length
 
     def _array(self, branch: Branch) -> Alternative | None:
@@ -269,9 +269,3 @@ class Survey:
                 if any(self._needs.keys().isdisjoint(needs) for needs in self._needs[key]):
                     del self._needs[key]
         return not self._needs
-
-
-def is_plain(schema: dict[str, Any]) -> bool:
-    """Whether a schema asks for one type of scalars and for nothing else."""
-    types = schema.get("type")
-    return type(types) is str and types in PLAIN_TYPES and PLAIN.issuperset(schema)

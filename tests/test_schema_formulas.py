@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import jsonschema
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from schema_strategies import instances, schemas
@@ -100,3 +101,50 @@ def test_both_ways_give_the_same_language(
     texts += [text for grammar in (fast, general) if (text := sample(grammar, rng)) is not None]
     for text in texts:
         assert accepts(fast, text) == accepts(general, text), text
+
+
+DRAFTS = {
+    4: "http://json-schema.org/draft-04/schema#",
+    6: "http://json-schema.org/draft-06/schema#",
+    7: "http://json-schema.org/draft-07/schema#",
+    2019: "https://json-schema.org/draft/2019-09/schema",
+    2020: "https://json-schema.org/draft/2020-12/schema",
+}
+EXAMPLES: list[tuple[list[int], Any, list[str], list[str]]] = [
+    ([4], {"type": "integer", "minimum": 3, "exclusiveMinimum": True}, ["4"], ["3"]),
+    ([4], {"type": "number", "maximum": 3, "exclusiveMaximum": False}, ["3"], ["3.1"]),
+    ([4, 6], {"id": "http://x.test/a", "type": "object", "properties": {"id": {"type": "null"}}}, ['{"id":null}'], ['{"id":1}']),
+    ([4], {"id": "http://x.test/a", "type": "array", "items": {"$ref": "#/definitions/c"}, "definitions": {"c": {"type": "null"}}}, ["[null]"], ["[1]"]),
+    ([4, 6, 7, 2019], {"items": [{"type": "null"}, {}], "additionalItems": {"type": "string"}, "type": "array"}, ["[]", "[null,1]", '[null,1,"a"]'], ["[1]", "[null,1,2]"]),
+    ([4, 6, 7, 2019], {"items": [{"type": "null"}], "additionalItems": False, "type": "array"}, ["[null]"], ["[null,null]"]),
+    ([4, 7, 2019], {"items": {"type": "null"}, "additionalItems": False, "type": "array"}, ["[null,null]"], ["[1]"]),
+    ([2020], {"items": {"type": "null"}, "additionalItems": 5, "type": "array"}, ["[null]"], ["[1]"]),
+    ([4, 6, 7], {"$ref": "#/definitions/a", "maxLength": 1, "definitions": {"a": {"type": "string"}}}, ['"abc"'], ["1"]),
+    ([4, 7], {"properties": {"a": {"$ref": "#/definitions/a", "enum": [5]}}, "type": "object", "definitions": {"a": {"type": "null"}}}, ['{"a":null}'], ['{"a":5}']),
+    ([2019, 2020], {"$ref": "#/definitions/a", "maxLength": 1, "definitions": {"a": {"type": "string"}}}, ['"a"'], ['"ab"']),
+    ([4, 7, 2020], {"type": "array", "uniqueItems": False, "x-note": 1, "_format": "?"}, ["[1,1]"], ["1"]),
+    ([4, 2020], {"type": ["integer", "string"], "format": "int64"}, ["9223372036854775807", '"a"'], ["9223372036854775808"]),
+    ([4, 2020], {"type": "number", "format": "double", "minimum": 0}, ["0", "1.5"], ["-1"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("draft", "example"), [(d, example) for example in EXAMPLES for d in example[0]]
+)
+def test_both_ways_read_the_drafts_alike(draft: int, example: tuple[Any, Any, Any, Any]) -> None:
+    _, schema, good, bad = example
+    schema = {"$schema": DRAFTS[draft], **schema}
+    fast, general = COMPILER.compile_json_schema(schema), compiled(schema)
+    assert fast.source_grammar.is_proper
+    assert general is not None
+    for grammar in (fast, general):
+        assert [text for text in good if not accepts(grammar, text)] == []
+        assert [text for text in bad if accepts(grammar, text)] == []
+
+
+def test_a_schema_below_may_name_another_draft() -> None:
+    inner = {"$schema": DRAFTS[4], "minimum": 1, "exclusiveMinimum": True}
+    schema = {"items": inner, "type": "array"}
+    grammar = COMPILER.compile_json_schema(schema)
+    assert accepts(grammar, "[2]")
+    assert not accepts(grammar, "[1]")
