@@ -51,55 +51,75 @@ def formulas_to_grammar(
     Raises:
         GrammarError: as `GrammarCompiler.compile_json_schema`.
     """
-    lowering = _Lowering(SchemaUniverse(document, documents, budget), options, budget)
-    lowering.produce_all()
-    return lowering.grammar
+    universe = SchemaUniverse(document, documents, budget)
+    grammar = ir.Grammar()
+    lowering = FormulaLowering(universe, JsonTerminals(options, budget), grammar)
+    root = lowering.formulas.of(universe.root, NO_SCOPE)
+    lowering.declare("root", functools.partial(lowering.body, root))
+    for rule, body in lowering.produce_all().items():
+        grammar.define(rule, body)
+    return grammar
 
 
-class _Lowering:
-    """The rules of one document."""
+def _of_its_own(formula: Formula) -> None:
+    """No formula is lowered elsewhere."""
 
-    def __init__(self, universe: SchemaUniverse, options: JsonOptions, budget: Budget) -> None:
-        self.budget = budget
-        self.options = options
-        self.logic = Logic(budget)
-        self.formulas = Formulas(universe, self.logic, options)
+
+class FormulaLowering:
+    """Rules of formulas.
+
+    Args:
+        universe: the schemas.
+        terminals: where strings and numbers are built.
+        table: where rules are declared.
+        elsewhere: a value that fits a formula, if others write it; None: a rule of this lowering.
+    """
+
+    def __init__(
+        self,
+        universe: SchemaUniverse,
+        terminals: JsonTerminals,
+        table: ir.Grammar,
+        elsewhere: Callable[[Formula], ir.Node | None] = _of_its_own,
+    ) -> None:
+        self.budget = terminals.budget
+        self.logic = Logic(self.budget)
+        self.formulas = Formulas(universe, self.logic, terminals.options)
         self.clauses = Clauses(self.formulas)
-        self.terminals = JsonTerminals(options, budget)
+        self.terminals = terminals
         self.texts = Texts(self.clauses, self.terminals)
         self.emptiness = Emptiness(self.clauses, self.texts)
         self.sorter = KeySorter(self.texts)
-        self.grammar = ir.Grammar()
+        self.table = table
+        self.elsewhere = elsewhere
         self.nodes: dict[Formula, ir.Node] = {}
         self.bodies: dict[int, Callable[[], ir.Node]] = {}
-        root = self.formulas.of(universe.root, NO_SCOPE)
-        self.declare("root", functools.partial(self.body, root))
 
     def declare(self, name: str, body: Callable[[], ir.Node]) -> int:
         """A new rule, its body made in its turn."""
-        rule = self.grammar.declare(name)
+        rule = self.table.declare(name)
         self.bodies[rule] = body
         return rule
 
-    def produce_all(self) -> None:
-        """Define every rule, within the budget."""
-        rules = self.grammar.rules
-        rule = 0
-        while rule < len(rules):
+    def produce_all(self) -> dict[int, ir.Node]:
+        """The bodies of all declared rules that have none, within the budget."""
+        produced: dict[int, ir.Node] = {}
+        while self.bodies:
             self.budget.check_time()
-            self.budget.check("max_rules", len(rules), "rules of the schema")
-            self.grammar.define(rule, self.bodies.pop(rule)())
-            rule += 1
+            self.budget.check("max_rules", len(self.table.rules), "rules of the schema")
+            rule = next(iter(self.bodies))
+            produced[rule] = self.bodies.pop(rule)()
+        return produced
 
     def value(self, formula: Formula) -> ir.Node:
         """A value that fits a formula: a call of its rule, or its body if that is short."""
-        node = self.nodes.get(formula)
+        node = self.nodes.get(formula) or self.elsewhere(formula)
         if node is None:
             if any(self.clauses.of(formula, kind) for kind in ("array", "object")):
                 node = ir.Call(self.declare("value", functools.partial(self.body, formula)))
             else:
                 node = self.body(formula)
-            self.nodes[formula] = node
+        self.nodes[formula] = node
         return node
 
     def body(self, formula: Formula) -> ir.Node:

@@ -33,16 +33,14 @@ def goal_key(goal: Goal) -> GoalKey:
 
 
 def normal_goal(schemas: list[JsonSchema], document: SchemaDocument) -> Goal:
-    """A goal without doubles and trivial members, bare references followed, in a fixed order."""
+    """A goal without doubles and trivial members, bare references followed."""
     found: dict[int, JsonSchema] = {}
     for schema in schemas:
         if isinstance(schema, dict) and "$ref" in schema:
             schema = _followed(schema, document)
         if schema is False or (schema is not True and not ANNOTATIONS.issuperset(schema)):
             found[id(schema)] = schema
-    if len(found) < 2:
-        return tuple(found.values())
-    return tuple(sorted(found.values(), key=document.pointer))
+    return tuple(found.values())
 
 
 def _followed(schema: JsonSchema, document: SchemaDocument) -> JsonSchema:
@@ -54,7 +52,7 @@ def _followed(schema: JsonSchema, document: SchemaDocument) -> JsonSchema:
         and _is_bare_reference(schema, document)
     ):
         passed.add(id(schema))
-        check_plain(schema, document.dialect)
+        check_plain(schema, document)
         schema = document.resolve(schema)
     return schema
 
@@ -91,7 +89,7 @@ def branches_of(goal: Goal, document: SchemaDocument, budget: Budget) -> list[Br
                 continue
             if schema is False:
                 break
-            check_plain(schema, document.dialect)
+            check_plain(schema, document)
             if id(schema) in through:
                 # Reached from itself without reading anything: only its other alternatives can hold.
                 looped = schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import referencing
@@ -24,6 +25,7 @@ from syntagma.grammar.schema_text import (
 )
 
 DOCUMENT_URI = "urn:syntagma:document"
+ANCHORS = ("$anchor", "$dynamicAnchor", "$recursiveAnchor")
 # What the referencing package raises on identifiers of the wrong type or form.
 MALFORMED = (AttributeError, TypeError, ValueError, KeyError)
 
@@ -39,14 +41,14 @@ class SchemaDocument:
         dialect: the draft that its ``$schema`` names.
         is_flat: no schema below the root has an identifier of its own, so that a local reference
             means the same everywhere.
-        is_uniform: no schema below the root names a draft.
+        foreign: by `id`, what another draft reads.
     """
 
-    def __init__(self, root: JsonSchema, *, is_flat: bool, is_uniform: bool) -> None:
+    def __init__(self, root: JsonSchema, *, is_flat: bool, foreign: frozenset[int]) -> None:
         self.root = root
         self.dialect = dialect_of(root, Dialect.DRAFT2020)
         self.is_flat = is_flat
-        self.is_uniform = is_uniform
+        self.foreign = foreign
         self._targets: dict[int, JsonSchema] = {}
         if not is_flat or (isinstance(root, dict) and not isinstance(root.get("$id", ""), str)):
             _ = self._registry
@@ -62,10 +64,18 @@ class SchemaDocument:
         parsed, text = read_schema(schema, budget)
         if "\\u00" in text:
             text = canonical_text(parsed)
-        return cls(
-            parsed,
-            is_flat=_is_flat(parsed, text),
-            is_uniform=not _is_below(parsed, text, "$schema"),
+        return cls(parsed, is_flat=_is_flat(parsed, text), foreign=_foreign(parsed, text))
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether all its schemas have one base and one draft, which says nothing about itself."""
+        root = self.root if isinstance(self.root, dict) else {}
+        return (
+            self.is_flat
+            and not self.foreign
+            and isinstance(root.get("$id", ""), str)
+            and isinstance(root.get("id", ""), str)
+            and root.keys().isdisjoint(("$vocabulary", "$recursiveAnchor", "$dynamicAnchor"))
         )
 
     @property
@@ -82,6 +92,10 @@ class SchemaDocument:
             steps.append(f"/{escape(step)}")
             place = id(parent)
         return "".join(reversed(steps))
+
+    def is_within(self, schema: dict[str, Any]) -> bool:
+        """Whether a schema object stands in this document."""
+        return schema is self.root or id(schema) in self._parents
 
     def child(self, schema: dict[str, Any], *path: str | int) -> JsonSchema:
         """The subschema at a path of keys and indices.
@@ -110,13 +124,13 @@ class SchemaDocument:
             if not self.is_flat and self.dialect.ignores_ref_siblings:
                 raise NeedsMoreError("$id")
             reference = at["$ref"]
-            found = self._below_root(reference) if self.is_flat else None
+            found = self.below_root(reference) if self.is_flat else None
             if found is None:
                 found = self._looked_up(reference, at)
             self._targets[id(at)] = found
         return found
 
-    def _below_root(self, reference: object) -> JsonSchema | None:
+    def below_root(self, reference: object) -> JsonSchema | None:
         """The schema at a plain JSON pointer; None: whatever it is, ask the registry."""
         if not isinstance(reference, str) or "%" in reference or not reference.startswith("#"):
             return None
@@ -201,23 +215,37 @@ class SchemaDocument:
 def _is_flat(root: JsonSchema, text: str) -> bool:
     """Whether no schema below the root can have an identifier, judged by the text if possible."""
     has_id = isinstance(root, dict) and "$id" in root
-    if text.count('"$id"') != has_id or '"$anchor"' in text or '"$dynamicAnchor"' in text:
+    if text.count('"$id"') != has_id or any(f'"{name}"' in text for name in ANCHORS):
         return False
-    is_old = dialect_of(root, Dialect.DRAFT2020) <= Dialect.DRAFT4
-    return not (is_old and '"$ref"' in text and _is_below(root, text, "id"))
+    if dialect_of(root, Dialect.DRAFT2020) > Dialect.DRAFT4 or '"$ref"' not in text:
+        return True
+    return not any(isinstance(v.get("id"), str) for v in _objects_below(root, text, "id"))
 
 
-def _is_below(root: JsonSchema, text: str, keyword: str) -> bool:
-    """Whether an object below the root gives a text to a keyword."""
+def _foreign(root: JsonSchema, text: str) -> frozenset[int]:
+    """The objects that name another draft than the root, and those below them."""
+    own = dialect_of(root, Dialect.DRAFT2020)
+    found: set[int] = set()
+    for value in _objects_below(root, text, "$schema"):
+        if dialect_of(value, own) is not own:
+            found |= {id(value), *map(id, _all_below(value))}
+    return frozenset(found)
+
+
+def _objects_below(root: JsonSchema, text: str, keyword: str) -> Iterator[dict[str, Any]]:
+    """The objects below the root; none if the text does not hold the keyword there."""
     if not isinstance(root, dict) or text.count(f'"{keyword}"') == (keyword in root):
-        return False
+        return
+    yield from _all_below(root)
+
+
+def _all_below(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The objects within another."""
     waiting: list[Any] = list(root.values())
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            if isinstance(value.get(keyword), str):
-                return True
+            yield value
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
-    return False

@@ -7,7 +7,7 @@ keywords and says what it refuses.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from syntagma.grammar.json_formats import FORMATS, FORMATS_WITHOUT_EFFECT, NUMBER_FORMATS
 from syntagma.grammar.schema_dialects import (
@@ -20,11 +20,14 @@ from syntagma.grammar.schema_dialects import (
 )
 from syntagma.grammar.schema_keywords import ENFORCED
 
+if TYPE_CHECKING:
+    from syntagma.grammar.schema_document import SchemaDocument
+
 PLAIN_KEYWORDS = frozenset([*ENFORCED, "additionalItems", "multipleOf", "uniqueItems"])
 KNOWN_FORMATS = FORMATS.keys() | NUMBER_FORMATS.keys() | FORMATS_WITHOUT_EFFECT
 
-# Keywords of any draft, but the one that every scalar schema has.
-BESIDE_TYPE = KEYWORDS.keys() - {"type"}
+# Whatever matters beside the keyword that every scalar schema has.
+BESIDE_TYPE = (KEYWORDS.keys() | {"$schema"}) - {"type"}
 SCALAR_TYPES = frozenset(["null", "boolean", "integer", "number", "string"])
 
 
@@ -59,19 +62,23 @@ def _checks_of(dialect: Dialect) -> dict[str, Callable[[Any], bool] | None]:
     return checks
 
 
-CHECKS = {dialect: _checks_of(dialect) for dialect in Dialect if dialect > Dialect.DRAFT3}
+CHECKS = {dialect: _checks_of(dialect) for dialect in Dialect}
+# Draft 3 is only known to be refused.
+CHECKS[Dialect.DRAFT3] = {}
 
 
-def check_plain(schema: dict[str, Any], dialect: Dialect) -> None:
-    """Raises NeedsMoreError unless all keywords of a schema are plain in a draft."""
-    if "$ref" in schema and dialect.ignores_ref_siblings:
+def check_plain(schema: dict[str, Any], document: SchemaDocument) -> None:
+    """Raises NeedsMoreError unless all keywords of a schema are plain in the draft of its document."""
+    if document.foreign and id(schema) in document.foreign:
+        raise NeedsMoreError("$schema")
+    if "$ref" in schema and document.dialect.ignores_ref_siblings:
         schema = {"$ref": schema["$ref"]}
-    checks = CHECKS[dialect]
+    checks = CHECKS[document.dialect]
     for keyword, value in schema.items():
         try:
             check = checks[keyword]
         except KeyError:
-            if not _is_annotation(keyword):
+            if document.dialect is Dialect.DRAFT3 or not _is_annotation(keyword):
                 raise NeedsMoreError(keyword) from None
             continue
         if check is not None and not check(value):

@@ -24,6 +24,7 @@ SCHEMAS: list[Any] = [
     {"type": "string"},
     {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"$ref": "#"}, "c": {}}},
     {"type": "array", "items": {"anyOf": [{"type": "object"}, {"enum": [1, [2], {"a": 3}]}]}},
+    {"oneOf": [{"type": "null"}, {"properties": {"a": {"$ref": "#"}}, "required": ["a"]}]},
 ]
 
 
