@@ -10,39 +10,35 @@ their bodies are asked for.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from syntagma.grammar import ir
-from syntagma.grammar.errors import (
-    GrammarError,
-    GrammarSyntaxError,
-    UnsatisfiableGrammarError,
-    UnsupportedGrammarError,
-)
+from syntagma.grammar.errors import GrammarError
 from syntagma.grammar.from_schema_formulas import formulas_to_grammar
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.schema_conjunction import Branch, Goal, GoalKey, goal_key, normal_goal
+from syntagma.grammar.schema_delegation import Delegation
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_forms import (
     ArrayForm,
     ObjectForm,
     allowed_types,
     array_form,
-    integer_bounds,
     listed_values,
     member_goal,
+    number_set,
     object_form,
     only_member_schema,
-    refuse_number_bounds,
+    string_bounds,
 )
-from syntagma.grammar.schema_strings import string_node
-from syntagma.grammar.schema_survey import Survey, is_plain
+from syntagma.grammar.schema_numbers import number_node
+from syntagma.grammar.schema_plain import SCALAR_TYPES, NeedsMoreError, is_scalar_type
+from syntagma.grammar.schema_survey import Key, Survey
 from syntagma.grammar.schema_text import JsonSchema
-
-SCALARS = frozenset(["null", "boolean", "integer", "number", "string"])
 
 
 def json_schema_to_grammar(
@@ -51,7 +47,6 @@ def json_schema_to_grammar(
     budget: Budget,
     *,
     documents: Mapping[str, JsonSchema] | None = None,
-    on_demand: bool = True,
 ) -> ir.Grammar:
     """The grammar of the JSON texts that are valid against a document's root.
 
@@ -59,75 +54,102 @@ def json_schema_to_grammar(
     ``enum`` and ``const`` are spelled as `json.dumps` does, with or without ``ensure_ascii``; all
     other strings may use any escape.
 
-    A schema of which a survey shows that nothing can go wrong gives a proper grammar whose rules are
-    produced on demand. Any other is lowered at once, so that all errors surface here. What this way
-    refuses goes the general way of `formulas_to_grammar`, which knows all keywords and drafts.
+    A schema of plain keywords of which a survey shows that nothing can go wrong gives a proper grammar
+    whose rules are produced on demand. Any other goes the general way of `formulas_to_grammar`, which
+    knows all keywords and drafts and lowers at once, so that all errors surface here.
 
     Args:
         document: the schema.
         options: how JSON may be spelled.
         budget: bounds on this compilation.
         documents: further ones that references may lead into, by URI.
-        on_demand: False: lower everything at once in any case.
 
     Raises:
         GrammarError: as `GrammarCompiler.compile_json_schema`.
     """
-    refusal: GrammarError | None = None
     if options.is_usual:
-        terminals = JsonTerminals(options, budget)
-        survey = Survey(document, terminals, budget)
-        lowering = _Lowering(document, survey, terminals)
-        is_proper = on_demand and survey.is_sound()
-        try:
-            if not is_proper:
-                lowering.produce_all(budget)
-            return ir.Grammar(lowering.rules, lowering.names, lowering.produce, is_proper)
-        except (
-            UnsupportedGrammarError,
-            GrammarSyntaxError,
-            UnsatisfiableGrammarError,
-        ) as error:
-            # A keyword or a draft that only the general way knows, a loop of references that may be
-            # left out, or an error there as well.
-            refusal = error
+        grammar = _produced_on_demand(document, documents or {}, JsonTerminals(options, budget))
+        if grammar is not None:
+            return grammar
+    return formulas_to_grammar(document, documents or {}, options, budget)
+
+
+def _produced_on_demand(
+    document: SchemaDocument, documents: Mapping[str, JsonSchema], terminals: JsonTerminals
+) -> ir.Grammar | None:
+    """A proper grammar; None if it cannot be shown that no rule will fail."""
+    survey = Survey(document, terminals, terminals.budget)
+    lowering = _Lowering(document, survey, terminals)
+    delegation = Delegation(document, documents, terminals, lowering, survey.visit)
     try:
-        return formulas_to_grammar(document, documents or {}, options, budget)
-    except GrammarSyntaxError as error:
-        # A malformed document may not even tell which of its identifiers are where.
-        is_vague = not error.pointer and isinstance(refusal, GrammarSyntaxError)
-        raise refusal if is_vague and refusal is not None else error from None
+        if documents:
+            # What is wrong with them is said even if no reference leads there.
+            _ = delegation.universe
+        root = normal_goal([document.root], document)
+        lowering.call(root)
+        if not survey.is_sound(root, delegation.lower):
+            return None
+        delegation.finish(survey.dead)
+        lowering.settle(survey.dead)
+    except (GrammarError, NeedsMoreError):
+        return None
+    finally:
+        delegation.close()
+    table = lowering.table
+    return ir.Grammar(table.rules, table.names, lowering.produce, is_proper=True)
 
 
 class _Lowering:
     """The rules of one document; the grammar keeps it to produce what has not been asked for.
 
-    It holds the grammar's lists, but not the grammar, and of rules to come what their bodies are made
-    of, but nothing that holds the lowering: a grammar that nobody uses goes at once, without waiting
-    for a collection of cycles.
+    It shares the grammar's lists, but does not hold the grammar, and of rules to come what their bodies
+    are made of, but nothing that holds the lowering: a grammar that nobody uses goes at once, without
+    waiting for a collection of cycles.
+
+    Attributes:
+        table: the rules.
     """
 
     def __init__(self, document: SchemaDocument, survey: Survey, terminals: JsonTerminals) -> None:
         self.document = document
         self.survey = survey
         self.terminals = terminals
-        self.rules: list[ir.Node | None] = []
-        self.names: list[str] = []
+        self.table = ir.Grammar()
         self.lock = threading.Lock()
         self.nodes: dict[GoalKey, ir.Node] = {}
         self.plain_values: dict[str, ir.Node] = {}
         # What a declared rule is to be: the values of a goal, or the members of an object from an
         # index on.
         self.pending: dict[int, Goal | tuple[_Members, int]] = {}
-        self.declare("root", normal_goal([document.root], document))
+        self.keys: dict[int, GoalKey] = {}
 
     def declare(self, name: str, content: Goal | tuple[_Members, int]) -> int:
         """A new rule, its body made when it is asked for."""
-        rule = len(self.rules)
-        self.rules.append(None)
-        self.names.append(name)
+        rule = self.table.declare(name)
         self.pending[rule] = content
         return rule
+
+    def call(self, goal: Goal) -> ir.Call:
+        """A call of a goal's rule, even if its body is short."""
+        key = goal_key(goal)
+        node = self.nodes.get(key)
+        if not isinstance(node, ir.Call):
+            name = "value" if self.table.rules else "root"
+            node = self.nodes[key] = ir.Call(self.declare(name, goal))
+            self.keys[node.rule] = key
+        return node
+
+    def key(self, rule: int) -> Key:
+        """Under what the survey knows a rule: a goal's key, or the number of any other rule."""
+        return self.keys.get(rule, rule)
+
+    def settle(self, dead: set[Key]) -> None:
+        """Nothing is to be produced of goals that have a rule already, or no instance."""
+        for rule, key in self.keys.items():
+            if key in dead:
+                self.table.define(rule, ir.NOTHING)
+            if self.table.rules[rule] is not None:
+                del self.pending[rule]
 
     def produce(self, rule: int) -> None:
         """Define a declared rule, unless another thread has done so meanwhile."""
@@ -137,38 +159,28 @@ class _Lowering:
                 return
             if content and isinstance(content[0], _Members):
                 members, index = content
-                self.rules[rule] = members.body(index, self)
+                body = members.body(index, self)
             else:
-                self.rules[rule] = self.goal_body(content)
+                body = self.goal_body(content)
+            self.table.define(rule, body)
             del self.pending[rule]
-
-    def produce_all(self, budget: Budget) -> None:
-        """Define every rule, within the budget."""
-        rule = 0
-        while rule < len(self.rules):
-            budget.check_time()
-            budget.check("max_rules", len(self.rules), "rules of the schema")
-            self.produce(rule)
-            rule += 1
 
     def value_of(self, schema: dict[str, Any]) -> ir.Node:
         """A value that one schema allows."""
-        if is_plain(schema):
+        if is_scalar_type(schema):
             return self.plain_value(schema)
         return self.value(normal_goal([schema], self.document))
 
     def value(self, goal: Goal) -> ir.Node:
         """A value that satisfies a goal: a call of its rule, or its body if that is short."""
-        if len(goal) == 1 and isinstance(goal[0], dict) and is_plain(goal[0]):
+        if len(goal) == 1 and isinstance(goal[0], dict) and is_scalar_type(goal[0]):
             return self.plain_value(goal[0])
         key = goal_key(goal)
         node = self.nodes.get(key)
         if node is None:
-            if self.is_scalar(goal):
-                node = self.goal_body(goal)
-            else:
-                node = ir.Call(self.declare("value", goal))
-            self.nodes[key] = node
+            if not self.is_scalar(goal):
+                return self.call(goal)
+            node = self.nodes[key] = self.goal_body(goal)
         return node
 
     def plain_value(self, schema: dict[str, Any]) -> ir.Node:
@@ -186,34 +198,33 @@ class _Lowering:
         )
 
     def goal_body(self, goal: Goal) -> ir.Node:
-        return ir.choice(*(self.branch(branch) for branch in self.survey.branches(goal)))
+        return _choice_of(self.branch(branch) for branch in self.survey.branches(goal))
 
     def branch(self, branch: Branch) -> ir.Node:
         """The values of one branch, type by type."""
-        values = listed_values(branch, self.document)
+        values = listed_values(branch)
         if values is not None:
             self.survey.check_enum(values, branch)
             return self.listed(values)
         types = allowed_types(branch)
-        refuse_number_bounds(branch, types, self.document)
         parts = self.terminals.literals(types)
-        if "number" in types:
-            parts.append(self.terminals.number())
-        elif "integer" in types:
-            parts.append(self.terminals.integer(*integer_bounds(branch)))
+        if not types.isdisjoint(("integer", "number")):
+            is_whole = "number" not in types
+            numbers = number_set(branch, is_whole=is_whole, dialect=self.document.dialect)
+            parts.append(number_node(numbers, {}, self.terminals))
         if "string" in types:
-            parts.append(string_node(branch, self.document, self.terminals))
+            parts.append(self.terminals.string(string_bounds(branch)))
         if "array" in types:
             parts.append(self.array(array_form(branch, self.document)))
         if "object" in types:
             parts.append(self.object(object_form(branch, self.document)))
-        return ir.choice(*parts)
+        return _choice_of(parts)
 
     def listed(self, values: list[Any]) -> ir.Node:
         """Any of some given values."""
         scalars = [v for v in values if not isinstance(v, list | dict)]
         nested = [self.constant(v) for v in values if isinstance(v, list | dict)]
-        return ir.choice(self.terminals.words(scalars), *nested)
+        return _choice_of([self.terminals.words(scalars), *nested])
 
     def constant(self, value: Any) -> ir.Node:
         """One given value; its nesting is bounded by the document's."""
@@ -241,12 +252,25 @@ class _Lowering:
 
     def array(self, form: ArrayForm) -> ir.Node:
         """``[`` items ``]``: the prefix one by one, the rest counted."""
+        form = self.without_dead_items(form)
         parts: list[ir.Node] = []
         if form.min_items == 0:
             parts.append(self.terminals.punctuation("]"))
         if form.max_items is None or form.max_items >= max(1, form.min_items):
             parts.append(ir.Sequence((self.items(form), self.terminals.closing["]"])))
+        if not parts:
+            return ir.NOTHING
         return ir.Sequence((self.terminals.opening["["], ir.choice(*parts)))
+
+    def without_dead_items(self, form: ArrayForm) -> ArrayForm:
+        """The form whose arrays end before the first item that has no instance."""
+        if not self.survey.dead:
+            return form
+        items = (*form.prefix, form.rest)
+        end = next((i for i, goal in enumerate(items) if self.survey.is_dead(goal)), None)
+        if end is None or (form.max_items is not None and form.max_items <= end):
+            return form
+        return replace(form, max_items=end)
 
     def items(self, form: ArrayForm) -> ir.Node:
         """One or more items, separated by commas."""
@@ -264,8 +288,6 @@ class _Lowering:
                 more = ir.Repeat(next_item, max(0, low - 1), None if high is None else high - 1)
                 return ir.Sequence((rest, more))
             after = ir.Repeat(next_item, low, high)
-        elif low > 0:
-            return ir.NOTHING
         last = count if form.max_items is None else min(count, form.max_items)
         for index in range(last - 1, -1, -1):
             item = self.value(form.prefix[index])
@@ -275,6 +297,9 @@ class _Lowering:
 
     def object(self, form: ObjectForm) -> ir.Node:
         """``{`` members ``}``."""
+        form = self.without_dead_members(form)
+        if not form.required.issubset(form.names):
+            return ir.NOTHING
         parts: list[ir.Node] = []
         if not form.required:
             parts.append(self.terminals.punctuation("}"))
@@ -282,11 +307,27 @@ class _Lowering:
             parts.append(ir.Call(_Members(form).rule(0, self)))
         return ir.Sequence((self.terminals.opening["{"], ir.choice(*parts)))
 
+    def without_dead_members(self, form: ObjectForm) -> ObjectForm:
+        """The form without the members that have no instance."""
+        if not self.survey.dead:
+            return form
+        is_dead = self.survey.is_dead
+        return replace(
+            form,
+            names=tuple(n for n in form.names if not is_dead(member_goal(form, n, self.document))),
+            additional=None if is_dead(form.additional or ()) else form.additional,
+        )
+
+
+def _choice_of(nodes: Iterable[ir.Node]) -> ir.Node:
+    """Any of some nodes, those without a word left out."""
+    return ir.choice(*(node for node in nodes if node != ir.NOTHING))
+
 
 def _is_scalar(schema: dict[str, Any]) -> bool:
     types = schema.get("type")
     if types is not None:
-        return SCALARS.issuperset([types] if isinstance(types, str) else types)
+        return SCALAR_TYPES.issuperset([types] if isinstance(types, str) else types)
     if "enum" in schema:
         return not any(isinstance(value, list | dict) for value in schema["enum"])
     return "const" in schema and not isinstance(schema["const"], list | dict)

@@ -11,14 +11,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 
-from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
 from syntagma.grammar.errors import GrammarError
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
-from syntagma.grammar.number_automata import decimals_dfa, integers_dfa
-from syntagma.grammar.number_sets import NumberSet, as_json, exact
 from syntagma.grammar.schema_atoms import booleans, items_form, members_form, number_set
 from syntagma.grammar.schema_clauses import Clause, Clauses
 from syntagma.grammar.schema_document import SchemaDocument
@@ -28,6 +25,7 @@ from syntagma.grammar.schema_item_rules import array_node
 from syntagma.grammar.schema_keys import KeySorter
 from syntagma.grammar.schema_logic import Formula, Logic
 from syntagma.grammar.schema_member_rules import object_node
+from syntagma.grammar.schema_numbers import number_node
 from syntagma.grammar.schema_text import JsonSchema
 from syntagma.grammar.schema_texts import Texts
 from syntagma.grammar.schema_universe import NO_SCOPE, SchemaUniverse
@@ -53,55 +51,75 @@ def formulas_to_grammar(
     Raises:
         GrammarError: as `GrammarCompiler.compile_json_schema`.
     """
-    lowering = _Lowering(SchemaUniverse(document, documents, budget), options, budget)
-    lowering.produce_all()
-    return lowering.grammar
+    universe = SchemaUniverse(document, documents, budget)
+    grammar = ir.Grammar()
+    lowering = FormulaLowering(universe, JsonTerminals(options, budget), grammar)
+    root = lowering.formulas.of(universe.root, NO_SCOPE)
+    lowering.declare("root", functools.partial(lowering.body, root))
+    for rule, body in lowering.produce_all().items():
+        grammar.define(rule, body)
+    return grammar
 
 
-class _Lowering:
-    """The rules of one document."""
+def _of_its_own(formula: Formula) -> None:
+    """No formula is lowered elsewhere."""
 
-    def __init__(self, universe: SchemaUniverse, options: JsonOptions, budget: Budget) -> None:
-        self.budget = budget
-        self.options = options
-        self.logic = Logic(budget)
-        self.formulas = Formulas(universe, self.logic, options)
+
+class FormulaLowering:
+    """Rules of formulas.
+
+    Args:
+        universe: the schemas.
+        terminals: where strings and numbers are built.
+        table: where rules are declared.
+        elsewhere: a value that fits a formula, if others write it; None: a rule of this lowering.
+    """
+
+    def __init__(
+        self,
+        universe: SchemaUniverse,
+        terminals: JsonTerminals,
+        table: ir.Grammar,
+        elsewhere: Callable[[Formula], ir.Node | None] = _of_its_own,
+    ) -> None:
+        self.budget = terminals.budget
+        self.logic = Logic(self.budget)
+        self.formulas = Formulas(universe, self.logic, terminals.options)
         self.clauses = Clauses(self.formulas)
-        self.terminals = JsonTerminals(options, budget)
+        self.terminals = terminals
         self.texts = Texts(self.clauses, self.terminals)
         self.emptiness = Emptiness(self.clauses, self.texts)
         self.sorter = KeySorter(self.texts)
-        self.grammar = ir.Grammar()
+        self.table = table
+        self.elsewhere = elsewhere
         self.nodes: dict[Formula, ir.Node] = {}
         self.bodies: dict[int, Callable[[], ir.Node]] = {}
-        root = self.formulas.of(universe.root, NO_SCOPE)
-        self.declare("root", functools.partial(self.body, root))
 
     def declare(self, name: str, body: Callable[[], ir.Node]) -> int:
         """A new rule, its body made in its turn."""
-        rule = self.grammar.declare(name)
+        rule = self.table.declare(name)
         self.bodies[rule] = body
         return rule
 
-    def produce_all(self) -> None:
-        """Define every rule, within the budget."""
-        rules = self.grammar.rules
-        rule = 0
-        while rule < len(rules):
+    def produce_all(self) -> dict[int, ir.Node]:
+        """The bodies of all declared rules that have none, within the budget."""
+        produced: dict[int, ir.Node] = {}
+        while self.bodies:
             self.budget.check_time()
-            self.budget.check("max_rules", len(rules), "rules of the schema")
-            self.grammar.define(rule, self.bodies.pop(rule)())
-            rule += 1
+            self.budget.check("max_rules", len(self.table.rules), "rules of the schema")
+            rule = next(iter(self.bodies))
+            produced[rule] = self.bodies.pop(rule)()
+        return produced
 
     def value(self, formula: Formula) -> ir.Node:
         """A value that fits a formula: a call of its rule, or its body if that is short."""
-        node = self.nodes.get(formula)
+        node = self.nodes.get(formula) or self.elsewhere(formula)
         if node is None:
             if any(self.clauses.of(formula, kind) for kind in ("array", "object")):
                 node = ir.Call(self.declare("value", functools.partial(self.body, formula)))
             else:
                 node = self.body(formula)
-            self.nodes[formula] = node
+        self.nodes[formula] = node
         return node
 
     def body(self, formula: Formula) -> ir.Node:
@@ -139,34 +157,10 @@ class _Lowering:
             GrammarError: bounds or steps with too many digits, with the pointer of one.
         """
         try:
-            return self._numbers(number_set(clause, self.logic))
+            numbers = number_set(clause, self.logic)
+            return number_node(numbers, self.formulas.spellings, self.terminals)
         except GrammarError as error:
             if error.pointer is None:
                 origins = (self.logic.origins.get(max(f, ~f)) for f in clause)
                 error.pointer = next((origin[1] for origin in origins if origin), None)
             raise
-
-    def _numbers(self, numbers: NumberSet) -> ir.Node:
-        if numbers.is_everything:
-            return self.terminals.number()
-        is_whole = numbers.step is not None and numbers.step.denominator == 1
-        is_canonical = self.options.numbers == "canonical"
-        if is_canonical and is_whole and numbers.step == 1 and not numbers.holes:
-            ranges = numbers.integer_ranges()
-            if all(low != high or low is None for low, high in ranges):
-                return ir.choice(*(self._integers(low, high) for low, high in ranges))
-        members = numbers.members() if is_canonical else None
-        if members is not None:
-            given = self.formulas.spellings
-            values = {member: given.get(member, [as_json(member)]) for member in members}
-            if all(exact(value) == member for member in members for value in values[member]):
-                return self.terminals.words(v for member in members for v in values[member])
-        if is_canonical and is_whole:
-            dfa = integers_dfa(numbers, self.options, self.budget)
-        else:
-            dfa = decimals_dfa(numbers, self.options, self.budget)
-        return ir.NOTHING if dfa.is_empty else ir.Terminal(dfas.without_empty_word(dfa))
-
-    def _integers(self, low: int | None, high: int | None) -> ir.Node:
-        self.budget.check_time()
-        return self.terminals.integer(low, high)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from syntagma.grammar.errors import UnsatisfiableGrammarError, UnsupportedGrammarError
+from syntagma.grammar.errors import UnsatisfiableGrammarError
 from syntagma.grammar.limits import Budget
+from syntagma.grammar.schema_dialects import ANNOTATIONS
 from syntagma.grammar.schema_document import SchemaDocument
-from syntagma.grammar.schema_keywords import ANNOTATIONS, check_keywords
+from syntagma.grammar.schema_plain import check_plain
 from syntagma.grammar.schema_text import JsonSchema
 
 Goal = tuple[JsonSchema, ...]
@@ -32,30 +33,34 @@ def goal_key(goal: Goal) -> GoalKey:
 
 
 def normal_goal(schemas: list[JsonSchema], document: SchemaDocument) -> Goal:
-    """A goal without doubles and trivial members, bare references followed, in a fixed order."""
+    """A goal without doubles and trivial members, bare references followed."""
     found: dict[int, JsonSchema] = {}
     for schema in schemas:
         if isinstance(schema, dict) and "$ref" in schema:
             schema = _followed(schema, document)
         if schema is False or (schema is not True and not ANNOTATIONS.issuperset(schema)):
             found[id(schema)] = schema
-    if len(found) < 2:
-        return tuple(found.values())
-    return tuple(sorted(found.values(), key=document.pointer))
+    return tuple(found.values())
 
 
 def _followed(schema: JsonSchema, document: SchemaDocument) -> JsonSchema:
     """What a chain of bare references leads to; a chain that loops: one of its members."""
     passed: set[int] = set()
-    while isinstance(schema, dict) and id(schema) not in passed and _is_bare_reference(schema):
+    while (
+        isinstance(schema, dict)
+        and id(schema) not in passed
+        and _is_bare_reference(schema, document)
+    ):
         passed.add(id(schema))
-        check_keywords(schema, document)
+        check_plain(schema, document)
         schema = document.resolve(schema)
     return schema
 
 
-def _is_bare_reference(schema: dict[str, Any]) -> bool:
-    return "$ref" in schema and all(
+def _is_bare_reference(schema: dict[str, Any], document: SchemaDocument) -> bool:
+    if "$ref" not in schema:
+        return False
+    return document.dialect.ignores_ref_siblings or all(
         k == "$ref" or (k in ANNOTATIONS and k != "$id") for k in schema
     )
 
@@ -84,7 +89,7 @@ def branches_of(goal: Goal, document: SchemaDocument, budget: Budget) -> list[Br
                 continue
             if schema is False:
                 break
-            check_keywords(schema, document)
+            check_plain(schema, document)
             if id(schema) in through:
                 # Reached from itself without reading anything: only its other alternatives can hold.
                 looped = schema
@@ -92,13 +97,14 @@ def branches_of(goal: Goal, document: SchemaDocument, budget: Budget) -> list[Br
             if _is_among(schema, opened):
                 continue
             opened = (*opened, schema)
-            if not WITHOUT_ASSERTION.issuperset(schema):
+            is_reference = "$ref" in schema and document.dialect.ignores_ref_siblings
+            if not is_reference and not WITHOUT_ASSERTION.issuperset(schema):
                 branch = (*branch, schema)
             if LINKS.isdisjoint(schema):
                 continue
             through |= {id(schema)}
             more = tuple((s, through) for s in _conjuncts(schema, document))
-            if "anyOf" in schema:
+            if "anyOf" in schema and not is_reference:
                 choices = [document.child(schema, "anyOf", i) for i in range(len(schema["anyOf"]))]
                 waiting += [
                     ((*more, (choice, through), *pending), opened, branch)
@@ -134,14 +140,8 @@ def _conjuncts(schema: dict[str, Any], document: SchemaDocument) -> list[JsonSch
     """The schemas that a schema's references and ``allOf`` add."""
     found: list[JsonSchema] = []
     if "$ref" in schema:
-        siblings = [k for k in schema if k != "$ref" and k not in ANNOTATIONS]
-        if siblings and document.ignores_ref_siblings:
-            raise UnsupportedGrammarError(
-                f"{siblings[0]!r} beside $ref has no effect in the draft named by $schema; "
-                "remove it or use draft 2020-12",
-                keyword=siblings[0],
-                pointer=f"{document.pointer(schema)}/{siblings[0]}",
-            )
         found.append(document.resolve(schema))
+        if document.dialect.ignores_ref_siblings:
+            return found
     found += [document.child(schema, "allOf", i) for i in range(len(schema.get("allOf", ())))]
     return found

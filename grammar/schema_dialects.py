@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import enum
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from syntagma.grammar.errors import GrammarSyntaxError, UnsupportedGrammarError
 from syntagma.grammar.schema_keywords import ENFORCED, shown
-from syntagma.grammar.schema_text import escape, shorten
+from syntagma.grammar.schema_text import escape, no_schema, shorten
 
 
 class Dialect(enum.IntEnum):
@@ -141,6 +142,11 @@ KEYWORDS: dict[str, tuple[Dialect, Dialect, Check]] = {
 }
 LISTED_ITEMS: Check = (_is_schema_or_list, "a schema or a list of schemas")
 
+# How much a name must look like a keyword (`difflib`) to be taken for a slip of the pen.
+CUTOFF = 0.85
+CHARACTERS = {name: frozenset(name) for name in KEYWORDS}
+LONGEST_SLIP = 2 * max(map(len, KEYWORDS))
+
 
 def assertions(schema: dict[str, Any], dialect: Dialect, pointer: str) -> dict[str, Any]:
     """The keywords of a schema that have an effect in a draft, their values checked.
@@ -193,6 +199,10 @@ def _check_value(keyword: str, value: Any, dialect: Dialect, check: Check, point
         raise GrammarSyntaxError(
             f"{keyword} must be {expected}, not {shown(value)}", pointer=f"{pointer}/{keyword}"
         )
+    if keyword == "properties":
+        for name, member in value.items():
+            if not isinstance(member, dict | bool):
+                raise no_schema(member, f"{pointer}/{keyword}/{escape(name)}")
 
 
 def _name(dialect: Dialect) -> str:
@@ -200,18 +210,38 @@ def _name(dialect: Dialect) -> str:
 
 
 def _refuse_slips(keyword: str, pointer: str) -> None:
-    if not keyword[:1].isalpha():
-        # Put out of action on purpose (`_format`), or somebody's extension (`$comment2`).
-        return
-    near = [name for name in KEYWORDS if name.lower() == keyword.lower()]
-    near = near or difflib.get_close_matches(keyword, KEYWORDS, n=1, cutoff=0.85)
-    if near:
+    near = near_keyword(keyword)
+    if near is not None:
         raise UnsupportedGrammarError(
             f"the keyword {shorten(keyword)!r} is not enforced, so it is refused; "
-            f"did you mean {near[0]!r}?",
+            f"did you mean {near!r}?",
             keyword=keyword,
             pointer=pointer,
         )
+
+
+def near_keyword(keyword: str) -> str | None:
+    """The keyword that one which no draft has looks like; None: it is none by mistake."""
+    if not keyword[:1].isalpha() or len(keyword) > LONGEST_SLIP:
+        # Put out of action on purpose (`_format`), or somebody's extension (`$comment2`).
+        return None
+    return _near_keyword(keyword)
+
+
+@functools.lru_cache(maxsize=4096)
+def _near_keyword(keyword: str) -> str | None:
+    for name in KEYWORDS:
+        if name.lower() == keyword.lower():
+            return name
+    # Characters of one that the other has not are differences; most keywords have too many of them.
+    characters = set(keyword)
+    alike = [
+        name
+        for name, others in CHARACTERS.items()
+        if len(characters ^ others) <= (1 - CUTOFF) * (len(name) + len(keyword))
+    ]
+    near = difflib.get_close_matches(keyword, alike, n=1, cutoff=CUTOFF)
+    return near[0] if near else None
 
 
 # Keywords that hold a schema, a list of schemas, or an object of schemas.

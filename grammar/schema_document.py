@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-import re
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 
-import jsonschema
 import referencing
 import referencing.exceptions
 from referencing.jsonschema import DRAFT202012
 
 from syntagma.grammar.errors import GrammarSyntaxError, UnsupportedGrammarError
-from syntagma.grammar.json_formats import FORMATS
 from syntagma.grammar.limits import Budget
+from syntagma.grammar.schema_dialects import Dialect, dialect_of
+from syntagma.grammar.schema_plain import NeedsMoreError
 from syntagma.grammar.schema_text import (
     JsonSchema,
     canonical_text,
@@ -26,9 +25,9 @@ from syntagma.grammar.schema_text import (
 )
 
 DOCUMENT_URI = "urn:syntagma:document"
+ANCHORS = ("$anchor", "$dynamicAnchor", "$recursiveAnchor")
 # What the referencing package raises on identifiers of the wrong type or form.
 MALFORMED = (AttributeError, TypeError, ValueError, KeyError)
-OLD_DRAFTS = ("draft-03", "draft-04", "draft-06", "draft-07")
 
 
 class SchemaDocument:
@@ -39,21 +38,18 @@ class SchemaDocument:
 
     Attributes:
         root: the schema itself.
-        ignores_ref_siblings: by its ``$schema``, keywords beside ``$ref`` have no effect.
-        has_prefix_items: by its ``$schema``, ``prefixItems`` is a keyword.
+        dialect: the draft that its ``$schema`` names.
         is_flat: no schema below the root has an identifier of its own, so that a local reference
             means the same everywhere.
+        foreign: by `id`, what another draft reads.
     """
 
-    def __init__(self, root: JsonSchema, *, is_flat: bool) -> None:
+    def __init__(self, root: JsonSchema, *, is_flat: bool, foreign: frozenset[int]) -> None:
         self.root = root
+        self.dialect = dialect_of(root, Dialect.DRAFT2020)
         self.is_flat = is_flat
+        self.foreign = foreign
         self._targets: dict[int, JsonSchema] = {}
-        dialect = root.get("$schema", "") if isinstance(root, dict) else ""
-        self.ignores_ref_siblings = isinstance(dialect, str) and any(
-            d in dialect for d in OLD_DRAFTS
-        )
-        self.has_prefix_items = not self.ignores_ref_siblings and "2019-09" not in str(dialect)
         if not is_flat or (isinstance(root, dict) and not isinstance(root.get("$id", ""), str)):
             _ = self._registry
 
@@ -66,7 +62,21 @@ class SchemaDocument:
             GrammarLimitError: larger or deeper than the limits.
         """
         parsed, text = read_schema(schema, budget)
-        return cls(parsed, is_flat=_is_flat(parsed, text))
+        if "\\u00" in text:
+            text = canonical_text(parsed)
+        return cls(parsed, is_flat=_is_flat(parsed, text), foreign=_foreign(parsed, text))
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether all its schemas have one base and one draft, which says nothing about itself."""
+        root = self.root if isinstance(self.root, dict) else {}
+        return (
+            self.is_flat
+            and not self.foreign
+            and isinstance(root.get("$id", ""), str)
+            and isinstance(root.get("id", ""), str)
+            and root.keys().isdisjoint(("$vocabulary", "$recursiveAnchor", "$dynamicAnchor"))
+        )
 
     @property
     def source(self) -> str:
@@ -82,6 +92,10 @@ class SchemaDocument:
             steps.append(f"/{escape(step)}")
             place = id(parent)
         return "".join(reversed(steps))
+
+    def is_within(self, schema: dict[str, Any]) -> bool:
+        """Whether a schema object stands in this document."""
+        return schema is self.root or id(schema) in self._parents
 
     def child(self, schema: dict[str, Any], *path: str | int) -> JsonSchema:
         """The subschema at a path of keys and indices.
@@ -103,24 +117,20 @@ class SchemaDocument:
         Raises:
             GrammarSyntaxError: there is nothing at that place.
             UnsupportedGrammarError: it lies outside the document; nothing is ever fetched.
+            NeedsMoreError: identifiers of an old draft.
         """
         found = self._targets.get(id(at))
         if found is None:
+            if not self.is_flat and self.dialect.ignores_ref_siblings:
+                raise NeedsMoreError("$id")
             reference = at["$ref"]
-            found = self._below_root(reference) if self.is_flat else None
+            found = self.below_root(reference) if self.is_flat else None
             if found is None:
                 found = self._looked_up(reference, at)
             self._targets[id(at)] = found
         return found
 
-    def validator(self, at: JsonSchema) -> jsonschema.Draft202012Validator:
-        """An independent validator of a schema in this document, enforced formats included."""
-        reference = {"$ref": f"{DOCUMENT_URI}#{quote(self.pointer(at))}"}
-        return jsonschema.Draft202012Validator(
-            reference, registry=self._registry, format_checker=_format_checker()
-        )
-
-    def _below_root(self, reference: object) -> JsonSchema | None:
+    def below_root(self, reference: object) -> JsonSchema | None:
         """The schema at a plain JSON pointer; None: whatever it is, ask the registry."""
         if not isinstance(reference, str) or "%" in reference or not reference.startswith("#"):
             return None
@@ -203,23 +213,39 @@ class SchemaDocument:
 
 
 def _is_flat(root: JsonSchema, text: str) -> bool:
-    """Whether no schema below the root can have an identifier, judged by the text alone."""
-    if "\\u00" in text:
-        text = canonical_text(root)
+    """Whether no schema below the root can have an identifier, judged by the text if possible."""
     has_id = isinstance(root, dict) and "$id" in root
-    return (
-        text.count('"$id"') == has_id and '"$anchor"' not in text and '"$dynamicAnchor"' not in text
-    )
+    if text.count('"$id"') != has_id or any(f'"{name}"' in text for name in ANCHORS):
+        return False
+    if dialect_of(root, Dialect.DRAFT2020) > Dialect.DRAFT4 or '"$ref"' not in text:
+        return True
+    return not any(isinstance(v.get("id"), str) for v in _objects_below(root, text, "id"))
 
 
-@functools.cache
-def _format_checker() -> jsonschema.FormatChecker:
-    checker = jsonschema.FormatChecker(formats=())
-    for name, patterns in FORMATS.items():
-        compiled = tuple(map(re.compile, patterns))
-        checker.checks(name)(functools.partial(_matches, compiled))
-    return checker
+def _foreign(root: JsonSchema, text: str) -> frozenset[int]:
+    """The objects that name another draft than the root, and those below them."""
+    own = dialect_of(root, Dialect.DRAFT2020)
+    found: set[int] = set()
+    for value in _objects_below(root, text, "$schema"):
+        if dialect_of(value, own) is not own:
+            found |= {id(value), *map(id, _all_below(value))}
+    return frozenset(found)
 
 
-def _matches(patterns: tuple[re.Pattern[str], ...], value: object) -> bool:
-    return not isinstance(value, str) or all(p.fullmatch(value) for p in patterns)
+def _objects_below(root: JsonSchema, text: str, keyword: str) -> Iterator[dict[str, Any]]:
+    """The objects below the root; none if the text does not hold the keyword there."""
+    if not isinstance(root, dict) or text.count(f'"{keyword}"') == (keyword in root):
+        return
+    yield from _all_below(root)
+
+
+def _all_below(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The objects within another."""
+    waiting: list[Any] = list(root.values())
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield value
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value

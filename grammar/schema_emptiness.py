@@ -6,6 +6,9 @@ finished rules. What is found here keeps the number of alternatives small.
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
+
 from syntagma.grammar.errors import GrammarError
 from syntagma.grammar.schema_atoms import booleans, items_form, members_form, number_set
 from syntagma.grammar.schema_clauses import Clause, Clauses
@@ -17,7 +20,11 @@ MAX_DEPTH = 3
 
 
 class Emptiness:
-    """Judges clauses and formulas."""
+    """Judges clauses and formulas.
+
+    Attributes:
+        is_judged_elsewhere: whether nobody needs an answer about a formula.
+    """
 
     def __init__(self, clauses: Clauses, texts: Texts) -> None:
         self.clauses = clauses
@@ -26,7 +33,12 @@ class Emptiness:
         self._clauses: dict[Clause, tuple[int, bool]] = {}
         self._formulas: dict[Formula, tuple[int, bool]] = {}
         self._depth = MAX_DEPTH
-        clauses.is_empty = self._is_hopeless
+        self.is_judged_elsewhere: Callable[[Formula], bool] = lambda formula: False
+        # Clauses may outlive whoever judges them, but not hold it.
+        judge = weakref.WeakMethod(self._is_hopeless)
+        clauses.is_empty = lambda clause, kind: (
+            (found := judge()) is not None and found(clause, kind)
+        )
 
     def _is_hopeless(self, clause: Clause, kind: str) -> bool:
         """`is_empty_clause` for a clause in the making, without building automata of strings."""
@@ -51,7 +63,7 @@ class Emptiness:
         """Whether evidently no value fits a formula."""
         if formula in (TRUE, FALSE):
             return formula == FALSE
-        if self._depth == 0:
+        if self._depth == 0 or self.is_judged_elsewhere(formula):
             return False
         known = self._formulas.get(formula)
         if known is not None and (known[1] or known[0] >= self._depth):

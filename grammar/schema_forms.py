@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Collection
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
-from syntagma.grammar.errors import UnsupportedGrammarError
+from syntagma.grammar.json_formats import FORMATS, NUMBER_FORMATS
 from syntagma.grammar.json_terminals import StringBounds
-from syntagma.grammar.schema_conjunction import WITHOUT_ASSERTION, Branch, Goal, normal_goal
+from syntagma.grammar.number_sets import ABOVE_ALL, BELOW_ALL, NumberSet, exact
+from syntagma.grammar.schema_conjunction import LINKS, Branch, Goal, normal_goal
+from syntagma.grammar.schema_dialects import KEYWORDS, Dialect
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_keywords import TYPES
+from syntagma.grammar.schema_plain import NeedsMoreError
 from syntagma.grammar.schema_text import JsonSchema
 
-NUMBER_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+NUMBER_KEYWORDS = frozenset(
+    ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format"]
+)
+WHOLE = NumberSet(step=Fraction(1))
+# What may leave less than the listed values, types apart; what it leaves of them is not worked out.
+BESIDE_VALUES = KEYWORDS.keys() - LINKS - {"type", "enum", "const"}
 # What each value of `type` allows; `number` includes `integer`.
 TYPE_SETS = {name: frozenset([name]) for name in TYPES}
 TYPE_SETS["number"] = frozenset(["number", "integer"])
@@ -68,8 +75,12 @@ def _union(names: list[str]) -> frozenset[str]:
     return frozenset[str]().union(*(TYPE_SETS[name] for name in names))
 
 
-def listed_values(branch: Branch, document: SchemaDocument) -> list[Any] | None:
-    """The values that ``enum`` and ``const`` leave, valid against the whole branch; None: no list."""
+def listed_values(branch: Branch) -> list[Any] | None:
+    """The values that ``enum`` and ``const`` leave; None: no list.
+
+    Raises:
+        NeedsMoreError: something else than types stands beside them, or nested values in two lists.
+    """
     lists = asked(branch, "enum") + [[value] for value in asked(branch, "const")]
     if not lists:
         return None
@@ -77,21 +88,14 @@ def listed_values(branch: Branch, document: SchemaDocument) -> list[Any] | None:
     values: list[Any] = lists[0]
     if types is not ALL_TYPES:
         values = [v for v in values if _type_of(v) in types]
-    others = {k for schema in branch for k in schema} - WITHOUT_ASSERTION
-    if others <= {"type", "enum", "const"} and (len(lists) == 1 or _are_scalars(lists)):
-        for other in lists[1:]:
-            found = {_scalar_key(v) for v in other}
-            values = [v for v in values if _scalar_key(v) in found]
-        return values
-    validators = [document.validator(schema) for schema in branch]
-    try:
-        return [v for v in values if all(validator.is_valid(v) for validator in validators)]
-    except (re.error, RecursionError) as error:
-        raise UnsupportedGrammarError(
-            f"enum or const cannot be checked against what stands beside it: {error}",
-            keyword="enum",
-            pointer=document.pointer(branch[0]),
-        ) from None
+    if any(not BESIDE_VALUES.isdisjoint(schema) for schema in branch) or not (
+        len(lists) == 1 or _are_scalars(lists)
+    ):
+        raise NeedsMoreError("enum")
+    for other in lists[1:]:
+        found = {_scalar_key(v) for v in other}
+        values = [v for v in values if _scalar_key(v) in found]
+    return values
 
 
 def _are_scalars(lists: list[list[Any]]) -> bool:
@@ -121,31 +125,39 @@ def _type_of(value: Any) -> str:
             return "object"
 
 
-def refuse_number_bounds(branch: Branch, types: Collection[str], document: SchemaDocument) -> None:
-    """Ranges are enforced on integers only.
+def number_set(branch: Branch, *, is_whole: bool, dialect: Dialect) -> NumberSet:
+    """The numbers that all bounds and steps leave.
 
-    Raises:
-        UnsupportedGrammarError: the branch bounds numbers that need not be integers.
+    Args:
+        is_whole: integers only.
+        dialect: in draft 4, ``exclusiveMinimum`` and ``exclusiveMaximum`` say how the others are meant.
     """
-    if "number" not in types:
-        return
-    for keyword in NUMBER_BOUNDS:
-        for schema in branch:
-            if keyword in schema:
-                raise UnsupportedGrammarError(
-                    f'{keyword} is enforced for integers only; add "type": "integer"',
-                    keyword=keyword,
-                    pointer=f"{document.pointer(schema)}/{keyword}",
-                )
+    numbers = WHOLE if is_whole else NumberSet()
+    for schema in branch:
+        if NUMBER_KEYWORDS.isdisjoint(schema):
+            continue
+        for low in _bounds(schema, "minimum", "exclusiveMinimum", dialect):
+            numbers = numbers.within(((low, ABOVE_ALL),))
+        for value, is_open in _bounds(schema, "maximum", "exclusiveMaximum", dialect):
+            numbers = numbers.within(((BELOW_ALL, (value, 1 - is_open)),))
+        if "multipleOf" in schema:
+            numbers = numbers.multiples(exact(schema["multipleOf"]))
+        if schema.get("format") in NUMBER_FORMATS:
+            first, last = NUMBER_FORMATS[schema["format"]]
+            within = (((Fraction(first), 0), (Fraction(last), 1)),)
+            numbers = numbers.multiples(Fraction(1)).within(within)
+    return numbers
 
 
-def integer_bounds(branch: Branch) -> tuple[int | None, int | None]:
-    """The smallest and largest integer that all bounds leave; None: unbounded."""
-    lows = [math.ceil(v) for v in asked(branch, "minimum")]
-    lows += [math.floor(v) + 1 for v in asked(branch, "exclusiveMinimum")]
-    highs = [math.floor(v) for v in asked(branch, "maximum")]
-    highs += [math.ceil(v) - 1 for v in asked(branch, "exclusiveMaximum")]
-    return max(lows, default=None), min(highs, default=None)
+def _bounds(
+    schema: dict[str, Any], keyword: str, exclusive: str, dialect: Dialect
+) -> Iterator[tuple[Fraction, int]]:
+    """The bounds that two keywords give, each with 1 if it is excluded itself, else 0."""
+    if keyword in schema:
+        is_open = dialect is Dialect.DRAFT4 and schema.get(exclusive) is True
+        yield exact(schema[keyword]), int(is_open)
+    if exclusive in schema and dialect is not Dialect.DRAFT4:
+        yield exact(schema[exclusive]), 1
 
 
 def string_bounds(branch: Branch) -> StringBounds:
@@ -154,35 +166,46 @@ def string_bounds(branch: Branch) -> StringBounds:
         min_length=_largest(branch, "minLength"),
         max_length=_smallest(branch, "maxLength"),
         patterns=tuple(dict.fromkeys(asked(branch, "pattern"))),
-        formats=tuple(dict.fromkeys(asked(branch, "format"))),
+        formats=tuple(name for name in dict.fromkeys(asked(branch, "format")) if name in FORMATS),
     )
 
 
 def array_form(branch: Branch, document: SchemaDocument) -> ArrayForm:
     """All constraints on an array; item ``i`` must satisfy what each schema says of it."""
-    count = max((len(value) for value in asked(branch, "prefixItems")), default=0)
-    if count and not document.has_prefix_items:
-        raise UnsupportedGrammarError(
-            "prefixItems is no keyword of the draft that $schema names", keyword="prefixItems"
-        )
-    rest = [document.child(schema, "items") for schema in branch if "items" in schema]
+    prefixes = [_prefix(schema, document) for schema in branch]
+    rests = [_rest(schema, document) for schema in branch]
+    count = max(map(len, prefixes), default=0)
     max_items = _smallest(branch, "maxItems")
-    if any(schema is False for schema in rest):
+    if any(schema is False for schema in rests):
         max_items = count if max_items is None else min(count, max_items)
     return ArrayForm(
         prefix=tuple(
-            normal_goal([_item_schema(s, index, document) for s in branch], document)
+            normal_goal(
+                [
+                    prefix[index] if index < len(prefix) else rest
+                    for prefix, rest in zip(prefixes, rests, strict=True)
+                ],
+                document,
+            )
             for index in range(count)
         ),
-        rest=normal_goal(rest, document),
+        rest=normal_goal(rests, document),
         min_items=_largest(branch, "minItems"),
         max_items=max_items,
     )
 
 
-def _item_schema(schema: dict[str, Any], index: int, document: SchemaDocument) -> JsonSchema:
-    if index < len(schema.get("prefixItems", ())):
-        return document.child(schema, "prefixItems", index)
+def _prefix(schema: dict[str, Any], document: SchemaDocument) -> list[JsonSchema]:
+    """The schemas of the first items."""
+    keyword = "prefixItems" if document.dialect >= Dialect.DRAFT2020 else "items"
+    found = schema.get(keyword)
+    return found if isinstance(found, list) else []
+
+
+def _rest(schema: dict[str, Any], document: SchemaDocument) -> JsonSchema:
+    """The schema of all further items."""
+    if isinstance(schema.get("items"), list):
+        return document.child(schema, "additionalItems") if "additionalItems" in schema else True
     return document.child(schema, "items") if "items" in schema else True
 
 

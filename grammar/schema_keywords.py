@@ -1,25 +1,13 @@
-"""Which JSON Schema keywords are enforced, which mean nothing, and what their values may be."""
+"""What the values of keywords may be."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
-from syntagma.grammar.errors import GrammarSyntaxError, UnsupportedGrammarError
-from syntagma.grammar.json_formats import FORMATS
-from syntagma.grammar.schema_document import SchemaDocument
-from syntagma.grammar.schema_text import describe, escape, shorten
+from syntagma.grammar.schema_text import describe, shorten
 
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
-
-ANNOTATIONS = frozenset(
-    [
-        "$schema", "$id", "$anchor", "$comment", "$defs", "definitions", "title", "description",
-        "default", "examples", "deprecated", "readOnly", "writeOnly", "contentMediaType",
-        "contentEncoding", "contentSchema",
-    ]
-)  # fmt: skip
 
 
 def _is_count(value: Any) -> bool:
@@ -82,54 +70,6 @@ ENFORCED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "exclusiveMinimum": (_is_number, "a number"),
     "exclusiveMaximum": (_is_number, "a number"),
 }
-
-
-def has_enforced_keywords(schema: dict[str, Any]) -> bool:
-    """Whether a schema passes `check_keywords`."""
-    for keyword, value in schema.items():
-        if keyword in ANNOTATIONS:
-            continue
-        checked = ENFORCED.get(keyword)
-        if checked is None or not checked[0](value):
-            return False
-    return "format" not in schema or schema["format"] in FORMATS
-
-
-def check_keywords(schema: dict[str, Any], document: SchemaDocument) -> None:
-    """Refuse what is not enforced, and values of the wrong type.
-
-    Raises:
-        UnsupportedGrammarError: a keyword or format outside the lists above.
-        GrammarSyntaxError: a keyword's value has the wrong type.
-    """
-    if has_enforced_keywords(schema):
-        return
-    place = document.pointer(schema)
-    for keyword, value in schema.items():
-        if keyword in ANNOTATIONS:
-            continue
-        pointer = f"{place}/{escape(keyword)}"
-        if keyword not in ENFORCED:
-            near = difflib.get_close_matches(keyword, ENFORCED, n=1, cutoff=0.8)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UnsupportedGrammarError(
-                f"the keyword {shorten(keyword)!r} is not enforced, so it is refused{hint}",
-                keyword=keyword,
-                pointer=pointer,
-            )
-        is_valid, expected = ENFORCED[keyword]
-        if not is_valid(value):
-            raise GrammarSyntaxError(
-                f"{keyword} must be {expected}, not {shown(value)}", pointer=pointer
-            )
-    name = schema.get("format")
-    if name is not None and name not in FORMATS:
-        raise UnsupportedGrammarError(
-            f"the format {shorten(name)!r} is not enforced, so it is refused; "
-            f"enforced are {', '.join(FORMATS)}",
-            keyword="format",
-            pointer=f"{place}/format",
-        )
 
 
 def shown(value: Any) -> str:

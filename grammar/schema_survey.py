@@ -1,17 +1,18 @@
-"""One pass over the schemas that can be reached: may their rules be produced on demand?
+"""One pass over the schemas that can be reached, so that their rules may be produced on demand.
 
 A rule that is produced while a model is decoding must not fail, and must have a word. So a survey
 checks beforehand all that lowering could refuse, builds the terminals that could be empty or too large,
-and proves that every goal has an instance (Horn clauses, least fixed point). It may give up: what it is
-not sure of is lowered at once, which finds the errors or the way round them.
+and finds out which goals have an instance (Horn clauses, least fixed point). Goals without one are never
+called. The survey may give up; then the general way says what is wrong or finds the way round it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from syntagma.grammar import ir
-from syntagma.grammar.errors import GrammarError
+from syntagma.grammar.horn_clauses import underivable
 from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.schema_conjunction import (
@@ -23,33 +24,36 @@ from syntagma.grammar.schema_conjunction import (
     goal_key,
     normal_goal,
 )
+from syntagma.grammar.schema_dialects import ANNOTATIONS
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_forms import (
     allowed_types,
     array_form,
-    integer_bounds,
     listed_values,
     member_goal,
+    number_set,
     object_form,
-    refuse_number_bounds,
     string_bounds,
 )
-from syntagma.grammar.schema_keywords import ANNOTATIONS, check_keywords
-from syntagma.grammar.schema_strings import string_node
+from syntagma.grammar.schema_numbers import has_members
+from syntagma.grammar.schema_plain import NeedsMoreError, check_plain, is_scalar_type
 
-# A way to satisfy a goal: the goals it needs. One that needs none is an instance.
-Alternative = list[GoalKey]
+# A goal, or a rule that a goal of the general way calls, by its number.
+Key = GoalKey | int
+# A way to satisfy a goal: what it needs. One that needs nothing is an instance.
+Alternative = list[Key]
+# Lowers a goal that is not plain at once; returns the ways to satisfy the rules that it takes.
+Delegate = Callable[[Goal], dict[Key, list[Alternative]]]
 
-MAX_ROUNDS = 8
-
-# Schemas of these types without any other assertion need no closer look.
-PLAIN_TYPES = frozenset(["null", "boolean", "integer", "number", "string"])
-PLAIN = ANNOTATIONS | {"type"}
-PLAIN_ENUM = PLAIN | {"enum"}
+ITEM_LISTS = frozenset(["prefixItems", "maxItems"])
+PLAIN_ENUM = ANNOTATIONS | {"type", "enum"}
 
 
 class Survey:
     """What is known of a document's goals.
+
+    Attributes:
+        dead: the goals and rules that have no instance.
 
     Args:
         document: the schemas.
@@ -65,10 +69,10 @@ class Survey:
         self._waiting: list[Goal] = []
         self._seen: set[GoalKey] = set()
         self._num_rules = 0
-        self._is_sure = True
         self._is_done = False
-        # Goals without an instance at hand, in the order they were met.
-        self._needs: dict[GoalKey, list[Alternative]] = {}
+        # What has no instance at hand, in the order it was met.
+        self._needs: dict[Key, list[Alternative]] = {}
+        self.dead: set[Key] = set()
 
     def branches(self, goal: Goal) -> list[Branch]:
         """The alternatives of a goal; see `branches_of`."""
@@ -76,7 +80,7 @@ class Survey:
             schema = goal[0]
             if isinstance(schema, dict) and LINKS.isdisjoint(schema):
                 if not self._is_done:
-                    check_keywords(schema, self.document)
+                    check_plain(schema, self.document)
                 return [(schema,)]
         key = goal_key(goal)
         found = self._branches.get(key)
@@ -92,22 +96,31 @@ class Survey:
             where = self.document.pointer(branch[0])
             self.budget.check("max_enum_values", len(values), "values of an enum", pointer=where)
 
-    def is_sound(self) -> bool:
-        """Whether every goal that can be reached has an instance and can be lowered without error."""
-        try:
-            self._visit(normal_goal([self.document.root], self.document))
-            while self._waiting:
-                self.budget.check_time()
-                if self._num_rules > self.budget.limits.max_rules:
-                    return False
-                if not self._look_at(self._waiting.pop()):
-                    return False
-        except GrammarError:
-            return False
-        self._is_done = self._is_sure and self._all_have_instances()
-        return self._is_done
+    def is_dead(self, goal: Goal) -> bool:
+        """Whether a goal has no instance."""
+        return bool(self.dead) and goal_key(goal) in self.dead
 
-    def _visit(self, goal: Goal) -> Alternative:
+    def is_sound(self, root: Goal, delegate: Delegate) -> bool:
+        """Whether a goal has an instance, and it is known which of those that it can lead to have one.
+
+        Args:
+            root: the goal to begin with.
+            delegate: lowers a goal that is not plain.
+
+        Raises:
+            GrammarError, NeedsMoreError: one cannot be lowered on demand.
+        """
+        self.visit(root)
+        while self._waiting:
+            self.budget.check_time()
+            if self._num_rules > self.budget.limits.max_rules:
+                return False
+            self._look_at(self._waiting.pop(), delegate)
+        self.dead = underivable(self._needs)
+        self._is_done = True
+        return not self.is_dead(root)
+
+    def visit(self, goal: Goal) -> Alternative:
         """Look at a goal some time; what an alternative needs that needs it."""
         if not goal:
             return []
@@ -117,68 +130,65 @@ class Survey:
             self._waiting.append(goal)
         return [key]
 
-    def _look_at(self, goal: Goal) -> bool:
-        """Check one goal; False: not sure that each of its branches has an instance."""
-        if len(goal) == 1 and type(schema := goal[0]) is dict and LINKS.isdisjoint(schema):
-            # Most goals are of this kind; what follows would find the same in more steps.
-            check_keywords(schema, self.document)
-            needs = self._single(schema)
-            if needs is not None:
-                if needs:
-                    self._needs[goal_key(goal)] = [needs]
-                self._num_rules += 1
-                return True
-        branches = self.branches(goal)
-        alternatives: list[Alternative] = []
-        for branch in branches:
-            found = self._alternatives(branch)
-            if not found:
-                return False
-            alternatives += found
-        if not alternatives:
-            return False
+    def _look_at(self, goal: Goal, delegate: Delegate) -> None:
+        """Check one goal and note what it needs."""
+        self._num_rules += 1
+        try:
+            alternatives = self._ways(goal)
+        except NeedsMoreError:
+            found = delegate(goal)
+            self._num_rules += len(found)
+            self._needs |= {key: ways for key, ways in found.items() if all(ways)}
+            return
         if all(alternatives):
             self._needs[goal_key(goal)] = alternatives
-        self._num_rules += 1
-        return True
+
+    def _ways(self, goal: Goal) -> list[Alternative]:
+        """The ways to satisfy a goal, if it is plain."""
+        if len(goal) == 1 and type(schema := goal[0]) is dict and LINKS.isdisjoint(schema):
+            # Most goals are of this kind; what follows would find the same in more steps.
+            check_plain(schema, self.document)
+            needs = self._single(schema)
+            if needs is not None:
+                return [needs]
+        return [way for branch in self.branches(goal) for way in self._alternatives(branch)]
 
     def _alternatives(self, branch: Branch) -> list[Alternative]:
-        """The ways to satisfy a branch, one for each type; none: not sure that all types have one."""
+        """The ways to satisfy a branch, one for each type at most."""
         if len(branch) == 1:
             found = self._single(branch[0])
             if found is not None:
                 return [found]
-        values = listed_values(branch, self.document)
+        values = listed_values(branch)
         if values is not None:
             self.check_enum(values, branch)
             return [[]] if values else []
         types = allowed_types(branch)
-        refuse_number_bounds(branch, types, self.document)
         ways: list[Alternative | None] = []
-        if not types.isdisjoint(("null", "boolean", "number")):
+        if not types.isdisjoint(("null", "boolean")):
             ways.append([])
-        if "integer" in types and "number" not in types:
-            low, high = self.terminals.integer_range(*integer_bounds(branch))
-            ways.append(None if low is not None and high is not None and low > high else [])
+        if not types.isdisjoint(("integer", "number")):
+            is_whole = "number" not in types
+            numbers = number_set(branch, is_whole=is_whole, dialect=self.document.dialect)
+            ways.append([] if has_members(numbers, self.terminals) else None)
         if "string" in types:
             ways.append([] if self._has_string(branch) else None)
         if "array" in types:
             ways.append(self._array(branch))
         if "object" in types:
             ways.append(self._object(branch))
-        sure = [way for way in ways if way is not None]
-        return sure if len(sure) == len(ways) else []
+        return [way for way in ways if way is not None]
 
     def _single(self, schema: dict[str, Any]) -> Alternative | None:
         """What one plain schema needs; None: look closer."""
-        if is_plain(schema):
+        if is_scalar_type(schema):
             return []
         if "enum" in schema or "const" in schema:
             return [] if self._is_plain_enum(schema) else None
         match schema.get("type"):
             case "object":
                 return self._single_object(schema)
-            case "array" if "prefixItems" not in schema and "maxItems" not in schema:
+            case "array" if ITEM_LISTS.isdisjoint(schema) and type(schema.get("items")) is not list:
                 needs = self._visit_schema(schema.get("items", True))
                 return needs if schema.get("minItems", 0) > 0 else []
             case _:
@@ -200,7 +210,7 @@ class Survey:
         self._num_rules += len(properties) + len(required) + 1
         needs: Alternative = []
         for name, member in properties.items():
-            if type(member) is dict and is_plain(member):
+            if type(member) is dict and is_scalar_type(member):
                 continue
             if member is not False:
                 keys = self._visit_schema(member)
@@ -222,28 +232,28 @@ class Survey:
         if type(schema) is not dict:
             if schema is True:
                 return []
-            # Whatever is wrong with it is said when it is lowered.
-            self._is_sure = False
-            return []
+            if schema is False:
+                return self.visit((False,))
+            raise NeedsMoreError("no schema")
         if "$ref" in schema:
-            return self._visit(normal_goal([schema], self.document))
-        return [] if ANNOTATIONS.issuperset(schema) else self._visit((schema,))
+            return self.visit(normal_goal([schema], self.document))
+        return [] if ANNOTATIONS.issuperset(schema) else self.visit((schema,))
 
     def _has_string(self, branch: Branch) -> bool:
-        if any("pattern" in schema or "format" in schema for schema in branch):
-            node = string_node(branch, self.document, self.terminals)
-            return isinstance(node, ir.Terminal) and not node.language.dfa.is_empty
         bounds = string_bounds(branch)
+        if bounds.patterns or bounds.formats:
+            node = self.terminals.string(bounds)
+            return isinstance(node, ir.Terminal) and not node.language.dfa.is_empty
         return bounds.max_length is None or bounds.min_length <= bounds.max_length
 
     def _array(self, branch: Branch) -> Alternative | None:
         form = array_form(branch, self.document)
         if form.max_items is not None and form.max_items < form.min_items:
             return None
-        prefix = [self._visit(goal) for goal in form.prefix]
+        prefix = [self.visit(goal) for goal in form.prefix]
         needs = [key for keys in prefix[: form.min_items] for key in keys]
         if form.max_items is None or form.max_items > len(prefix):
-            rest = self._visit(form.rest)
+            rest = self.visit(form.rest)
             needs += rest if form.min_items > len(prefix) else []
         return needs
 
@@ -252,26 +262,9 @@ class Survey:
         self._num_rules += len(form.names) + 1
         needs: Alternative = []
         for name in form.names:
-            keys = self._visit(member_goal(form, name, self.document))
+            keys = self.visit(member_goal(form, name, self.document))
             if name in form.required:
                 needs += keys
         if form.additional is not None:
-            self._visit(form.additional)
+            self.visit(form.additional)
         return needs
-
-    def _all_have_instances(self) -> bool:
-        """Whether all goals follow from those with an instance; after a few rounds: not sure."""
-        for _ in range(MAX_ROUNDS):
-            if not self._needs:
-                return True
-            # What a goal needs was mostly met after it.
-            for key in reversed(list(self._needs)):
-                if any(self._needs.keys().isdisjoint(needs) for needs in self._needs[key]):
-                    del self._needs[key]
-        return not self._needs
-
-
-def is_plain(schema: dict[str, Any]) -> bool:
-    """Whether a schema asks for one type of scalars and for nothing else."""
-    types = schema.get("type")
-    return type(types) is str and types in PLAIN_TYPES and PLAIN.issuperset(schema)

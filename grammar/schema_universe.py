@@ -7,6 +7,7 @@ draft reads it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,9 @@ class Site:
 class SchemaUniverse:
     """Sites and references of schemas.
 
+    Attributes:
+        has_dynamic: whether a schema has a dynamic anchor, so that scopes matter.
+
     Args:
         document: the schema to compile.
         documents: others, by URI, as `read_schema` returns them.
@@ -78,31 +82,40 @@ class SchemaUniverse:
         budget: Budget,
     ) -> None:
         self.budget = budget
+        self.document = document
+        self.documents = documents
         self.root = document.root
+        self.has_dynamic = False
         self._objects: list[dict[str, Any]] = []
         self._numbers: dict[int, int] = {}
         self._sites: dict[int, Site] = {}
         self._scopes: list[tuple[tuple[str, int], ...]] = [()]
         self._scope_numbers: dict[tuple[tuple[str, int], ...], int] = {(): NO_SCOPE}
-        self._has_dynamic = False
         self._anchors: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-        own = dialect_of(self.root, Dialect.DRAFT2020)
-        # Documents that do not name their draft are read as the schema is.
-        drafts = {
-            uri: dialect_of(other, Dialect.DRAFT2020 if _names_draft(other) else own)
-            for uri, other in [*documents.items(), (DOCUMENT_URI, self.root)]
-        }
+        # Most documents stand for themselves: then all places in them are alike, and nothing is noted
+        # before somebody asks.
+        self._is_alone = not documents and document.is_simple
+        if not self._is_alone:
+            self._walk(self.root, DOCUMENT_URI, document.dialect, "")
+            for uri, schema in documents.items():
+                self._walk(schema, uri, self._draft_of(schema), uri + "#")
+
+    @functools.cached_property
+    def _registry(self) -> Any:
+        schemas = [*self.documents.items(), (DOCUMENT_URI, self.root)]
         try:
-            self._registry: Any = DRAFTS.with_resources(
-                (uri, SPECIFICATIONS[drafts[uri]].create_resource(schema))
-                for uri, schema in [*documents.items(), (DOCUMENT_URI, self.root)]
+            return DRAFTS.with_resources(
+                (uri, SPECIFICATIONS[self._draft_of(schema)].create_resource(schema))
+                for uri, schema in schemas
             ).crawl()
         except MALFORMED as error:
-            check_values_below(self.root, own)
+            check_values_below(self.root, self.document.dialect)
             raise GrammarSyntaxError(f"an identifier is malformed: {error}", pointer="") from None
-        self._walk(self.root, DOCUMENT_URI, own, "")
-        for uri, schema in documents.items():
-            self._walk(schema, uri, drafts[uri], uri + "#")
+
+    def _draft_of(self, schema: JsonSchema) -> Dialect:
+        """The draft that reads a document; one that names none is read as the schema is."""
+        own = self.document.dialect
+        return dialect_of(schema, Dialect.DRAFT2020 if _names_draft(schema) else own)
 
     def number(self, schema: dict[str, Any]) -> int:
         """A number for a schema object."""
@@ -118,7 +131,15 @@ class SchemaUniverse:
 
     def site(self, schema: dict[str, Any]) -> Site:
         """Where a schema object stands."""
-        return self._sites[id(schema)]
+        site = self._sites.get(id(schema))
+        if site is None:
+            assert self._is_alone, "schemas come from documents that were walked through"
+            document = self.document
+            assert isinstance(self.root, dict), "booleans hold no schemas"
+            base = _base_of(self.root, DOCUMENT_URI, document.dialect)
+            site = Site(base, document.dialect, document.pointer(schema))
+            self._sites[id(schema)] = site
+        return site
 
     def entered(self, scope: int, schema: JsonSchema) -> int:
         """The dynamic scope in which a schema is read that is reached from another scope.
@@ -126,7 +147,7 @@ class SchemaUniverse:
         The scope is reduced to what it decides: for each dynamic anchor, the outermost resource that has
         it.
         """
-        if not self._has_dynamic or not isinstance(schema, dict):
+        if not self.has_dynamic or not isinstance(schema, dict):
             return scope
         known = dict(self._scopes[scope])
         for name, target in self._dynamic_anchors(self.site(schema).base):
@@ -149,7 +170,7 @@ class SchemaUniverse:
         site = self.site(at)
         pointer = f"{site.pointer}/{keyword}"
         try:
-            found, fragment = self._looked_up(reference, site)
+            found, fragment = self._looked_up(reference, at)
         except (
             referencing.exceptions.PointerToNowhere,
             referencing.exceptions.NoSuchAnchor,
@@ -180,18 +201,26 @@ class SchemaUniverse:
         number = dict(self._scopes[scope]).get(anchor) if anchor is not None else None
         return found if number is None else self.schema(number)
 
-    def _looked_up(self, reference: str, site: Site) -> tuple[Any, str]:
-        """What a reference points to by itself, and its fragment."""
+    def _looked_up(self, reference: str, at: dict[str, Any]) -> tuple[Any, str]:
+        """What a reference of a schema points to by itself, and its fragment."""
+        site = self.site(at)
         uri, fragment = urldefrag(urljoin(site.base, reference))
         if reference.startswith("#"):
             uri, fragment = site.base, reference[1:]
+            if self._is_alone and self.document.is_within(at):
+                local = self.document.below_root(reference)
+                if local is not None:
+                    return local, fragment
         found = self._registry.resolver(base_uri=uri).lookup(f"#{fragment}").contents
-        if isinstance(found, dict) and id(found) not in self._sites:
+        if isinstance(found, dict) and not self._has_site(found):
             resource = self._registry[uri].contents
             self._walk(resource, uri, site.dialect, uri + "#")
-        if isinstance(found, dict) and id(found) not in self._sites:
+        if isinstance(found, dict) and not self._has_site(found):
             raise referencing.exceptions.Unresolvable(ref=reference)
         return found, fragment
+
+    def _has_site(self, schema: dict[str, Any]) -> bool:
+        return id(schema) in self._sites or (self._is_alone and self.document.is_within(schema))
 
     def _walk(self, root: Any, base: str, dialect: Dialect, pointer: str) -> None:
         """Note where every object of a document stands."""
@@ -207,7 +236,7 @@ class SchemaUniverse:
             base = _base_of(value, base, dialect)
             self._sites[id(value)] = Site(base, dialect, pointer)
             if "$dynamicAnchor" in value or "$recursiveAnchor" in value:
-                self._has_dynamic = True
+                self.has_dynamic = True
             waiting += [
                 (v, base, dialect, f"{pointer}/{escape(k)}")
                 for k, v in value.items()
@@ -258,7 +287,9 @@ class SchemaUniverse:
             value = waiting.pop()
             if isinstance(value, list):
                 waiting += value
-            elif isinstance(value, dict) and self.site(value).base == base:
+            elif (
+                isinstance(value, dict) and self._has_site(value) and self.site(value).base == base
+            ):
                 found.append(value)
                 waiting += value.values()
         return found

@@ -46,13 +46,26 @@ def integer_schemas(draw: st.DrawFn) -> dict[str, Any]:
     return schema
 
 
+NUMBER_SCHEMAS: list[dict[str, Any]] = [
+    {"type": "number", "minimum": 0.5},
+    {"type": "number", "exclusiveMinimum": 0, "maximum": 100},
+    {"type": "number", "exclusiveMaximum": -1.25},
+    {"type": "number", "minimum": 2, "maximum": 2},
+    {"type": "integer", "multipleOf": 7, "minimum": 0},
+    {"multipleOf": 0.5, "type": ["number", "null"]},
+    {"type": "integer", "format": "int32"},
+]
+
+
 def leaf_schemas() -> st.SearchStrategy[Any]:
     """Schemas without subschemas."""
     types = ["null", "boolean", "number", "string", "integer", "array", "object"]
     return st.one_of(
         string_schemas(),
         integer_schemas(),
+        st.sampled_from(NUMBER_SCHEMAS),
         st.sampled_from([{"type": t} for t in types]),
+        st.sampled_from([{"type": t, "example": 1} for t in types]),
         st.lists(st.sampled_from(types), min_size=1, max_size=3, unique=True).map(
             lambda found: {"type": found}
         ),

@@ -24,6 +24,7 @@ SCHEMAS: list[Any] = [
     {"type": "string"},
     {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"$ref": "#"}, "c": {}}},
     {"type": "array", "items": {"anyOf": [{"type": "object"}, {"enum": [1, [2], {"a": 3}]}]}},
+    {"oneOf": [{"type": "null"}, {"properties": {"a": {"$ref": "#"}}, "required": ["a"]}]},
 ]
 
 
@@ -37,16 +38,16 @@ def no_collections() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_collections")
 @pytest.mark.parametrize("schema", SCHEMAS, ids=str)
-@pytest.mark.parametrize("on_demand", [True, False])
+@pytest.mark.parametrize("is_lazy", [True, False])
 @pytest.mark.parametrize("num_states", [0, 1, 5, 1000])
-def test_a_grammar_goes_at_once(schema: Any, on_demand: bool, num_states: int) -> None:
+def test_a_grammar_goes_at_once(schema: Any, is_lazy: bool, num_states: int) -> None:
     """However much of it has been explored."""
     budget = Budget.unlimited()
     store = MaskStore(byte_vocabulary([]))
     document = SchemaDocument.load(schema, budget)
-    grammar = json_schema_to_grammar(document, JsonOptions(), budget, on_demand=on_demand)
-    assert grammar.is_proper == on_demand
-    automata = RuleAutomata(grammar, SpelledTerminals(store), budget, is_lazy=on_demand)
+    grammar = json_schema_to_grammar(document, JsonOptions(), budget)
+    assert grammar.is_proper
+    automata = RuleAutomata(grammar, SpelledTerminals(store), budget, is_lazy=is_lazy)
     parser = Parser(automata, store.pool)
     state = 0
     while state < min(num_states, parser.num_states):
