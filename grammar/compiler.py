@@ -41,7 +41,7 @@ from syntagma.grammar.trie_file import load_or_build_trie
 from syntagma.grammar.vocabulary import Vocabulary
 from syntagma.grammar.warm_up import warm_kernels
 
-MAX_POOL_BYTES = 256 << 20
+MAX_POOL_BYTES = 128 << 20
 
 
 class GrammarCompiler:

@@ -35,7 +35,7 @@ FIRST_ALIVE = 1 << 10
 READY_STATES = 1 << 16
 SMALL_TRIE = 20_000
 # Rows of memory for entries that are ready at start.
-MAX_READY_ROWS = 2048
+MAX_READY_ROWS = 1024
 
 ExitRow = tuple[Int32Array, int]
 

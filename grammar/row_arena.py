@@ -10,7 +10,7 @@ from syntagma.grammar.row_memory import allocate_rows
 
 # More would be too much memory to touch at start where rows are long, and are not needed where they
 # are short and cheap.
-MAX_ROWS = 3072
+MAX_ROWS = 1024
 
 
 class RowOwner(Protocol):
