@@ -34,7 +34,8 @@ serve: $(STAMP) ## run the server with the demo model on 127.0.0.1:8000
 test: $(STAMP) ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-fuzz: $(STAMP) ## run the random tests with 50 times as many examples (an hour or more)
+fuzz: $(STAMP) ## compare 10^6 masks with brute force, then run the random tests 50 times as long (hours)
+	$(BIN)/python tests/fuzz_states.py
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest $(FUZZED) $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy --strict

@@ -9,6 +9,7 @@ expression asks the `regex` package.
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import regex
 
@@ -123,8 +124,18 @@ class NaiveGrammar:
 
 # A symbol of a production: a nonterminal, or the bytes that one place takes.
 Symbol = int | frozenset[int]
-# Earley items (nonterminal, production, how much of it is read, where it began) by place.
-Chart = tuple[frozenset[tuple[int, tuple[Symbol, ...], int, int]], ...]
+# An Earley item: a nonterminal, a production of it, how much of that is read, where it began.
+EarleyItem = tuple[int, tuple[Symbol, ...], int, int]
+
+
+class Place(NamedTuple):
+    """The items at one place of a text, those that wait for a nonterminal also by that."""
+
+    items: set[EarleyItem]
+    waiting: dict[int, list[EarleyItem]]
+
+
+Chart = tuple[Place, ...]
 
 
 class NaiveEarley:
@@ -146,6 +157,7 @@ class NaiveEarley:
             self.productions[rule].add((self.symbol(body),))
         self.keep_productive()
         self._charts: dict[bytes, Chart] = {}
+        self._viable: dict[bytes, bool] = {}
 
     def new_symbol(self, *productions: tuple[Symbol, ...]) -> int:
         self.productions.append(set(productions))
@@ -219,50 +231,59 @@ class NaiveEarley:
         if text not in self._charts:
             if text:
                 before = self.chart(text[:-1])
-                scanned = {
+                scanned = [
                     (symbol, production, read + 1, began)
-                    for symbol, production, read, began in before[-1]
+                    for symbol, production, read, began in before[-1].items
                     if read < len(production)
                     and isinstance(part := production[read], frozenset)
                     and text[-1] in part
-                }
+                ]
             else:
-                before, scanned = (), {(0, production, 0, 0) for production in self.productions[0]}
+                before, scanned = (), [(0, production, 0, 0) for production in self.productions[0]]
             self._charts[text] = (*before, self.completed(before, scanned))
         return self._charts[text]
 
-    def completed(
-        self, before: Chart, items: set[tuple[int, tuple[Symbol, ...], int, int]]
-    ) -> frozenset[tuple[int, tuple[Symbol, ...], int, int]]:
-        """Predict and complete until nothing new is found; what is empty may complete late."""
+    def completed(self, before: Chart, found: list[EarleyItem]) -> Place:
+        """Predict and complete until nothing new is found.
+
+        What is empty may be complete before an item waits for it, so it is remembered.
+        """
         here = len(before)
-        while True:
-            found = set(items)
-            for symbol, production, read, began in items:
-                if read < len(production):
-                    part = production[read]
-                    if not isinstance(part, frozenset):
-                        found |= {(part, p, 0, here) for p in self.productions[part]}
-                    continue
-                for waiting in before[began] if began < here else items:
-                    if waiting[2] < len(waiting[1]) and waiting[1][waiting[2]] == symbol:
-                        found.add((waiting[0], waiting[1], waiting[2] + 1, waiting[3]))
-            if found == items:
-                return frozenset(items)
-            items = found
+        place = Place(set(), {})
+        empty: set[int] = set()
+        while found:
+            item = found.pop()
+            if item in place.items:
+                continue
+            place.items.add(item)
+            symbol, production, read, began = item
+            if read == len(production):
+                if began == here:
+                    empty.add(symbol)
+                waiting = before[began].waiting if began < here else place.waiting
+                found += [_advanced(other) for other in waiting.get(symbol, ())]
+                continue
+            part = production[read]
+            if not isinstance(part, frozenset):
+                place.waiting.setdefault(part, []).append(item)
+                found += [(part, predicted, 0, here) for predicted in self.productions[part]]
+                if part in empty:
+                    found.append(_advanced(item))
+        return place
 
     def is_viable(self, text: bytes) -> bool:
         """Whether some word begins with a text."""
-        for end in range(len(text)):
-            if not self.chart(text[:end])[-1]:
-                return False
-        return bool(self.chart(text)[-1])
+        if text not in self._viable:
+            self._viable[text] = (not text or self.is_viable(text[:-1])) and bool(
+                self.chart(text)[-1].items
+            )
+        return self._viable[text]
 
     def accepts(self, text: bytes) -> bool:
         """Whether a text is a word."""
         return self.is_viable(text) and any(
             symbol == 0 and read == len(production) and began == 0
-            for symbol, production, read, began in self.chart(text)[-1]
+            for symbol, production, read, began in self.chart(text)[-1].items
         )
 
     def mask(self, text: bytes, vocabulary: Vocabulary) -> set[int]:
@@ -271,6 +292,11 @@ class NaiveEarley:
             i for i, token in enumerate(vocabulary.tokens) if token and self.is_viable(text + token)
         }
         return allowed | (set(vocabulary.stop_ids) if self.accepts(text) else set())
+
+
+def _advanced(item: EarleyItem) -> EarleyItem:
+    symbol, production, read, began = item
+    return symbol, production, read + 1, began
 
 
 @functools.cache
