@@ -17,6 +17,7 @@ from syntagma.grammar.lexer_arrays import (
     FALLBACK,
     KIND,
     LexerArrays,
+    dense_root,
     next_state,
 )
 
@@ -85,9 +86,7 @@ def know_bytes(lexer: LexerArrays, alive: UInt64Array, state: int) -> None:
         return
     words = np.zeros(4, np.uint64)
     one = np.uint64(1)
-    root = state
-    while root != DEAD_STATE and lexer.states[root, KIND] < 0:
-        root = lexer.states[root, FALLBACK]
+    root = dense_root(lexer, state)
     if root != DEAD_STATE:
         cell = lexer.states[root, CELL]
         kind = lexer.states[root, KIND]
@@ -121,8 +120,9 @@ def is_wide(
     Looks two bytes ahead and counts the subtrees there whole. A sparse state is as wide as what it
     falls back on, if anything. Remembered, so it must always be the same trie and limit.
     """
-    while lexer.states[state, KIND] < 0 and lexer.states[state, FALLBACK] != DEAD_STATE:
-        state = lexer.states[state, FALLBACK]
+    root = dense_root(lexer, state)
+    if root != DEAD_STATE:
+        state = root
     know_bytes(lexer, alive, state)
     if alive[state, KNOWLEDGE] >= NARROW:
         return bool(alive[state, KNOWLEDGE] == WIDE)

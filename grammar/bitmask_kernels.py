@@ -20,12 +20,6 @@ def clear_bit(row: Int32Array, token_id: int) -> None:
 
 
 @kernel
-def has_bit(row: Int32Array, token_id: int) -> bool:
-    """Whether a token is allowed."""
-    return bool((row[token_id >> 5] >> np.int32(token_id & 31)) & np.int32(1))
-
-
-@kernel
 def gather_rows(
     rows: Int32Array, slots: Int32Array, bitmask: Int32Array, targets: Int64Array
 ) -> None:

@@ -12,13 +12,14 @@ from syntagma.grammar.alive_kernels import ChildTrie
 from syntagma.grammar.bitmask_kernels import clear_bit, set_bit
 from syntagma.grammar.kernel_types import Int32Array, kernel
 from syntagma.grammar.lexer_arrays import (
-    ACCEPTS,
     CELL,
     DEAD_STATE,
     FALLBACK,
     KIND,
     LexerArrays,
+    dense_root,
     next_state,
+    same_accepts,
 )
 
 NO_CHILD = -1
@@ -44,18 +45,9 @@ def _child(trie: ChildTrie, node: int, byte: int) -> int:
 @kernel
 def _falls_back_on(lexer: LexerArrays, state: int, base: int) -> bool:
     """Whether a state is sparse, falls back on another in the end and completes the same terminals."""
-    accepts = lexer.states[state, ACCEPTS]
     if state == DEAD_STATE or lexer.states[state, KIND] >= 0:
         return False
-    while state != DEAD_STATE and lexer.states[state, KIND] < 0:
-        state = lexer.states[state, FALLBACK]
-    if state != base:
-        return False
-    at, other = accepts, lexer.states[base, ACCEPTS]
-    for i in range(lexer.accepts[at] + 1):
-        if lexer.accepts[at + i] != lexer.accepts[other + i]:
-            return False
-    return True
+    return dense_root(lexer, state) == base and same_accepts(lexer, state, base)
 
 
 @kernel

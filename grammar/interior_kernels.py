@@ -15,6 +15,7 @@ from syntagma.grammar.lexer_arrays import (
     first_accept,
     next_state,
     num_accepts,
+    same_accepts,
 )
 
 
@@ -87,21 +88,6 @@ def walk_interior(
 
 
 @kernel
-def _same_accepts(lexer: LexerArrays, state: int, other: int) -> bool:
-    count = num_accepts(lexer, state)
-    if count != num_accepts(lexer, other):
-        return False
-    for a in range(count):
-        same: bool = (
-            lexer.accepts[first_accept(lexer, state) + a]
-            == lexer.accepts[first_accept(lexer, other) + a]
-        )
-        if not same:
-            return False
-    return True
-
-
-@kernel
 def walk_against_base(
     byte: UInt8Array,
     depth: Int32Array,
@@ -156,7 +142,7 @@ def walk_against_base(
                     set_bit(row, token_ids[t])
                 else:
                     clear_bit(row, token_ids[t])
-        if subtree_end[node] > node + 1 and not _same_accepts(lexer, after, base_after):
+        if subtree_end[node] > node + 1 and not same_accepts(lexer, after, base_after):
             if num_accepts(lexer, base_after):
                 removed = grown(removed, num_removed + 1)
                 removed[num_removed] = node

@@ -59,6 +59,14 @@ def next_state(lexer: LexerArrays, state: int, byte: int) -> int:
 
 
 @kernel
+def dense_root(lexer: LexerArrays, state: int) -> int:
+    """The dense state that a state falls back on in the end, itself if it is dense; 0 if none."""
+    while state != DEAD_STATE and lexer.states[state, KIND] < 0:
+        state = lexer.states[state, FALLBACK]
+    return state
+
+
+@kernel
 def first_accept(lexer: LexerArrays, state: int) -> int:
     """Where in ``accepts`` the terminals complete in a state begin; see `num_accepts`."""
     at: int = lexer.states[state, ACCEPTS]
@@ -70,6 +78,22 @@ def num_accepts(lexer: LexerArrays, state: int) -> int:
     """How many terminals are complete in a state."""
     count: int = lexer.accepts[lexer.states[state, ACCEPTS]]
     return count
+
+
+@kernel
+def same_accepts(lexer: LexerArrays, state: int, other: int) -> bool:
+    """Whether the same terminals are complete in two states."""
+    count = num_accepts(lexer, state)
+    if count != num_accepts(lexer, other):
+        return False
+    for a in range(count):
+        same: bool = (
+            lexer.accepts[first_accept(lexer, state) + a]
+            == lexer.accepts[first_accept(lexer, other) + a]
+        )
+        if not same:
+            return False
+    return True
 
 
 @kernel

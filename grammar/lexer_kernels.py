@@ -18,6 +18,7 @@ from syntagma.grammar.lexer_arrays import (
     FALLBACK,
     KIND,
     LexerArrays,
+    dense_root,
     first_accept,
     next_state,
     num_accepts,
@@ -49,14 +50,6 @@ def _mark_edges(
             for edge in range(cell, cell - 2 * (lexer.states[state, KIND] + 1), 2):
                 has_edge[lexer.table[edge]] = True
             state = lexer.states[state, FALLBACK]
-
-
-@kernel
-def _dense_root(lexer: LexerArrays, state: int) -> int:
-    """The dense state that a state falls back on in the end, itself if it is dense; 0 if none."""
-    while state != DEAD_STATE and lexer.states[state, KIND] < 0:
-        state = lexer.states[state, FALLBACK]
-    return state
 
 
 @kernel
@@ -132,7 +125,7 @@ def union_of_lexers(
         for m in range(offsets[current], offsets[current + 1]):
             if lexer.states[members[m], KIND] < 0:
                 num_sparse += 1
-            root = _dense_root(lexer, members[m])
+            root = dense_root(lexer, members[m])
             if root != DEAD_STATE:
                 members[num_used + kept] = root
                 kept += 1

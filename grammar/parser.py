@@ -7,8 +7,9 @@ calls of a rule share one stack, as in Earley's algorithm (1970), so ambiguous g
 polynomial. Stacks and states are content-addressed and immutable: a matcher can keep, fork and drop
 them freely.
 
-**What a state depends on.** Lowering looks at a stack's frames only when it returns. The lowest stack
-whose frames it looked at has a *height*, the longest way from there to the bottom. So a caller who
+**What a state depends on.** Lowering looks at a stack's frames when it returns, and when it puts frames
+of several stacks together for a rule that takes the place of several callers: such a stack may stand higher
+than some of its frames did. The lowest stack whose frames it looked at has a *height*, the longest way from there to the bottom. So a caller who
 walks from a start state over some others looks at most
 
     depth = max(0, height(start) + 1 - min(lowest of the states it lowered))
@@ -199,7 +200,7 @@ class Parser:
             for position, stack in items:
                 self._follow(position, stack, moves, called)
             if called:
-                self._call(called, moves)
+                lowest = min(lowest, self._call(called, moves))
             terminals = tuple(moves) if len(moves) == 1 else tuple(sorted(moves))
             names = self._pool.complete_as(terminals)
             if names is terminals:
@@ -259,14 +260,19 @@ class Parser:
             else:
                 called[entry] = [(back, stack)]
 
-    def _call(self, called: dict[int, Callers], moves: dict[int, list[Item]]) -> None:
-        """Begin the called rules, and those that they begin with, each when all callers are known."""
+    def _call(self, called: dict[int, Callers], moves: dict[int, list[Item]]) -> int:
+        """Begin the called rules, and those that they begin with, each when all callers are known.
+
+        Returns:
+            The height of the lowest stack whose frames were put together with others, or NO_HEIGHT.
+        """
         moves_of = self._automata.moves_of
         if len(called) == 1:
             ((entry, callers),) = called.items()
             if not moves_of(entry).calls:
                 self._follow(entry, self._stack_of(callers), moves, called)
-                return
+                return self._lowest_joined(callers)
+        lowest = NO_HEIGHT
         num_callers = dict.fromkeys(called, 0)
         found = list(called)
         for entry in found:
@@ -278,6 +284,7 @@ class Parser:
                     found.append(callee)
         ready = [entry for entry in found if num_callers[entry] == 0]
         for entry in ready:
+            lowest = min(lowest, self._lowest_joined(called[entry]))
             self._follow(entry, self._stack_of(called[entry]), moves, called)
             for callee, _ in moves_of(entry).calls:
                 num_callers[callee] -= 1
@@ -285,6 +292,14 @@ class Parser:
                     ready.append(callee)
         if len(ready) < len(found):
             raise ValueError("rules of a grammar that is called proper begin with themselves")
+        return lowest
+
+    def _lowest_joined(self, callers: Callers) -> int:
+        """The height of the lowest stack whose frames `_stack_of` puts together with others."""
+        if len(callers) == 1:
+            return NO_HEIGHT
+        heights = self._stacks.heights
+        return min((heights[stack] for back, stack in callers if back == TAIL), default=NO_HEIGHT)
 
     def _stack_of(self, callers: Callers) -> int:
         """The stack of a rule that is called, or goes on in place of a caller, in several places."""

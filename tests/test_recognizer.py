@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from fuzz_states import compared, random_grammar, random_vocabulary
 from grammar_strategies import plain_grammars
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -377,3 +378,25 @@ def test_rows_are_not_shared_between_callers() -> None:
         matcher = start.fork()
         assert all(matcher.accept_token(byte) for byte in opening + b"b,")
         assert {vocabulary.tokens[i] for i in allowed_ids(matcher)} == {b" ", b" " + last}
+
+
+def test_rows_are_not_shared_where_frames_were_put_together() -> None:
+    """What takes the place of several callers has a stack that stands higher than some of its frames did."""
+    short, call = ir.Terminal(dfas.from_words([b"c", b"ab", b"bb"])), ir.Call(0)
+    start = ir.choice(call, ir.Terminal(dfas.from_words([b"cc,"])))
+    grammar = ir.Grammar()
+    grammar.add("root", ir.choice(short, ir.sequence(start, ir.Repeat(call, 2, 2), call)))
+    longer = [b"ab", b"abb,", b"bb,", b"bb,a,", b"bba", b"bc,cab", b"c,", b"ca", b"cababc", b"cb"]
+    vocabulary = byte_vocabulary(longer, alphabet=ALPHABET)
+    for seed in range(4):
+        assert len(list(compared(grammar, vocabulary, random.Random(seed), is_wide=True))) > 300
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_masks_equal_brute_force_wherever_a_grammar_leads(seed: int) -> None:
+    """A sample of what ``make fuzz`` does."""
+    rng = random.Random(seed)
+    num_states = 0
+    while num_states < 300:
+        grammar, vocabulary = random_grammar(rng), random_vocabulary(rng)
+        num_states += len(list(compared(grammar, vocabulary, rng, is_wide=seed % 2 == 1)))
