@@ -68,8 +68,8 @@ from syntagma.grammar.parser_arrays import (
     LEXER_START,
     NO_HEIGHT,
     ParserArrays,
-    ParserTable,
 )
+from syntagma.grammar.parser_table import ParserTable
 from syntagma.grammar.partition_kernels import partition
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.trie_kernels import build_trie, merge_subtrees
