@@ -218,22 +218,21 @@ class _Lowering:
     def constant(self, value: Any) -> ir.Node:
         """One given value; its nesting is bounded by the document's."""
         if isinstance(value, list):
-            return self.bracketed("[", [self.constant(v) for v in value], "]")
+            return self.bracketed("[]", [self.constant(v) for v in value])
         if isinstance(value, dict):
             members = [self.member(k, self.constant(v)) for k, v in value.items()]
-            return self.bracketed("{", members, "}")
+            return self.bracketed("{}", members)
         return self.terminals.words([value])
 
-    def bracketed(self, opening: str, members: Sequence[ir.Node], closing: str) -> ir.Node:
+    def bracketed(self, brackets: str, members: Sequence[ir.Node]) -> ir.Node:
         """Given members between brackets."""
         if not members:
-            return ir.Sequence(
-                (self.terminals.opening[opening], self.terminals.punctuation(closing))
-            )
-        parts = [self.terminals.opening[opening], members[0]]
+            return self.terminals.enclosed(brackets, may_be_empty=True)
+        parts = [members[0]]
         for member in members[1:]:
             parts += [self.terminals.comma, member]
-        return ir.Sequence((*parts, self.terminals.closing[closing]))
+        content = ir.Sequence((*parts, self.terminals.closing[brackets[1]]))
+        return self.terminals.enclosed(brackets, content, may_be_empty=False)
 
     def member(self, name: str, *value: ir.Node) -> ir.Node:
         """``"name": value``, and what is to follow."""
@@ -242,11 +241,9 @@ class _Lowering:
     def array(self, form: ArrayForm) -> ir.Node:
         """``[`` items ``]``: the prefix one by one, the rest counted."""
         parts: list[ir.Node] = []
-        if form.min_items == 0:
-            parts.append(self.terminals.punctuation("]"))
         if form.max_items is None or form.max_items >= max(1, form.min_items):
             parts.append(ir.Sequence((self.items(form), self.terminals.closing["]"])))
-        return ir.Sequence((self.terminals.opening["["], ir.choice(*parts)))
+        return self.terminals.enclosed("[]", *parts, may_be_empty=form.min_items == 0)
 
     def items(self, form: ArrayForm) -> ir.Node:
         """One or more items, separated by commas."""
@@ -276,11 +273,9 @@ class _Lowering:
     def object(self, form: ObjectForm) -> ir.Node:
         """``{`` members ``}``."""
         parts: list[ir.Node] = []
-        if not form.required:
-            parts.append(self.terminals.punctuation("}"))
         if form.names or form.additional is not None:
             parts.append(ir.Call(_Members(form).rule(0, self)))
-        return ir.Sequence((self.terminals.opening["{"], ir.choice(*parts)))
+        return self.terminals.enclosed("{}", *parts, may_be_empty=not form.required)
 
 
 def _is_scalar(schema: dict[str, Any]) -> bool:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
-from syntagma.grammar.errors import GrammarError
+from syntagma.grammar.errors import GrammarError, GrammarLimitError
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
@@ -161,10 +162,16 @@ class _Lowering:
             values = {member: given.get(member, [as_json(member)]) for member in members}
             if all(exact(value) == member for member in members for value in values[member]):
                 return self.terminals.words(v for member in members for v in values[member])
-        if is_canonical and is_whole:
-            dfa = integers_dfa(numbers, self.options, self.budget)
-        else:
-            dfa = decimals_dfa(numbers, self.options, self.budget)
+        build = integers_dfa if is_canonical and is_whole else decimals_dfa
+        dfa = build(numbers, self.options, self.budget)
+        if dfa.is_empty and self.options.max_digits is not None:
+            without_bound = replace(self.options, max_digits=None)
+            if not build(numbers, without_bound, self.budget).is_empty:
+                raise GrammarLimitError(
+                    "all numbers that fit have more digits than "
+                    f"max_digits = {self.options.max_digits}; raise it",
+                    limit="max_digits",
+                )
         return ir.NOTHING if dfa.is_empty else ir.Terminal(dfas.without_empty_word(dfa))
 
     def _integers(self, low: int | None, high: int | None) -> ir.Node:
