@@ -85,8 +85,9 @@ def read_constraint(text: str, kind: ConstraintKind, name: str, settings: Settin
         "json_object": True,
         "regex": text.removesuffix("\n"),
         "choice": text.splitlines(),
+        "ebnf": text,
     }
-    reader = ConstraintReader(settings.whitespace, settings.max_json_depth)
+    reader = ConstraintReader(settings.json_policy, settings.max_json_depth)
     return dataclasses.replace(reader.grammar_check({kind: sources[kind]}), param=name)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import Any, NoReturn, get_args
 
-from syntagma.server.constraint_kinds import ConstraintKind
+from syntagma.server.constraint_kinds import POLICY_FIELDS, ConstraintKind
 from syntagma.server.settings import (
     CONFIG_VARIABLE,
     Settings,
@@ -26,7 +26,7 @@ from syntagma.server.settings import (
 USAGE_ERROR = 2
 
 MODEL_SETTINGS = ("model", "device", "dtype", "max_model_len")
-COMPILE_SETTINGS = ("whitespace", "compile_timeout")
+COMPILE_SETTINGS = (*POLICY_FIELDS, "compile_timeout")
 GROUP_TITLES = {
     "model": "model and scheduling",
     "network": "network",

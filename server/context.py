@@ -57,7 +57,7 @@ class ServerContext:
     @property
     def constraints(self) -> ConstraintReader:
         """Reads constraint fields under this server's defaults."""
-        return ConstraintReader(self.settings.whitespace, self.settings.max_json_depth)
+        return ConstraintReader(self.settings.json_policy, self.settings.max_json_depth)
 
     def check_model(self, name: str | None) -> None:
         """Refuse a request for a model that is not served here.

@@ -8,6 +8,7 @@ import itertools
 import json
 import random
 import re
+import typing
 from typing import Any
 
 import jsonschema
@@ -18,6 +19,7 @@ from schema_strategies import instances, schemas
 from toy import JSON_TOKENS, accepts, byte_vocabulary, sample
 from wide_schemas import wide_schemas
 
+from syntagma.clients import JsonPolicies as ClientPolicies
 from syntagma.grammar import (
     GrammarCompiler,
     GrammarError,
@@ -26,7 +28,9 @@ from syntagma.grammar import (
     UnsatisfiableGrammarError,
     UnsupportedGrammarError,
 )
-from syntagma.grammar.json_options import CHOICES, POLICIES, JsonOptions
+from syntagma.grammar.json_options import CHOICES, GREATEST, POLICIES, JsonOptions
+from syntagma.server import constraint_kinds as kinds
+from syntagma.server.constraint_kinds import JsonPolicy
 
 COMPILER = GrammarCompiler(byte_vocabulary(JSON_TOKENS))
 SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck))
@@ -409,3 +413,15 @@ def test_every_choice_of_every_policy_compiles() -> None:
     for name, choices in CHOICES.items():
         for choice in choices:
             assert COMPILER.compile_json_schema(schema, **{name: choice}).witness == b"{}"
+
+
+def test_the_server_knows_the_same_policies() -> None:
+    """The command line and the SDK must not import this package, so they say the words again."""
+    assert JsonPolicy() == JsonPolicy(**JsonOptions().describe())
+    assert kinds.POLICY_FIELDS == POLICIES
+    assert kinds.BOUNDS == GREATEST
+    for name, choices in CHOICES.items():
+        assert typing.get_args(typing.get_type_hints(JsonPolicy, vars(kinds))[name]) == choices
+        (said, _) = typing.get_args(typing.get_type_hints(ClientPolicies)[name])
+        assert set(typing.get_args(said)) == set(choices)
+    assert tuple(ClientPolicies.__annotations__) == (*POLICIES, "schemas")
