@@ -75,11 +75,11 @@ def json_schema_to_grammar(
     """
     refusal: GrammarError | None = None
     if options.is_usual:
-        terminals = JsonTerminals(options, budget)
-        survey = Survey(document, terminals, budget)
-        lowering = _Lowering(document, survey, terminals)
-        is_proper = on_demand and survey.is_sound()
         try:
+            terminals = JsonTerminals(options, budget)
+            survey = Survey(document, terminals, budget)
+            lowering = _Lowering(document, survey, terminals)
+            is_proper = on_demand and survey.is_sound()
             if not is_proper:
                 lowering.produce_all(budget)
             return ir.Grammar(lowering.rules, lowering.names, lowering.produce, is_proper)

@@ -9,17 +9,18 @@ is that of witness generation for JSON Schema (arXiv 2202.12849).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
 from syntagma.grammar.errors import GrammarError, GrammarLimitError
+from syntagma.grammar.ir_productive import productive_rules
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.number_automata import decimals_dfa, integers_dfa
-from syntagma.grammar.number_sets import NumberSet, as_json, exact
+from syntagma.grammar.number_sets import FEW, NumberSet, as_json, exact
 from syntagma.grammar.schema_atoms import booleans, items_form, members_form, number_set
 from syntagma.grammar.schema_clauses import Clause, Clauses
 from syntagma.grammar.schema_document import SchemaDocument
@@ -57,6 +58,28 @@ def formulas_to_grammar(
     lowering = _Lowering(SchemaUniverse(document, documents, budget), options, budget)
     lowering.produce_all()
     return lowering.grammar
+
+
+def schemas_without_instance(
+    document: SchemaDocument,
+    documents: Mapping[str, JsonSchema],
+    options: JsonOptions,
+    budget: Budget,
+    schemas: Sequence[JsonSchema],
+) -> list[bool]:
+    """For each of some schemas of a document whether no value fits it.
+
+    Raises:
+        GrammarError: as `formulas_to_grammar`, for any of them.
+    """
+    lowering = _Lowering(SchemaUniverse(document, documents, budget), options, budget)
+    rules = []
+    for schema in schemas:
+        formula = lowering.formulas.of(schema, NO_SCOPE)
+        rules.append(lowering.declare("schema", functools.partial(lowering.body, formula)))
+    lowering.produce_all()
+    productive = productive_rules(lowering.grammar, budget)
+    return [not productive[rule] for rule in rules]
 
 
 class _Lowering:
@@ -156,7 +179,9 @@ class _Lowering:
             ranges = numbers.integer_ranges()
             if all(low != high or low is None for low, high in ranges):
                 return ir.choice(*(self._integers(low, high) for low, high in ranges))
-        members = numbers.members() if is_canonical else None
+        # Single numbers, as `enum` lists them, are few in any case.
+        most = FEW + len(numbers.intervals)
+        members = numbers.members(most) if is_canonical else None
         if members is not None:
             given = self.formulas.spellings
             values = {member: given.get(member, [as_json(member)]) for member in members}

@@ -199,16 +199,22 @@ def _name(dialect: Dialect) -> str:
     return next(mark for mark, other in MARKS.items() if other is dialect)
 
 
-def _refuse_slips(keyword: str, pointer: str) -> None:
+def nearest_keyword(keyword: str) -> str | None:
+    """The keyword of which a word that is none is probably a slip."""
     if not keyword[:1].isalpha():
         # Put out of action on purpose (`_format`), or somebody's extension (`$comment2`).
-        return
+        return None
     near = [name for name in KEYWORDS if name.lower() == keyword.lower()]
     near = near or difflib.get_close_matches(keyword, KEYWORDS, n=1, cutoff=0.85)
-    if near:
+    return near[0] if near else None
+
+
+def _refuse_slips(keyword: str, pointer: str) -> None:
+    near = nearest_keyword(keyword)
+    if near is not None:
         raise UnsupportedGrammarError(
             f"the keyword {shorten(keyword)!r} is not enforced, so it is refused; "
-            f"did you mean {near[0]!r}?",
+            f"did you mean {near!r}?",
             keyword=keyword,
             pointer=pointer,
         )

@@ -62,6 +62,9 @@ class CompileService:
         failure_ttl_s: how long a refusal is remembered.
         metrics: where to count.
         clock: for tests.
+
+    Attributes:
+        compiler: for whoever has threads of their own.
     """
 
     def __init__(
@@ -76,7 +79,7 @@ class CompileService:
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._compiler = compiler
+        self.compiler = compiler
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="compile")
         self._max_pending = max_pending
         self._metrics = metrics
@@ -130,7 +133,7 @@ class CompileService:
         started = time.perf_counter()
         outcome = "failed"
         try:
-            grammar = await loop.run_in_executor(self._pool, constraint.compile, self._compiler)
+            grammar = await loop.run_in_executor(self._pool, constraint.compile, self.compiler)
             outcome = "ok"
         except GrammarError as error:
             outcome = "rejected"

@@ -243,6 +243,9 @@ class FakeCompiler:
             hash=f"{len(self.calls):032x}",
             num_bytes=self.num_bytes,
             vocabulary=VOCABULARY,
+            shortest_bytes=4,
+            witness=b"null",
+            witness_tokens=(1, 2),
             describe=lambda: {"kind": kind, "hash": "0", "num_rules": 1, "compile_seconds": 0.001},
         )
 
