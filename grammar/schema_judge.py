@@ -50,6 +50,7 @@ class SchemaJudge:
             (uri, SPECIFICATIONS[dialect_of(schema, self._dialect)].create_resource(schema))
             for uri, schema in found.items()
         )
+        self._validators: dict[str, Any] = {}
         names = jsonschema.FormatChecker.checkers if options.formats != "annotate" else ()
         self._formats = jsonschema.FormatChecker(formats=[n for n in names if n in FORMATS])
 
@@ -60,11 +61,12 @@ class SchemaJudge:
             text: JSON.
             pointer: of the schema that it is to be judged by.
         """
-        # Before draft 2019-09 nothing counts beside a reference.
-        schema = {"$ref": f"{DOCUMENT_URI}#{quote(pointer)}"}
-        validator = VALIDATORS[self._dialect](
-            schema, registry=self._registry, format_checker=self._formats
-        )
+        validator = self._validators.get(pointer)
+        if validator is None:
+            schema = {"$ref": f"{DOCUMENT_URI}#{quote(pointer)}"}
+            validator = self._validators[pointer] = VALIDATORS[self._dialect](
+                schema, registry=self._registry, format_checker=self._formats
+            )
         try:
             with decimal.localcontext(prec=PRECISION):
                 return bool(validator.is_valid(json.loads(text, parse_float=_number)))
