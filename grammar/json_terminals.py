@@ -24,12 +24,16 @@ from syntagma.grammar.json_options import JsonOptions, Whitespace
 from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.pattern_cache import PATTERNS, StringConstraints
 from syntagma.grammar.terminals import Language, OtherStrings, WordList, any_string
+from syntagma.grammar.uri_parts import PARTED_FORMATS, WHOLE_LENGTH, uri_variants
 
 ANY_CHAR = ast.CharSet(cp.ANY)
 BLANKS = ast.CharSet(((9, 9), (0x20, 0x20)))
 
 # Longer strings are counted in blocks by the parser instead of being unrolled in one automaton.
 BLOCK_LENGTH = 512
+
+# An automaton of strings times the characters that are counted in it.
+COUNTED_STATES = 16_000
 
 # Few tokens have more characters.
 SHORT_LENGTH = 24
@@ -193,6 +197,8 @@ class JsonTerminals:
             return self._string_of_length(bounds.min_length, bounds.max_length)
         if not bounds.patterns and not bounds.asks_length:
             return self._terminal(_format_string(bounds.formats))
+        if _is_long_uri(bounds):
+            return self._uri(bounds.formats[0], bounds.max_length or 0)
         node = self._patterned.get(bounds)
         if node is None:
             node = self._terminal(_bounded_string(bounds, self.budget.limits))
@@ -200,18 +206,35 @@ class JsonTerminals:
             self.budget.check_time()
         return node
 
+    def _uri(self, name: str, max_length: int) -> ir.Node:
+        """A URI of bounded length, part by part."""
+        quote = _literal('"')
+        whole = StringBounds(max_length=WHOLE_LENGTH, formats=(name,))
+        variants = [self._terminal(_bounded_string(whole, self.budget.limits))]
+        for parts in uri_variants(name, max_length):
+            nodes: list[ir.Node] = [quote]
+            for part in parts:
+                constraints = StringConstraints(matched=(part.pattern,), max_length=part.max_length)
+                dfa = PATTERNS.dfa(constraints, self.budget)
+                node = self._terminal(dfas.without_empty_word(dfa), StringPart.BODY)
+                nodes.append(ir.optional(node) if dfa.accepts_empty_word else node)
+            variants.append(ir.Sequence((*nodes, quote)))
+        return ir.choice(*variants)
+
     def string_of(self, dfa: Dfa) -> ir.Node:
         """The strings of an automaton over any spellings."""
         return self._terminal(dfa)
 
     def _capped(self, bounds: StringBounds) -> StringBounds:
         """Bounds with ``max_string`` where the schema sets none."""
-        if not bounds.patterns and not bounds.formats:
-            most = self.capped_length(bounds.min_length, bounds.max_length)
-        else:
+        dfa = None
+        if bounds.patterns or bounds.formats:
             dfa = _bounded_string(bounds, self.budget.limits)
-            most = self.capped_length(bounds.min_length, bounds.max_length, dfa)
-        return dataclasses.replace(bounds, max_length=most)
+        most = self.capped_length(bounds.min_length, bounds.max_length, dfa)
+        capped = dataclasses.replace(bounds, max_length=most)
+        if dfa is None or most is None or _is_long_uri(capped):
+            return capped
+        return dataclasses.replace(capped, max_length=self.countable_length(most, dfa))
 
     def capped_length(self, low: int, high: int | None, dfa: Dfa | None = None) -> int | None:
         """The greatest length of a string, ``max_string`` if the schema sets no bound.
@@ -228,7 +251,7 @@ class JsonTerminals:
         if most is None or high is not None or (dfa is not None and dfa.is_finite):
             return high
         most = max(most, low)
-        if dfa is not None:
+        if dfa is not None and dfa.shortest_length - 2 > most:
             bound = PATTERNS.dfa(StringConstraints(max_length=most, is_quoted=True), self.budget)
             if dfas.intersection(dfa, bound, self.budget).is_empty:
                 raise GrammarLimitError(
@@ -237,6 +260,10 @@ class JsonTerminals:
                     limit="max_string",
                 )
         return most
+
+    def countable_length(self, most: int, dfa: Dfa) -> int:
+        """A bound of ours on the strings of an automaton, lowered to what can be counted in it."""
+        return min(most, max(dfa.shortest_length - 2, COUNTED_STATES // dfa.num_states))
 
     def _terminal(self, language: Language, part: StringPart = StringPart.WHOLE) -> ir.Node:
         """Strings, or parts of them, with the escapes that the options allow."""
@@ -391,6 +418,15 @@ def _body(low: int, high: int | None) -> Dfa:
 @functools.lru_cache(maxsize=64)
 def _format_string(formats: tuple[str, ...]) -> Dfa:
     return _bounded_string(StringBounds(formats=formats), CompileLimits.unlimited())
+
+
+def _is_long_uri(bounds: StringBounds) -> bool:
+    """Whether a string is a URI whose length cannot be counted as a whole."""
+    if bounds.patterns or len(bounds.formats) != 1 or bounds.formats[0] not in PARTED_FORMATS:
+        return False
+    shortest = FORMAT_LENGTHS[bounds.formats[0]][0]
+    most = bounds.max_length
+    return most is not None and most > WHOLE_LENGTH and bounds.min_length <= shortest
 
 
 def _bounded_string(bounds: StringBounds, limits: CompileLimits) -> Dfa:

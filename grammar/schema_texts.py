@@ -152,6 +152,8 @@ class Texts:
             return not self.listed(form)
         if form.max_length is not None and form.max_length < form.min_length:
             return True
+        if form.formats and form.is_plain and not form.patterns:
+            return self.node(form) == ir.NOTHING
         if form.patterns or form.other_patterns or form.formats or form.other_formats:
             return self.automaton(form).is_empty
         return form.max_length == 0 and "" in form.excluded
@@ -183,7 +185,8 @@ class Texts:
         most = self._placed(
             form, lambda: self.terminals.capped_length(form.min_length, form.max_length, dfa)
         )
-        if most != form.max_length:
+        if most is not None and most != form.max_length:
+            most = self.terminals.countable_length(most, dfa)
             dfa = self.automaton(replace(form, max_length=most))
         return ir.NOTHING if dfa.is_empty else self.terminals.string_of(dfa)
 

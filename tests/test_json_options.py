@@ -268,7 +268,8 @@ def test_keys(most: int) -> None:
     both_ways(bound, schema, good, [longer, f'{{"{declared}":1}}'])
     both_ways(bound | {"string_escapes": "canonical"}, schema, good, [longer, '{"\\u0041":1}'])
     schema = {"patternProperties": {"^é": {"type": "integer"}}, "type": "object"}
-    check(bound, schema, [fits], [longer, f"{{{quoted(most)}:null}}"])
+    # In a pattern the bound may be lower, so that there are not too many states.
+    check(bound, schema, [f"{{{quoted(3)}:1}}"], [longer, f"{{{quoted(3)}:null}}"])
 
 
 def test_a_pattern_that_needs_longer_strings_is_an_error() -> None:
