@@ -27,7 +27,7 @@ from syntagma.clients.errors import (
     StreamInterruptedError,
     SyntagmaError,
 )
-from syntagma.clients.options import CallOptions, ChatOptions, CompletionOptions
+from syntagma.clients.options import CallOptions, ChatOptions, CompletionOptions, JsonPolicies
 from syntagma.clients.results import (
     ChatChoice,
     ChatResult,
@@ -67,6 +67,7 @@ __all__ = [
     "ConnectionLostError",
     "ErrorDetail",
     "GrammarRejectedError",
+    "JsonPolicies",
     "ModelInfo",
     "NotFoundError",
     "OutputError",

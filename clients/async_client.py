@@ -17,6 +17,7 @@ from syntagma.clients.options import (
     CallOptions,
     ChatOptions,
     CompletionOptions,
+    JsonPolicies,
     Messages,
     Schema,
     Timeout,
@@ -121,10 +122,17 @@ class AsyncClient:
         schema: Schema | None = None,
         regex: str | None = None,
         choice: Sequence[str] | None = None,
+        self_test: int | None = None,
         timeout: Timeout | None = None,
+        **policies: Unpack[JsonPolicies],
     ) -> CheckResult:
-        """Ask whether the server can enforce a grammar, without generating anything."""
-        return await self._run(self._flows.check(schema, regex, choice, timeout))
+        """Ask whether the server can enforce a grammar, without generating anything.
+
+        ``self_test`` is a number of outputs to draw from it and to validate.
+        """
+        return await self._run(
+            self._flows.check(schema, regex, choice, self_test, timeout, policies)
+        )
 
     async def health(self, *, timeout: Timeout | None = 5.0) -> bool:
         """Say whether the server answers and is well; never retried."""

@@ -8,30 +8,48 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from syntagma.clients.options import JsonSchema, Schema
+from syntagma.clients.options import JsonPolicies, JsonSchema, Schema
 
 _CONSTRAINTS = ("response_format", "schema", "regex", "choice")
+POLICIES = tuple(JsonPolicies.__annotations__)
 
 
 def chat_constraint(options: Mapping[str, Any]) -> dict[str, object]:
     """Return the body fields for the one constraint among ``options``, none without one."""
     name, value = _the_constraint(options)
-    if name == "response_format":
-        return {"response_format": dict(value)}
-    if name == "schema":
-        return {"response_format": _json_schema_format(json_schema(value))}
-    return completion_constraint(options)
+    policies = json_policies(options)
+    if name == "schema" and "schemas" not in policies:
+        response_format = _json_schema_format(json_schema(value))
+    elif name == "response_format":
+        response_format = dict(value)
+    else:
+        return completion_constraint(options)
+    # Policies alone say how the JSON of the other field is written.
+    return {
+        "response_format": response_format,
+        **({"structured_outputs": policies} if policies else {}),
+    }
 
 
 def completion_constraint(options: Mapping[str, Any]) -> dict[str, object]:
     """The same for a plain completion, which has no ``response_format`` in OpenAI's API."""
-    source = _source(options, schema_field="json")
+    source = _source(options, schema_field="json") | json_policies(options)
     return {"structured_outputs": source} if source else {}
 
 
 def check_constraint(options: Mapping[str, Any]) -> dict[str, object]:
     """The same for a check, whose body is the constraint."""
-    return _source(options, schema_field="json_schema")
+    source = _source(options, schema_field="json_schema")
+    return source | json_policies(options) if source else {}
+
+
+def json_policies(options: Mapping[str, Any]) -> dict[str, object]:
+    """The policies among ``options``; the server spells "no bound" as null."""
+    found = {name: options[name] for name in POLICIES if options.get(name) is not None}
+    for name in ("max_digits", "max_string"):
+        if found.get(name) == "none":
+            found[name] = None
+    return found
 
 
 def json_schema(schema: Schema) -> JsonSchema:

@@ -33,6 +33,7 @@ from syntagma.clients.options import (
     CallOptions,
     ChatOptions,
     CompletionOptions,
+    JsonPolicies,
     Messages,
     Schema,
     Timeout,
@@ -116,9 +117,11 @@ class Flows:
         schema: Schema | None,
         regex: str | None,
         choice: Sequence[str] | None,
+        self_test: int | None,
         timeout: Timeout | None,
+        policies: JsonPolicies,
     ) -> Flow[CheckResult]:
-        request = request_builder.check_request(schema, regex, choice, timeout)
+        request = request_builder.check_request(schema, regex, choice, self_test, timeout, policies)
         try:
             return (yield from self._fetch(request, wire.check_result))
         except GrammarRejectedError as error:

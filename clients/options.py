@@ -7,7 +7,7 @@ are a ``TypeError``, whether a type checker looks or not.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import httpx
 from pydantic import TypeAdapter
@@ -22,8 +22,35 @@ Schema = JsonSchema | type[Any] | TypeAdapter[Any]
 Timeout = float | httpx.Timeout
 
 
-class CallOptions(TypedDict, total=False):
-    """What every generation takes.
+class JsonPolicies(TypedDict, total=False):
+    """How JSON outputs are written, and what a schema leaves unsaid; the server's documentation
+    explains each.
+
+    Attributes:
+        whitespace: ``flexible``, ``compact`` or ``pretty``.
+        property_order: ``schema`` or ``any``.
+        numbers: ``canonical`` or ``any``.
+        formats: ``enforce``, ``known`` or ``annotate``.
+        additional_properties_default: whether undeclared properties are allowed where the schema does
+            not say.
+        string_escapes: ``any`` or ``canonical``.
+        max_digits, max_string: bounds on numbers and strings without a bound; ``"none"`` lifts them.
+        schemas: documents that the schema may refer to, by URI.
+    """
+
+    whitespace: Literal["flexible", "compact", "pretty"] | None
+    property_order: Literal["schema", "any"] | None
+    numbers: Literal["canonical", "any"] | None
+    formats: Literal["enforce", "known", "annotate"] | None
+    additional_properties_default: bool | None
+    string_escapes: Literal["any", "canonical"] | None
+    max_digits: int | Literal["none"] | None
+    max_string: int | Literal["none"] | None
+    schemas: Mapping[str, JsonSchema] | None
+
+
+class CallOptions(JsonPolicies, total=False):
+    """What every generation takes; of `JsonPolicies` what is to hold for its JSON.
 
     Attributes:
         model: a name from `models()`; not given: the first one.

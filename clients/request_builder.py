@@ -18,6 +18,7 @@ from syntagma.clients.options import (
     CallOptions,
     ChatOptions,
     CompletionOptions,
+    JsonPolicies,
     Messages,
     Schema,
     Timeout,
@@ -110,11 +111,17 @@ def check_request(
     schema: Schema | None,
     regex: str | None,
     choice: Sequence[str] | None,
+    self_test: int | None,
     timeout: Timeout | None,
+    policies: JsonPolicies,
 ) -> RequestSpec:
-    body = check_constraint({"schema": schema, "regex": regex, "choice": choice})
+    if unknown := sorted(policies.keys() - JsonPolicies.__optional_keys__):
+        raise TypeError(f"check has no option {unknown[0]!r}")
+    body = check_constraint({"schema": schema, "regex": regex, "choice": choice, **policies})
     if not body:
         raise ValueError("check needs a grammar: give schema, regex or choice")
+    if self_test is not None:
+        body["self_test"] = self_test
     return RequestSpec(
         method="POST",
         path="/v1/grammars/check",

@@ -15,6 +15,7 @@ count, -1 for none.
 from __future__ import annotations
 
 import enum
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ import numpy as np
 
 from syntagma.grammar import ir
 from syntagma.grammar.array_file import StoreFileError, open_arrays, write_arrays
+from syntagma.grammar.errors import GrammarSyntaxError
 from syntagma.grammar.flat_arrays import are_below, check_members, is_partition, joined, split
+from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.kernel_types import AnyArray
 from syntagma.grammar.language_arrays import arrays_of_languages, languages_of_arrays
 from syntagma.grammar.limits import Budget
@@ -68,12 +71,14 @@ class Artefact:
         hash: of its source, options and vocabulary.
         vocabulary_hash: of the vocabulary it was compiled for.
         grammar: its rules, all of them produced.
+        options: the policies it was compiled under; None: it is not of JSON.
     """
 
     kind: str
     hash: str
     vocabulary_hash: str
     grammar: ir.Grammar
+    options: JsonOptions | None = None
 
 
 def save(path: str | os.PathLike[str], artefact: Artefact, budget: Budget) -> None:
@@ -94,6 +99,7 @@ def save(path: str | os.PathLike[str], artefact: Artefact, budget: Budget) -> No
             "kind": artefact.kind,
             "vocabulary_hash": artefact.vocabulary_hash,
             "is_proper": grammar.is_proper,
+            "policies": json.dumps(artefact.options and artefact.options.describe()),
         },
     )
 
@@ -108,16 +114,30 @@ def load(path: str | os.PathLike[str]) -> Artefact:
     """
     file = open_arrays(path, kind=FILE_KIND)
     kind, vocabulary_hash = file.fields.get("kind"), file.fields.get("vocabulary_hash")
-    is_proper = file.fields.get("is_proper")
-    if not (isinstance(kind, str) and isinstance(vocabulary_hash, str)) or not isinstance(
-        is_proper, bool
+    is_proper, policies = file.fields.get("is_proper"), file.fields.get("policies")
+    if not (
+        isinstance(kind, str)
+        and isinstance(vocabulary_hash, str)
+        and isinstance(is_proper, bool)
+        and isinstance(policies, str)
     ):
         raise StoreFileError(f"{os.fspath(path)!r} does not say what it holds")
     try:
         grammar = grammar_of_arrays(file.arrays, is_proper=is_proper)
-    except StoreFileError as error:
+        options = _options(policies)
+    except (StoreFileError, GrammarSyntaxError) as error:
         raise StoreFileError(f"{os.fspath(path)!r}: {error}") from None
-    return Artefact(kind, file.key, vocabulary_hash, grammar)
+    return Artefact(kind, file.key, vocabulary_hash, grammar, options)
+
+
+def _options(text: str) -> JsonOptions | None:
+    try:
+        policies = json.loads(text)
+    except (ValueError, RecursionError):
+        raise StoreFileError("its policies are no JSON") from None
+    if not isinstance(policies, dict | None):
+        raise StoreFileError("its policies are no object")
+    return None if policies is None else JsonOptions.from_description(policies)
 
 
 def arrays_of_grammar(grammar: ir.Grammar, budget: Budget) -> dict[str, AnyArray]:

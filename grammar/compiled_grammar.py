@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from syntagma.grammar import artefact, ir
+from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.parser import START_STATE, Parser
 from syntagma.grammar.recognizer import Recognizer
@@ -33,6 +34,7 @@ class CompiledGrammar:
         source_grammar: its rules as they came from the front end.
         compile_seconds: wall time the compilation took.
         compute_hash: works out `hash`, which costs as much as compiling a small grammar.
+        options: the policies it was compiled under; None: it is not of JSON.
     """
 
     kind: GrammarKind
@@ -43,6 +45,7 @@ class CompiledGrammar:
     source_grammar: ir.Grammar = field(repr=False)
     compile_seconds: float
     compute_hash: Callable[[], str] = field(repr=False)
+    options: JsonOptions | None = None
 
     @functools.cached_property
     def hash(self) -> str:
@@ -85,7 +88,9 @@ class CompiledGrammar:
             GrammarError: as when compiling, for those rules.
             ValueError: a count that does not fit 64 bits.
         """
-        found = artefact.Artefact(self.kind, self.hash, self.vocabulary.hash, self.source_grammar)
+        found = artefact.Artefact(
+            self.kind, self.hash, self.vocabulary.hash, self.source_grammar, self.options
+        )
         artefact.save(path, found, Budget(limits if limits is not None else CompileLimits()))
 
     def describe(self) -> dict[str, str | int | float]:

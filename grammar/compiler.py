@@ -8,25 +8,20 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import get_args
+from typing import Unpack, get_args
 
 from syntagma.grammar import artefact, ir
 from syntagma.grammar.absorb import absorb
 from syntagma.grammar.array_file import StoreFileError
 from syntagma.grammar.cache_directory import CacheDirectory
+from syntagma.grammar.closed_objects import close_objects
 from syntagma.grammar.compiled_grammar import CompiledGrammar, GrammarKind
 from syntagma.grammar.errors import UnsatisfiableGrammarError
 from syntagma.grammar.from_choice import choice_to_grammar
 from syntagma.grammar.from_ebnf import ebnf_to_grammar
 from syntagma.grammar.from_json_schema import json_schema_to_grammar
 from syntagma.grammar.from_regex import regex_to_grammar
-from syntagma.grammar.json_options import (
-    Formats,
-    JsonOptions,
-    Numbers,
-    PropertyOrder,
-    Whitespace,
-)
+from syntagma.grammar.json_options import JsonOptions, JsonPolicies
 from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.parser import Parser
@@ -92,54 +87,43 @@ class GrammarCompiler:
         self,
         schema: JsonSchema | str,
         *,
-        whitespace: Whitespace = "flexible",
-        property_order: PropertyOrder = "schema",
-        numbers: Numbers = "canonical",
-        formats: Formats = "enforce",
         schemas: Mapping[str, JsonSchema | str] | None = None,
+        **policies: Unpack[JsonPolicies],
     ) -> CompiledGrammar:
         """JSON texts that are valid against a schema.
 
         Args:
             schema: a JSON Schema, parsed or as text; ``$schema`` names the draft, 4 to 2020-12.
-            whitespace: ``"compact"`` (none at all) or ``"flexible"`` (a space or two, or a line
-                break with indentation, between tokens; bounded).
-            property_order: ``"schema"`` (as declared, undeclared ones last) or ``"any"``.
-            numbers: ``"canonical"`` (integers are written without a fraction) or ``"any"`` (``1.0`` is
-                an integer).
-            formats: ``"enforce"`` (refuse those that are not known), ``"known"`` (those have no
-                effect) or ``"annotate"`` (none has).
             schemas: documents that references may lead into, by URI; nothing is ever fetched.
+            policies: how values are written, and what the schema leaves unsaid; see `JsonOptions`.
 
         Raises:
-            GrammarSyntaxError: not a JSON Schema.
+            GrammarSyntaxError: not a JSON Schema, or no such policy.
             UnsupportedGrammarError: a keyword that is not enforced here, with its pointer.
             UnsatisfiableGrammarError: no instance is valid.
             GrammarLimitError: too large or too slow to compile.
         """
-        options = JsonOptions(
-            whitespace=whitespace,
-            property_order=property_order,
-            numbers=numbers,
-            formats=formats,
-        )
+        options = JsonOptions(**policies)
         budget = Budget(self.limits)
         started = time.perf_counter()
         document = SchemaDocument.load(schema, budget)
+        if not options.additional_properties_default:
+            close_objects(document, budget)
         read = {uri: read_schema(other, budget) for uri, other in (schemas or {}).items()}
         documents = {uri: parsed for uri, (parsed, _) in read.items()}
         texts = {uri: text for uri, (_, text) in read.items()}
         try:
             grammar = json_schema_to_grammar(document, options, budget, documents=documents)
-            return self._finish(
+            compiled = self._finish(
                 "json_schema", grammar, lambda: (options, document.source, texts), budget, started
             )
         except UnsatisfiableGrammarError as error:
             raise explained(error, document, documents, options, self.limits) from None
+        return dataclasses.replace(compiled, options=options)
 
-    def compile_json_object(self, *, whitespace: Whitespace = "flexible") -> CompiledGrammar:
-        """Any JSON object."""
-        compiled = self.compile_json_schema({"type": "object"}, whitespace=whitespace)
+    def compile_json_object(self, **policies: Unpack[JsonPolicies]) -> CompiledGrammar:
+        """Any JSON object; policies as in `compile_json_schema`."""
+        compiled = self.compile_json_schema({"type": "object"}, **policies)
         return dataclasses.replace(compiled, kind="json_object")
 
     def compile_regex(self, pattern: str) -> CompiledGrammar:
@@ -211,7 +195,8 @@ class GrammarCompiler:
             raise StoreFileError(
                 f"{os.fspath(path)!r} holds a grammar of unknown kind {found.kind!r}"
             )
-        return self._build(kind, lambda: found.hash, found.grammar, budget, started)
+        compiled = self._build(kind, lambda: found.hash, found.grammar, budget, started)
+        return dataclasses.replace(compiled, options=found.options)
 
     def _finish(
         self,

@@ -28,7 +28,7 @@ def at_least(bound: Fraction, options: JsonOptions, *, is_open: bool) -> ast.Nod
     digits = fraction_digits(bound - whole)
     parts = [
         ast.concat(part, ANY_FRACTION)
-        for part in natural_numbers(whole + 1, 10 ** _most_digits(options, whole + 1) - 1)
+        for part in natural_numbers(whole + 1, _largest(options, whole + 1))
     ]
     parts.append(ast.concat(ast.literal(str(whole).encode()), _fraction_from(digits, is_open)))
     return ast.union([*parts, *_scientific_from(bound, is_open, options)])
@@ -53,8 +53,10 @@ def fraction_digits(value: Fraction) -> str:
     return digits
 
 
-def _most_digits(options: JsonOptions, value: int) -> int:
-    return max(options.max_integer_digits, len(str(value)))
+def _largest(options: JsonOptions, value: int) -> int | None:
+    """The largest integer of as many digits as the options allow, or a value has."""
+    most = options.max_digits
+    return None if most is None else 10 ** max(most, len(str(value))) - 1
 
 
 def _digit_from(low: int, high: int = 9) -> ast.Node:

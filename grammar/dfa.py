@@ -79,6 +79,25 @@ class Dfa:
         return bool(self.accepting[START])
 
     @functools.cached_property
+    def is_finite(self) -> bool:
+        """Whether there are finitely many words: no state can be met twice."""
+        source, column = np.nonzero(self.transitions)
+        target = self.transitions[source, column]
+        first = np.searchsorted(source, np.arange(self.num_states + 1))
+        num_incoming = np.bincount(target, minlength=self.num_states)
+        num_left = self.num_states - 1
+        waiting = (np.flatnonzero(num_incoming[START:] == 0) + START).tolist()
+        while waiting:
+            # No state that is left leads here any more.
+            state = waiting.pop()
+            num_left -= 1
+            for other in target[first[state] : first[state + 1]].tolist():
+                num_incoming[other] -= 1
+                if num_incoming[other] == 0:
+                    waiting.append(other)
+        return num_left == 0
+
+    @functools.cached_property
     def shortest_length(self) -> int:
         """Bytes of a shortest word, -1 if there is none."""
         return int(kernels.shortest_length(self.transitions, self.accepting, START))

@@ -78,7 +78,10 @@ class UnsatisfiableGrammarError(GrammarError):
 
 
 class GrammarLimitError(GrammarError):
-    """A budget ran out; ``limit`` is its name in `CompileLimits`, ``given`` what was met."""
+    """A budget ran out; ``limit`` is its name in `CompileLimits`, ``given`` what was met.
+
+    The bounds on output in `JsonOptions` count, too.
+    """
 
     code = "grammar_limit"
 

@@ -229,22 +229,21 @@ class _Lowering:
     def constant(self, value: Any) -> ir.Node:
         """One given value; its nesting is bounded by the document's."""
         if isinstance(value, list):
-            return self.bracketed("[", [self.constant(v) for v in value], "]")
+            return self.bracketed("[]", [self.constant(v) for v in value])
         if isinstance(value, dict):
             members = [self.member(k, self.constant(v)) for k, v in value.items()]
-            return self.bracketed("{", members, "}")
+            return self.bracketed("{}", members)
         return self.terminals.words([value])
 
-    def bracketed(self, opening: str, members: Sequence[ir.Node], closing: str) -> ir.Node:
+    def bracketed(self, brackets: str, members: Sequence[ir.Node]) -> ir.Node:
         """Given members between brackets."""
         if not members:
-            return ir.Sequence(
-                (self.terminals.opening[opening], self.terminals.punctuation(closing))
-            )
-        parts = [self.terminals.opening[opening], members[0]]
+            return self.terminals.enclosed(brackets, may_be_empty=True)
+        parts = [members[0]]
         for member in members[1:]:
             parts += [self.terminals.comma, member]
-        return ir.Sequence((*parts, self.terminals.closing[closing]))
+        content = ir.Sequence((*parts, self.terminals.closing[brackets[1]]))
+        return self.terminals.enclosed(brackets, content, may_be_empty=False)
 
     def member(self, name: str, *value: ir.Node) -> ir.Node:
         """``"name": value``, and what is to follow."""
@@ -254,13 +253,11 @@ class _Lowering:
         """``[`` items ``]``: the prefix one by one, the rest counted."""
         form = self.without_dead_items(form)
         parts: list[ir.Node] = []
-        if form.min_items == 0:
-            parts.append(self.terminals.punctuation("]"))
         if form.max_items is None or form.max_items >= max(1, form.min_items):
             parts.append(ir.Sequence((self.items(form), self.terminals.closing["]"])))
-        if not parts:
+        if not parts and form.min_items:
             return ir.NOTHING
-        return ir.Sequence((self.terminals.opening["["], ir.choice(*parts)))
+        return self.terminals.enclosed("[]", *parts, may_be_empty=form.min_items == 0)
 
     def without_dead_items(self, form: ArrayForm) -> ArrayForm:
         """The form whose arrays end before the first item that has no instance."""
@@ -301,11 +298,9 @@ class _Lowering:
         if not form.required.issubset(form.names):
             return ir.NOTHING
         parts: list[ir.Node] = []
-        if not form.required:
-            parts.append(self.terminals.punctuation("}"))
         if form.names or form.additional is not None:
             parts.append(ir.Call(_Members(form).rule(0, self)))
-        return ir.Sequence((self.terminals.opening["{"], ir.choice(*parts)))
+        return self.terminals.enclosed("{}", *parts, may_be_empty=not form.required)
 
     def without_dead_members(self, form: ObjectForm) -> ObjectForm:
         """The form without the members that have no instance."""

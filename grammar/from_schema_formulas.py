@@ -9,10 +9,11 @@ is that of witness generation for JSON Schema (arXiv 2202.12849).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from syntagma.grammar import ir
 from syntagma.grammar.errors import GrammarError
+from syntagma.grammar.ir_productive import productive_rules
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
@@ -63,6 +64,31 @@ def formulas_to_grammar(
 
 def _of_its_own(formula: Formula) -> None:
     """No formula is lowered elsewhere."""
+
+
+def schemas_without_instance(
+    document: SchemaDocument,
+    documents: Mapping[str, JsonSchema],
+    options: JsonOptions,
+    budget: Budget,
+    schemas: Sequence[JsonSchema],
+) -> list[bool]:
+    """For each of some schemas of a document whether no value fits it.
+
+    Raises:
+        GrammarError: as `formulas_to_grammar`, for any of them.
+    """
+    universe = SchemaUniverse(document, documents, budget)
+    grammar = ir.Grammar()
+    lowering = FormulaLowering(universe, JsonTerminals(options, budget), grammar)
+    rules = []
+    for schema in schemas:
+        formula = lowering.formulas.of(schema, NO_SCOPE)
+        rules.append(lowering.declare("schema", functools.partial(lowering.body, formula)))
+    for rule, body in lowering.produce_all().items():
+        grammar.define(rule, body)
+    productive = productive_rules(grammar, budget)
+    return [not productive[rule] for rule in rules]
 
 
 class FormulaLowering:

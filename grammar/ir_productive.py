@@ -12,10 +12,17 @@ def has_word(grammar: ir.Grammar, budget: Budget) -> bool:
     A least fixed point: rules are looked at until a round adds none. Terminals count as non-empty, as
     front ends leave empty ones out.
     """
+    return productive_rules(grammar, budget, is_for_start=True)[0]
+
+
+def productive_rules(
+    grammar: ir.Grammar, budget: Budget, *, is_for_start: bool = False
+) -> list[bool]:
+    """For each rule whether it has a word; ``is_for_start``: it need only be right for the first."""
     bodies = grammar.produce_all()
     productive = [False] * len(bodies)
     waiting = list(range(len(bodies)))
-    while waiting and not productive[0]:
+    while waiting and not (is_for_start and productive[0]):
         left = []
         for rule in reversed(waiting):
             budget.check_time()
@@ -25,7 +32,7 @@ def has_word(grammar: ir.Grammar, budget: Budget) -> bool:
         if len(left) == len(waiting):
             break
         waiting = left[::-1]
-    return productive[0]
+    return productive
 
 
 def _is_productive(root: ir.Node, rules: list[bool]) -> bool:

@@ -7,6 +7,7 @@ valid; where that allows exotic forms (quoted e-mail local parts, leap seconds) 
 from __future__ import annotations
 
 from syntagma.grammar import uri_formats as uris
+from syntagma.grammar.regex_format import REGEX
 
 _LEAP_YEAR = r"(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
 _YEAR = r"(?:[0-9]{3}[1-9]|[0-9]{2}[1-9][0-9]|[0-9][1-9][0-9]{2}|[1-9][0-9]{3})"
@@ -25,6 +26,14 @@ _TIME_PART = r"T(?:[0-9]+H(?:[0-9]+M(?:[0-9]+S)?)?|[0-9]+M(?:[0-9]+S)?|[0-9]+S)"
 _DURATION = rf"P(?:{_DATE_PART}(?:{_TIME_PART})?|{_TIME_PART}|[0-9]+W)"
 _POINTER = r"(?:/(?:[^/~]|~[01])*)*"
 _LOOSE_TIME = r"[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+\-][0-9]{2}:[0-9]{2})"
+
+
+def _uuid_of(version: int) -> str:
+    return (
+        rf"[0-9A-Fa-f]{{8}}-[0-9A-Fa-f]{{4}}-{version}[0-9A-Fa-f]{{3}}-[89ABab][0-9A-Fa-f]{{3}}"
+        r"-[0-9A-Fa-f]{12}"
+    )
+
 
 # A text must match all patterns of its format. The second one of an e-mail address bounds the local
 # part to 64 characters (RFC 5321, section 4.5.3.1.1).
@@ -48,6 +57,9 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "duration": (_DURATION,),
     "json-pointer": (_POINTER,),
     "relative-json-pointer": (rf"(?:0|[1-9][0-9]*)(?:#|{_POINTER})",),
+    "regex": (REGEX,),
+    # pydantic's names for the versions of RFC 9562.
+    **{f"uuid{version}": (_uuid_of(version),) for version in range(1, 9)},
     "byte": (r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?",),
 }
 
@@ -81,6 +93,8 @@ FORMAT_LENGTHS: dict[str, tuple[int, int]] = {
     "duration": (3, UNBOUNDED),
     "json-pointer": (0, UNBOUNDED),
     "relative-json-pointer": (1, UNBOUNDED),
+    "regex": (0, UNBOUNDED),
+    **{f"uuid{version}": (36, 36) for version in range(1, 9)},
     "byte": (0, UNBOUNDED),
 }
 
@@ -92,4 +106,5 @@ LOOSE_FORMATS = FORMATS | {
     "date-time": (rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ]{_LOOSE_TIME}",),
     "email": (r"[^@]*@.*|\"(?:.|\n)*\"@.*",),
     "hostname": (r"[A-Za-z0-9_.\-]*",),
+    "regex": (r"(?:.|\n)*",),
 }

@@ -14,13 +14,14 @@ MINUS = ast.literal(b"-")
 
 def number_tree(options: JsonOptions) -> ast.Node:
     """Any number (RFC 8259, section 6), its digits bounded."""
+    most = options.max_digits
     integer = ast.union(
         [
             ast.literal(b"0"),
-            ast.concat(NON_ZERO, ast.Repeat(DIGIT, 0, options.max_integer_digits - 1)),
+            ast.concat(NON_ZERO, ast.Repeat(DIGIT, 0, None if most is None else most - 1)),
         ]
     )
-    fraction = ast.concat(ast.literal(b"."), ast.Repeat(DIGIT, 1, options.max_fraction_digits))
+    fraction = ast.concat(ast.literal(b"."), ast.Repeat(DIGIT, 1, most))
     exponent = ast.concat(
         ast.CharSet(((0x45, 0x45), (0x65, 0x65))),
         ast.optional(ast.CharSet(((0x2B, 0x2B), (0x2D, 0x2D)))),
@@ -34,19 +35,27 @@ def integer_tree(low: int | None, high: int | None, options: JsonOptions) -> ast
 
     Written without leading zeros, fraction or exponent, and zero without a sign.
     """
-    largest = 10**options.max_integer_digits - 1
-    low = min(-largest, high if high is not None else 0) if low is None else low
-    high = max(largest, low) if high is None else high
+    if options.max_digits is not None:
+        # A bound with more digits makes room for as many.
+        smallest = -(10 ** max(options.max_digits, len(str(abs(min(0, high or 0))))) - 1)
+        largest = 10 ** max(options.max_digits, len(str(max(0, low or 0)))) - 1
+        low = smallest if low is None else low
+        high = largest if high is None else high
     parts: list[ast.Node] = []
-    if low < 0:
-        negative = natural_numbers(max(1, -high), -low)
+    if low is None or low < 0:
+        first = 1 if high is None else max(1, -high)
+        negative = natural_numbers(first, None if low is None else -low)
         parts += [ast.concat(MINUS, part) for part in negative]
-    parts += natural_numbers(max(0, low), high)
+    parts += natural_numbers(0 if low is None else max(0, low), high)
     return ast.union(parts)
 
 
-def natural_numbers(low: int, high: int) -> list[ast.Node]:
-    """``low..high`` as sequences of digit ranges, split by length."""
+def natural_numbers(low: int, high: int | None) -> list[ast.Node]:
+    """``low..high`` as sequences of digit ranges, split by length; None: no end."""
+    if high is None:
+        num_digits = len(str(low))
+        longer = ast.concat(NON_ZERO, ast.Repeat(DIGIT, num_digits, None))
+        return [*natural_numbers(low, 10**num_digits - 1), longer]
     parts: list[ast.Node] = []
     while low <= high:
         num_digits, most_digits = len(str(low)), len(str(high + 1)) - 1

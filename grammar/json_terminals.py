@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from json.encoder import encode_basestring, encode_basestring_ascii
 
@@ -16,18 +17,23 @@ from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_all, dfa_from_bytes, dfa_from_code_points
 from syntagma.grammar.encoders import Encoder
 from syntagma.grammar.errors import GrammarLimitError
+from syntagma.grammar.json_escapes import StringPart, canonical_escapes
 from syntagma.grammar.json_formats import COMMON_FORMATS, FORMAT_LENGTHS, FORMATS
 from syntagma.grammar.json_numbers import integer_tree, number_tree
-from syntagma.grammar.json_options import JsonOptions
+from syntagma.grammar.json_options import JsonOptions, Whitespace
 from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.pattern_cache import PATTERNS, StringConstraints
-from syntagma.grammar.terminals import OtherStrings, WordList, any_string
+from syntagma.grammar.terminals import Language, OtherStrings, WordList, any_string
+from syntagma.grammar.uri_parts import PARTED_FORMATS, WHOLE_LENGTH, uri_variants
 
 ANY_CHAR = ast.CharSet(cp.ANY)
 BLANKS = ast.CharSet(((9, 9), (0x20, 0x20)))
 
 # Longer strings are counted in blocks by the parser instead of being unrolled in one automaton.
 BLOCK_LENGTH = 512
+
+# An automaton of strings times the characters that are counted in it.
+COUNTED_STATES = 16_000
 
 # Few tokens have more characters.
 SHORT_LENGTH = 24
@@ -68,31 +74,45 @@ class JsonTerminals:
     formats for the compilation.
 
     Attributes:
-        opening, closing: brackets, with the white space that may stand inside them.
+        closing: closing brackets, with the white space that may stand before them.
         comma, colon: with the white space around them: a blank before, more behind.
     """
 
     def __init__(self, options: JsonOptions, budget: Budget) -> None:
         self.options = options
         self.budget = budget
-        max_indent = None if options.whitespace == "compact" else options.max_indent
-        self.opening = {bracket: _spaced_behind(bracket, max_indent) for bracket in "[{"}
-        self.closing = {bracket: _spaced_before(bracket, max_indent) for bracket in "]}"}
-        self.comma = _separator(",", max_indent)
-        self.colon = _separator(":", max_indent)
-        self._patterned: dict[StringBounds, ir.Terminal] = {}
+        layout, max_indent = options.whitespace, options.max_indent
+        self._opening = {bracket: _spaced_behind(bracket, layout, max_indent) for bracket in "[{"}
+        self.closing = {bracket: _spaced_before(bracket, layout, max_indent) for bracket in "]}"}
+        self.comma = _separator(",", layout, max_indent)
+        self.colon = _separator(":", layout, max_indent)
+        self._patterned: dict[StringBounds, ir.Node] = {}
 
-    def punctuation(self, text: str) -> ir.Node:
-        """A bracket or keyword."""
-        return _literal(text)
+    def enclosed(self, brackets: str, *contents: ir.Node, may_be_empty: bool) -> ir.Node:
+        """What stands between two brackets.
+
+        Args:
+            brackets: the opening one and the closing one.
+            contents: alternatives, each with the closing bracket at its end.
+            may_be_empty: whether there may be nothing between them.
+        """
+        opening = self._opening[brackets[0]]
+        if self.options.whitespace == "pretty":
+            # Nothing between them: no line break either.
+            filled = ir.Sequence((opening, ir.choice(*contents)))
+            return ir.choice(*([_literal(brackets)] if may_be_empty else []), filled)
+        empty = [_literal(brackets[1])] if may_be_empty else []
+        return ir.Sequence((opening, ir.choice(*empty, *contents)))
 
     def words(self, values: Iterable[str | int | float | bool | None]) -> ir.Node:
-        """Any of some scalar values, spelled as `json.dumps` does, with or without escapes."""
+        """Any of some scalar values, spelled as `json.dumps` does, with or without ``ensure_ascii``
+        where strings may have any escape."""
+        is_canonical = self.options.string_escapes == "canonical"
         spelled: set[bytes] = set()
         for value in values:
             if isinstance(value, str):
                 spelled.add(encode_basestring(value).encode())
-                if not value.isascii():
+                if not (value.isascii() or is_canonical):
                     spelled.add(encode_basestring_ascii(value).encode())
             elif isinstance(value, float):
                 spelled.add(repr(value).encode())
@@ -104,12 +124,29 @@ class JsonTerminals:
 
     def key(self, name: str) -> ir.Node:
         """The key of a member."""
+        if self.options.string_escapes == "canonical":
+            return self.words([name])
         make = _key if len(name) <= LONGEST_SHARED_KEY else _key.__wrapped__
         return make(name)
 
-    def key_other_than(self, names: Sequence[str]) -> ir.Node:
-        """Any key but the given ones, however they are spelled."""
-        return ir.Terminal(OtherStrings(names) if names else any_string())
+    def key_other_than(self, names: Collection[str]) -> ir.Node:
+        """Any key but the given ones, however they are spelled.
+
+        Raises:
+            GrammarLimitError: ``max_string`` is set, and the names are too long to be told apart.
+        """
+        others = OtherStrings(names) if names else any_string()
+        most = self.options.max_string
+        if most is None:
+            return self._terminal(others)
+        # Strings longer than the names need not be compared with them.
+        split = min(most, max(BLOCK_LENGTH, *map(len, names), 0))
+        short = StringConstraints(max_length=split, is_quoted=True)
+        bound = PATTERNS.dfa(short, self.budget)
+        parts = [self._terminal(dfas.intersection(others.dfa, bound, self.budget))]
+        if split < most:
+            parts.append(self._string_of_length(split + 1, most))
+        return ir.choice(*parts)
 
     def literals(self, types: Collection[str]) -> list[ir.Node]:
         """``null`` and the booleans, where they are among the types."""
@@ -154,43 +191,115 @@ class JsonTerminals:
         """
         if bounds.max_length is not None and bounds.max_length < bounds.min_length:
             return ir.NOTHING
+        if self.options.max_string is not None:
+            bounds = self._capped(bounds)
         if not bounds.patterns and not bounds.formats:
             return self._string_of_length(bounds.min_length, bounds.max_length)
         if not bounds.patterns and not bounds.asks_length:
-            return ir.Terminal(_format_string(bounds.formats))
-        terminal = self._patterned.get(bounds)
-        if terminal is None:
-            terminal = ir.Terminal(_bounded_string(bounds, self.budget.limits))
-            self._patterned[bounds] = terminal
+            return self._terminal(_format_string(bounds.formats))
+        if _is_long_uri(bounds):
+            return self._uri(bounds.formats[0], bounds.max_length or 0)
+        node = self._patterned.get(bounds)
+        if node is None:
+            node = self._terminal(_bounded_string(bounds, self.budget.limits))
+            self._patterned[bounds] = node
             self.budget.check_time()
-        return terminal
+        return node
+
+    def _uri(self, name: str, max_length: int) -> ir.Node:
+        """A URI of bounded length, part by part."""
+        quote = _literal('"')
+        whole = StringBounds(max_length=WHOLE_LENGTH, formats=(name,))
+        variants = [self._terminal(_bounded_string(whole, self.budget.limits))]
+        for parts in uri_variants(name, max_length):
+            nodes: list[ir.Node] = [quote]
+            for part in parts:
+                constraints = StringConstraints(matched=(part.pattern,), max_length=part.max_length)
+                dfa = PATTERNS.dfa(constraints, self.budget)
+                node = self._terminal(dfas.without_empty_word(dfa), StringPart.BODY)
+                nodes.append(ir.optional(node) if dfa.accepts_empty_word else node)
+            variants.append(ir.Sequence((*nodes, quote)))
+        return ir.choice(*variants)
+
+    def string_of(self, dfa: Dfa) -> ir.Node:
+        """The strings of an automaton over any spellings."""
+        return self._terminal(dfa)
+
+    def _capped(self, bounds: StringBounds) -> StringBounds:
+        """Bounds with ``max_string`` where the schema sets none."""
+        dfa = None
+        if bounds.patterns or bounds.formats:
+            dfa = _bounded_string(bounds, self.budget.limits)
+        most = self.capped_length(bounds.min_length, bounds.max_length, dfa)
+        capped = dataclasses.replace(bounds, max_length=most)
+        if dfa is None or most is None or _is_long_uri(capped):
+            return capped
+        return dataclasses.replace(capped, max_length=self.countable_length(most, dfa))
+
+    def capped_length(self, low: int, high: int | None, dfa: Dfa | None = None) -> int | None:
+        """The greatest length of a string, ``max_string`` if the schema sets no bound.
+
+        Args:
+            low, high: lengths that the schema asks for.
+            dfa: the strings, if more than their length is asked for; finitely many are left as
+                they are.
+
+        Raises:
+            GrammarLimitError: all strings are longer than ``max_string``.
+        """
+        most = self.options.max_string
+        if most is None or high is not None or (dfa is not None and dfa.is_finite):
+            return high
+        most = max(most, low)
+        if dfa is not None and dfa.shortest_length - 2 > most:
+            bound = PATTERNS.dfa(StringConstraints(max_length=most, is_quoted=True), self.budget)
+            if dfas.intersection(dfa, bound, self.budget).is_empty:
+                raise GrammarLimitError(
+                    f"all strings that fit are longer than max_string = {most}; raise it, or bound "
+                    "their length in the schema",
+                    limit="max_string",
+                )
+        return most
+
+    def countable_length(self, most: int, dfa: Dfa) -> int:
+        """A bound of ours on the strings of an automaton, lowered to what can be counted in it."""
+        return min(most, max(dfa.shortest_length - 2, COUNTED_STATES // dfa.num_states))
+
+    def _terminal(self, language: Language, part: StringPart = StringPart.WHOLE) -> ir.Node:
+        """Strings, or parts of them, with the escapes that the options allow."""
+        if self.options.string_escapes == "canonical":
+            return ir.Terminal(canonical_escapes(language.dfa, part, self.budget))
+        return ir.Terminal(language)
 
     def _string_of_length(self, low: int, high: int | None) -> ir.Node:
         """``"`` low to high characters ``"``; whole blocks of long strings are counted."""
         bound = low if high is None else high
         if bound <= BLOCK_LENGTH:
-            return ir.Terminal(_string(low, high))
-        full, opening = _block(), self.punctuation('"')
+            return self._terminal(_string(low, high))
+        full, opening = self._terminal(_block(), StringPart.BODY), _literal('"')
         skipped, rest = divmod(low, BLOCK_LENGTH)
         start = ir.sequence(opening, ir.Repeat(full, skipped, skipped))
         if high is None:
-            return ir.sequence(start, _block_end(rest, None))
+            return ir.sequence(start, self._block_end(rest, None))
         blocks = high // BLOCK_LENGTH - skipped
         if blocks == 0:
-            return ir.sequence(start, _block_end(rest, high % BLOCK_LENGTH))
+            return ir.sequence(start, self._block_end(rest, high % BLOCK_LENGTH))
         last = BLOCK_LENGTH - 1
         return ir.sequence(
             start,
             ir.choice(
-                _block_end(rest, last),
+                self._block_end(rest, last),
                 ir.sequence(
-                    full, ir.Repeat(full, 0, blocks - 1), _block_end(0, high % BLOCK_LENGTH)
+                    full, ir.Repeat(full, 0, blocks - 1), self._block_end(0, high % BLOCK_LENGTH)
                 ),
                 ir.NOTHING
                 if blocks < 2
-                else ir.sequence(full, ir.Repeat(full, 0, blocks - 2), _block_end(0, last)),
+                else ir.sequence(full, ir.Repeat(full, 0, blocks - 2), self._block_end(0, last)),
             ),
         )
+
+    def _block_end(self, low: int, high: int | None) -> ir.Node:
+        return self._terminal(_block_end(low, high), StringPart.END)
 
 
 def prebuild() -> None:
@@ -205,7 +314,7 @@ def common_terminals() -> list[Dfa]:
     options = JsonOptions()
     return [
         _string(0, None),
-        *(node.language.dfa for node in _punctuation(options.max_indent)),
+        *(node.language.dfa for node in _punctuation(options)),
         _integer(None, None, options),
         _number(options),
         *(_format_string((name,)) for name in COMMON_FORMATS),
@@ -228,40 +337,47 @@ def _literal(*texts: str) -> ir.Terminal:
 
 
 # White space belongs to the punctuation beside it: as a terminal of its own it gave a parser state more
-# before every key and bracket. ``max_indent`` None: no white space.
+# before every key and bracket.
 
 
-def _punctuation(max_indent: int | None) -> list[ir.Terminal]:
+def _punctuation(options: JsonOptions) -> list[ir.Terminal]:
     """The separators, the opening and the closing brackets."""
-    found = [_separator(text, max_indent) for text in ",:"]
-    found += [_spaced_behind(text, max_indent) for text in "{["]
-    return found + [_spaced_before(text, max_indent) for text in "}]"]
+    layout, max_indent = options.whitespace, options.max_indent
+    found = [_separator(text, layout, max_indent) for text in ",:"]
+    found += [_spaced_behind(text, layout, max_indent) for text in "{["]
+    return found + [_spaced_before(text, layout, max_indent) for text in "}]"]
 
 
 @functools.cache
-def _spaced_behind(text: str, max_indent: int | None) -> ir.Terminal:
-    if max_indent is None:
+def _spaced_behind(text: str, layout: Whitespace, max_indent: int) -> ir.Terminal:
+    if layout == "compact":
         return _literal(text)
-    return _bytes(ast.concat(ast.literal(text.encode()), _space(max_indent)))
+    return _bytes(ast.concat(ast.literal(text.encode()), _space(layout, max_indent)))
 
 
 @functools.cache
-def _spaced_before(text: str, max_indent: int | None) -> ir.Terminal:
-    if max_indent is None:
+def _spaced_before(text: str, layout: Whitespace, max_indent: int) -> ir.Terminal:
+    if layout == "compact":
         return _literal(text)
-    return _bytes(ast.concat(_space(max_indent), ast.literal(text.encode())))
+    return _bytes(ast.concat(_space(layout, max_indent), ast.literal(text.encode())))
 
 
 @functools.cache
-def _separator(text: str, max_indent: int | None) -> ir.Terminal:
-    if max_indent is None:
+def _separator(text: str, layout: Whitespace, max_indent: int) -> ir.Terminal:
+    if layout == "compact":
         return _literal(text)
+    if layout == "pretty":
+        if text == ":":
+            return _literal(": ")
+        return _spaced_behind(text, layout, max_indent)
     blank = ast.optional(ast.literal(b" "))
-    return _bytes(ast.concat(blank, ast.literal(text.encode()), _space(max_indent)))
+    return _bytes(ast.concat(blank, ast.literal(text.encode()), _space(layout, max_indent)))
 
 
-def _space(max_indent: int) -> ast.Node:
-    """Two blanks at most, or a line break and an indentation."""
+def _space(layout: Whitespace, max_indent: int) -> ast.Node:
+    """Two blanks at most, or a line break and an indentation; the latter only: ``"pretty"``."""
+    if layout == "pretty":
+        return ast.concat(ast.literal(b"\n"), ast.Repeat(BLANKS, 0, max_indent))
     line_break = ast.concat(ast.optional(ast.literal(b"\r")), ast.literal(b"\n"))
     return ast.union(
         [ast.Repeat(BLANKS, 0, 2), ast.concat(line_break, ast.Repeat(BLANKS, 0, max_indent))]
@@ -304,6 +420,15 @@ def _format_string(formats: tuple[str, ...]) -> Dfa:
     return _bounded_string(StringBounds(formats=formats), CompileLimits.unlimited())
 
 
+def _is_long_uri(bounds: StringBounds) -> bool:
+    """Whether a string is a URI whose length cannot be counted as a whole."""
+    if bounds.patterns or len(bounds.formats) != 1 or bounds.formats[0] not in PARTED_FORMATS:
+        return False
+    shortest = FORMAT_LENGTHS[bounds.formats[0]][0]
+    most = bounds.max_length
+    return most is not None and most > WHOLE_LENGTH and bounds.min_length <= shortest
+
+
 def _bounded_string(bounds: StringBounds, limits: CompileLimits) -> Dfa:
     """The strings that fit all patterns, formats and lengths."""
     constraints = StringConstraints(
@@ -325,10 +450,10 @@ def _string(low: int, high: int | None) -> Dfa:
 
 
 @functools.cache
-def _block() -> ir.Node:
-    return ir.Terminal(_body(BLOCK_LENGTH, BLOCK_LENGTH))
+def _block() -> Dfa:
+    return _body(BLOCK_LENGTH, BLOCK_LENGTH)
 
 
 @functools.lru_cache(maxsize=256)
-def _block_end(low: int, high: int | None) -> ir.Node:
-    return ir.Terminal(dfas.behind_first_byte(_string(low, high)))
+def _block_end(low: int, high: int | None) -> Dfa:
+    return dfas.behind_first_byte(_string(low, high))

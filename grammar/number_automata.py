@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import regex_ast as ast
-from syntagma.grammar.decimal_trees import at_least, at_most
+from syntagma.grammar.decimal_trees import at_least, at_most, fraction_digits
 from syntagma.grammar.dfa import DEAD, START, Dfa
 from syntagma.grammar.dfa_builder import dfa_from_bytes
 from syntagma.grammar.json_numbers import MINUS, integer_tree, number_tree
@@ -62,9 +64,10 @@ def _clipped(cut: Cut, side: int, options: JsonOptions, budget: Budget) -> Cut:
     value = cut[0]
     if is_infinite(value):
         return cut
-    largest = 10 ** (options.max_integer_digits + 10**options.max_exponent_digits)
-    if side * value >= largest:
-        return side * math.inf, 0
+    if options.max_digits is not None:
+        largest = 10 ** (options.max_digits + 10**options.max_exponent_digits)
+        if side * value >= largest:
+            return side * math.inf, 0
     exact = Fraction(value)
     digits = max(len(str(abs(int(exact)))), len(str(exact.denominator)) - 1)
     budget.check("max_number_digits", digits, "digits of a bound on numbers")
@@ -89,16 +92,16 @@ def _interval(low: Cut, high: Cut, options: JsonOptions) -> Dfa:
     budget = Budget.unlimited()
     parts: list[ast.Node] = []
     if high > (ZERO, 0):
-        parts.append(ast.Automaton(_non_negative(max(low, (ZERO, 0)), high, options)))
+        positive = _non_negative(max(low, (ZERO, 0)), high, options)
+        parts.append(ast.Automaton(positive))
     if low < (ZERO, 1):
         # The sign turns the cuts round; -0 is zero.
         mirrored = _non_negative(max(_negated(high), (ZERO, 0)), _negated(low), options)
         parts.append(ast.concat(MINUS, ast.Automaton(mirrored)))
-    spellings = dfa_from_bytes(
+    return dfa_from_bytes(
         ast.union([p for p in parts if not isinstance(p, ast.Automaton) or not p.dfa.is_empty]),
         budget,
     )
-    return dfas.intersection(spellings, _all_numbers(options), budget)
 
 
 def _negated(cut: Cut) -> Cut:
@@ -107,12 +110,25 @@ def _negated(cut: Cut) -> Cut:
 
 def _non_negative(low: Cut, high: Cut, options: JsonOptions) -> Dfa:
     budget = Budget.unlimited()
+    options = _with_room((low, high), options)
     above = at_least(Fraction(low[0]), options, is_open=low[1] == 1)
-    found = dfa_from_bytes(above, budget)
+    found = dfas.intersection(dfa_from_bytes(above, budget), _all_numbers(options), budget)
     if is_infinite(high[0]):
         return found
     below = at_most(Fraction(high[0]), options, is_open=high[1] == 0)
     return dfas.intersection(found, dfa_from_bytes(below, budget), budget)
+
+
+def _with_room(cuts: Iterable[Cut], options: JsonOptions) -> JsonOptions:
+    """Options with as many digits as the finite ones of some cuts have."""
+    most = options.max_digits
+    if most is None:
+        return options
+    for value, _ in cuts:
+        if not is_infinite(value):
+            whole, fraction = divmod(Fraction(value), 1)
+            most = max(most, len(str(whole)), len(fraction_digits(fraction)))
+    return options if most == options.max_digits else replace(options, max_digits=most)
 
 
 @functools.lru_cache(maxsize=8)

@@ -210,7 +210,7 @@ def _name(dialect: Dialect) -> str:
 
 
 def _refuse_slips(keyword: str, pointer: str) -> None:
-    near = near_keyword(keyword)
+    near = nearest_keyword(keyword)
     if near is not None:
         raise UnsupportedGrammarError(
             f"the keyword {shorten(keyword)!r} is not enforced, so it is refused; "
@@ -220,16 +220,16 @@ def _refuse_slips(keyword: str, pointer: str) -> None:
         )
 
 
-def near_keyword(keyword: str) -> str | None:
+def nearest_keyword(keyword: str) -> str | None:
     """The keyword that one which no draft has looks like; None: it is none by mistake."""
     if not keyword[:1].isalpha() or len(keyword) > LONGEST_SLIP:
         # Put out of action on purpose (`_format`), or somebody's extension (`$comment2`).
         return None
-    return _near_keyword(keyword)
+    return _nearest_keyword(keyword)
 
 
 @functools.lru_cache(maxsize=4096)
-def _near_keyword(keyword: str) -> str | None:
+def _nearest_keyword(keyword: str) -> str | None:
     for name in KEYWORDS:
         if name.lower() == keyword.lower():
             return name

@@ -56,17 +56,14 @@ def array_node(lowering: Lowering, form: ItemsForm) -> ir.Node:
     parts: list[ir.Node] = []
     rules = ItemRules(lowering, form, distinct)
     if form.counters or distinct is not None:
-        start = rules.start
-        if rules.may_close(start):
-            parts.append(lowering.terminals.punctuation("]"))
-        if rules.may_continue(start):
-            parts.append(ir.Call(rules.rule(start)))
+        may_be_empty = rules.may_close(rules.start)
+        if rules.may_continue(rules.start):
+            parts.append(ir.Call(rules.rule(rules.start)))
     else:
-        if form.low == 0:
-            parts.append(lowering.terminals.punctuation("]"))
+        may_be_empty = form.low == 0
         if form.high is None or form.high > 0:
             parts.append(ir.Sequence((rules.plain_items(), lowering.terminals.closing["]"])))
-    return ir.Sequence((lowering.terminals.opening["["], ir.choice(*parts)))
+    return lowering.terminals.enclosed("[]", *parts, may_be_empty=may_be_empty)
 
 
 def _is_settled(form: ItemsForm) -> bool:

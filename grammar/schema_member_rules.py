@@ -30,11 +30,9 @@ def object_node(lowering: Lowering, form: MembersForm, sorter: KeySorter) -> ir.
         return ir.NOTHING
     rules = MemberRules(lowering, form, sorter.sorted(form))
     parts: list[ir.Node] = []
-    if rules.may_close(rules.start):
-        parts.append(lowering.terminals.punctuation("}"))
     if rules.may_continue(rules.start):
         parts.append(ir.Call(rules.rule(rules.start)))
-    return ir.Sequence((lowering.terminals.opening["{"], ir.choice(*parts)))
+    return lowering.terminals.enclosed("{}", *parts, may_be_empty=rules.may_close(rules.start))
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
+from syntagma.grammar.errors import GrammarLimitError
 from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.number_automata import decimals_dfa, integers_dfa
-from syntagma.grammar.number_sets import NumberSet, as_json, exact, is_infinite
+from syntagma.grammar.number_sets import FEW, NumberSet, as_json, exact, is_infinite
 
 # For numbers that ``enum`` and ``const`` list, how they were given.
 Spellings = Mapping[Fraction, Sequence[int | float]]
@@ -34,15 +36,22 @@ def number_node(numbers: NumberSet, given: Spellings, terminals: JsonTerminals) 
         ranges = numbers.integer_ranges()
         if all(low != high or low is None for low, high in ranges):
             return ir.choice(*(terminals.integer(low, high) for low, high in ranges))
-    members = numbers.members() if is_canonical else None
+    # Single numbers, as `enum` lists them, are few in any case.
+    members = numbers.members(FEW + len(numbers.intervals)) if is_canonical else None
     if members is not None:
         values = {member: given.get(member, [as_json(member)]) for member in members}
         if all(exact(value) == member for member in members for value in values[member]):
             return terminals.words(v for member in members for v in values[member])
-    if is_canonical and is_whole:
-        dfa = integers_dfa(numbers, options, budget)
-    else:
-        dfa = decimals_dfa(numbers, options, budget)
+    build = integers_dfa if is_canonical and is_whole else decimals_dfa
+    dfa = build(numbers, options, budget)
+    if dfa.is_empty and options.max_digits is not None:
+        without_bound = replace(options, max_digits=None)
+        if not build(numbers, without_bound, budget).is_empty:
+            raise GrammarLimitError(
+                "all numbers that fit have more digits than "
+                f"max_digits = {options.max_digits}; raise it",
+                limit="max_digits",
+            )
     return ir.NOTHING if dfa.is_empty else ir.Terminal(dfas.without_empty_word(dfa))
 
 

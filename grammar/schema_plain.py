@@ -16,7 +16,7 @@ from syntagma.grammar.schema_dialects import (
     KEYWORDS,
     LISTED_ITEMS,
     Dialect,
-    near_keyword,
+    nearest_keyword,
 )
 from syntagma.grammar.schema_keywords import ENFORCED
 
@@ -87,7 +87,7 @@ def check_plain(schema: dict[str, Any], document: SchemaDocument) -> None:
 
 def _is_annotation(keyword: str) -> bool:
     """Whether a keyword that is not plain has no effect, as no draft has it."""
-    return keyword not in KEYWORDS and near_keyword(keyword) is None
+    return keyword not in KEYWORDS and nearest_keyword(keyword) is None
 
 
 def is_scalar_type(schema: dict[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from syntagma.grammar import dfa as dfas
@@ -19,7 +19,6 @@ from syntagma.grammar.limits import Budget
 from syntagma.grammar.pattern_cache import PATTERNS, StringConstraints
 from syntagma.grammar.schema_clauses import Clause, Clauses
 from syntagma.grammar.schema_logic import Atom, Formula, Logic
-from syntagma.grammar.terminals import OtherStrings
 
 T = TypeVar("T")
 
@@ -153,6 +152,8 @@ class Texts:
             return not self.listed(form)
         if form.max_length is not None and form.max_length < form.min_length:
             return True
+        if form.formats and form.is_plain and not form.patterns:
+            return self.node(form) == ir.NOTHING
         if form.patterns or form.other_patterns or form.formats or form.other_formats:
             return self.automaton(form).is_empty
         return form.max_length == 0 and "" in form.excluded
@@ -179,9 +180,15 @@ class Texts:
                 return ir.NOTHING if node.language.dfa.is_empty else node
             return node
         if form.is_free:
-            return ir.Terminal(OtherStrings(form.excluded))
+            return self.terminals.key_other_than(form.excluded)
         dfa = self.automaton(form)
-        return ir.NOTHING if dfa.is_empty else ir.Terminal(dfa)
+        most = self._placed(
+            form, lambda: self.terminals.capped_length(form.min_length, form.max_length, dfa)
+        )
+        if most is not None and most != form.max_length:
+            most = self.terminals.countable_length(most, dfa)
+            dfa = self.automaton(replace(form, max_length=most))
+        return ir.NOTHING if dfa.is_empty else self.terminals.string_of(dfa)
 
     def _built(self, form: TextForm) -> Dfa:
         dfa = PATTERNS.dfa(

@@ -30,9 +30,12 @@ IPV6 = (
     + ")"
 )
 
-_PCT = r"%[0-9A-Fa-f]{2}"
+# Characters of an IPv6 address in brackets, at most.
+LITERAL_LENGTH = 47
+
+PCT = r"%[0-9A-Fa-f]{2}"
 _ASCII = r"A-Za-z0-9\-._~"
-_SUB = r"!$&'()*+,;="
+SUB = r"!$&'()*+,;="
 _UCS = (
     "\u00a0-\ud7ff\uf900-\ufdcf\ufdf0-\uffef"
     + "".join(f"{chr(plane << 16)}-{chr((plane << 16) + 0xFFFD)}" for plane in range(1, 14))
@@ -41,18 +44,27 @@ _UCS = (
 _PRIVATE = "\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd"
 
 
+LETTERS = {
+    "uri": _ASCII,
+    "uri-reference": _ASCII,
+    "iri": _ASCII + _UCS,
+    "iri-reference": _ASCII + _UCS,
+}
+PRIVATE = {"uri": "", "uri-reference": "", "iri": _PRIVATE, "iri-reference": _PRIVATE}
+
+
 def _reference(letters: str, private: str, *, is_absolute: bool) -> str:
     """URIs or relative references over some unreserved characters."""
-    pchar = rf"(?:[{letters}{_SUB}:@]|{_PCT})"
-    literal = rf"\[(?:{IPV6}|[Vv][0-9A-Fa-f]+\.[{_ASCII}{_SUB}:]+)\]"
-    name = rf"(?:[{letters}{_SUB}]|{_PCT})*"
-    authority = rf"(?:(?:[{letters}{_SUB}:]|{_PCT})*@)?(?:{literal}|{name})(?::[0-9]*)?"
+    pchar = rf"(?:[{letters}{SUB}:@]|{PCT})"
+    literal = rf"\[(?:{IPV6}|[Vv][0-9A-Fa-f]+\.[{_ASCII}{SUB}:]+)\]"
+    name = rf"(?:[{letters}{SUB}]|{PCT})*"
+    authority = rf"(?:(?:[{letters}{SUB}:]|{PCT})*@)?(?:{literal}|{name})(?::[0-9]*)?"
     segments = rf"(?:/{pchar}*)*"
     # A colon in the first segment of a relative path would make what stands before it a scheme.
-    first = pchar if is_absolute else rf"(?:[{letters}{_SUB}@]|{_PCT})"
+    first = pchar if is_absolute else rf"(?:[{letters}{SUB}@]|{PCT})"
     path = rf"(?://{authority}{segments}|/(?:{pchar}+{segments})?|{first}+{segments})?"
-    query = rf"(?:\?(?:[{letters}{_SUB}:@/?{private}]|{_PCT})*)?"
-    fragment = rf"(?:#(?:[{letters}{_SUB}:@/?]|{_PCT})*)?"
+    query = rf"(?:\?(?:[{letters}{SUB}:@/?{private}]|{PCT})*)?"
+    fragment = rf"(?:#(?:[{letters}{SUB}:@/?]|{PCT})*)?"
     scheme = r"[A-Za-z][A-Za-z0-9+\-.]*:" if is_absolute else ""
     return f"{scheme}{path}{query}{fragment}"
 
@@ -62,10 +74,10 @@ URI_REFERENCE = rf"(?:{URI}|{_reference(_ASCII, '', is_absolute=False)})"
 IRI = _reference(_ASCII + _UCS, _PRIVATE, is_absolute=True)
 IRI_REFERENCE = rf"(?:{IRI}|{_reference(_ASCII + _UCS, _PRIVATE, is_absolute=False)})"
 
-_VARCHAR = rf"(?:[A-Za-z0-9_]|{_PCT})"
+_VARCHAR = rf"(?:[A-Za-z0-9_]|{PCT})"
 _VARSPEC = rf"{_VARCHAR}(?:\.?{_VARCHAR})*(?::[1-9][0-9]{{0,3}}|\*)?"
 URI_TEMPLATE = (
-    rf"(?:[!#$&-;=?-\[\]_a-z~{_UCS}{_PRIVATE}]|{_PCT}"
+    rf"(?:[!#$&-;=?-\[\]_a-z~{_UCS}{_PRIVATE}]|{PCT}"
     rf"|\{{[+#./;?&=,!@|]?{_VARSPEC}(?:,{_VARSPEC})*\}})*"
 )
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from starlette.responses import JSONResponse, Response
 
 from syntagma.decoding.engine import Delta
+from syntagma.server.constraints import Constraint
 from syntagma.server.context import SYSTEM_FINGERPRINT
 from syntagma.server.generation import Generation
 from syntagma.server.streaming import EventStream
@@ -40,6 +41,7 @@ class Answer:
         model: the served model's name.
         choices: by index.
         includes_usage: whether a stream ends with a usage chunk.
+        constraint: what the outputs obey, told in whole answers and in the first chunk of a stream.
     """
 
     def __init__(
@@ -51,11 +53,15 @@ class Answer:
         model: str,
         choices: list[Choice],
         includes_usage: bool,
+        constraint: Constraint | None = None,
     ) -> None:
         self._kind = kind
         self._chunk_kind = chunk_kind
         self._choices = choices
         self._includes_usage = includes_usage
+        self._report = (
+            {} if constraint is None else {"syntagma": {"constraint": constraint.describe()}}
+        )
         self._id = f"{prefix}-{uuid.uuid4().hex}"
         self._created = int(time.time())
         self._model = model
@@ -75,16 +81,19 @@ class Answer:
         async for delta in generation:
             self._choices[delta.index].take(delta)
         finished = [choice.finished() for choice in self._choices]
-        return self._body(self._kind, finished) | {"usage": usage(generation)}
+        return self._body(self._kind, finished) | {"usage": usage(generation)} | self._report
 
     async def chunks(self, generation: Generation) -> AsyncIterator[dict[str, Any]]:
         """The answer piece by piece; all choices are announced first, in ascending order."""
+        report = self._report
         for choice in self._choices:
             for entry in choice.opening():
-                yield self._chunk([entry])
+                yield self._chunk([entry]) | report
+                report = {}
         async for delta in generation:
             for entry in self._choices[delta.index].take(delta):
-                yield self._chunk([entry])
+                yield self._chunk([entry]) | report
+                report = {}
         if self._includes_usage:
             yield self._chunk([]) | {"usage": usage(generation)}
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from syntagma.server.answers import Answer, Choice
 from syntagma.server.chat_choices import ChatChoice, TextMessage, ToolCallMessage
+from syntagma.server.constraint_reader import ConstraintReader
 from syntagma.server.constraints import Constraint, only_one
 from syntagma.server.context import ServerContext
 from syntagma.server.errors import bad_request
@@ -28,31 +29,33 @@ async def answer_chat(context: ServerContext, payload: dict[str, Any]) -> Respon
     body = parse_body(ChatBody, payload)
     context.check_model(body.model)
     check_num_choices(1, body.num_choices, context.settings.max_n)
-    call = forced_call(body, context.settings.whitespace)
+    reader = context.constraints.under(body.structured_outputs)
+    call = forced_call(body, reader.policy)
+    constraint = chat_constraint(reader, body, call)
     plan = Plan(
         body=body,
-        constraint=chat_constraint(context, body, call),
+        constraint=constraint,
         max_tokens=max_tokens(body),
         logprobs=num_logprobs(body),
         prompt_param="messages",
     )
     prompt = await context.prompts.chat(body.messages, shown_tools(body))
     generation = await start(context, plan, [prompt])
-    answer = chat_answer(context.engine.model_name, body, call)
+    answer = chat_answer(context.engine.model_name, body, call, constraint)
     return await answer.respond(generation, stream=bool(body.stream))
 
 
 def chat_constraint(
-    context: ServerContext, body: ChatBody, call: ForcedCall | None
+    reader: ConstraintReader, body: ChatBody, call: ForcedCall | None
 ) -> Constraint | None:
     """The one constraint of a chat request, if any."""
-    reader = context.constraints
     return only_one(
         (
             reader.response_format(body.response_format),
             reader.structured_outputs(body.structured_outputs),
             call.constraint if call else None,
-        )
+        ),
+        has_policies=body.structured_outputs is not None,
     )
 
 
@@ -84,7 +87,9 @@ def num_logprobs(body: ChatBody) -> int | None:
     return None
 
 
-def chat_answer(model: str, body: ChatBody, call: ForcedCall | None) -> Answer:
+def chat_answer(
+    model: str, body: ChatBody, call: ForcedCall | None, constraint: Constraint | None
+) -> Answer:
     """An empty answer of the shape that the request asks for."""
     choices: list[Choice] = [
         ChatChoice(
@@ -101,4 +106,5 @@ def chat_answer(model: str, body: ChatBody, call: ForcedCall | None) -> Answer:
         model=model,
         choices=choices,
         includes_usage=body.includes_usage,
+        constraint=constraint,
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
-import time
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,18 @@ from syntagma.server.constraint_kinds import ConstraintKind
 from syntagma.server.constraint_reader import ConstraintReader
 from syntagma.server.constraints import Constraint
 from syntagma.server.errors import ApiError
+from syntagma.server.grammar_report import (
+    checked_num_samples,
+    grammar_report,
+    schema_report,
+    self_test_report,
+)
 from syntagma.server.settings import Settings
+
+# Where the text of a report begins.
+INDENT = 11
+# Keywords without effect that are named.
+SHOWN = 5
 
 
 class InputError(ValueError):
@@ -29,12 +41,26 @@ class InputError(ValueError):
 
 
 def check(
-    file: str | None, kind: ConstraintKind, settings: Settings, *, tokenizer: str | None
+    file: str | None,
+    kind: ConstraintKind,
+    settings: Settings,
+    *,
+    tokenizer: str | None,
+    num_samples: int = 0,
+    is_json: bool = False,
 ) -> int:
-    """Print whether a grammar compiles, what it takes, or what is wrong with it.
+    """Print whether a grammar compiles, what it means and takes, or what is wrong with it.
+
+    Args:
+        file: the grammar; ``-``: standard input.
+        kind: what the file holds.
+        settings: policies and limits.
+        tokenizer: whose tokens to compile for; None: the demo model's.
+        num_samples: outputs to draw and judge.
+        is_json: print the report as the server would send it.
 
     Returns:
-        Exit status: 0 compiled, 1 refused, 2 nothing to read.
+        Exit status: 0 compiled, and no self-test failed; 1 refused or failed; 2 nothing to read.
     """
     try:
         text = read_text(file) if kind != "json_object" else ""
@@ -43,18 +69,40 @@ def check(
         print(f"syntagma: {error}", file=sys.stderr)
         return 2
     name = "json_object" if kind == "json_object" else file or ""
-    compiler = GrammarCompiler(
-        vocabulary, limits=CompileLimits(max_seconds=settings.compile_timeout)
-    )
+    limits = CompileLimits(max_seconds=settings.compile_timeout)
+    compiler = GrammarCompiler(vocabulary, limits=limits)
+    found = checked(text, kind, name, settings, compiler, num_samples)
+    if is_json:
+        print(json.dumps({"object": "grammar.check", **found}, ensure_ascii=False, indent=2))
+    else:
+        print("\n".join(report_lines(found, name)))
+    return 0 if found["ok"] and found.get("self_test", {"is_passed": True})["is_passed"] else 1
+
+
+def checked(
+    text: str,
+    kind: ConstraintKind,
+    name: str,
+    settings: Settings,
+    compiler: GrammarCompiler,
+    num_samples: int,
+) -> dict[str, Any]:
+    """The report on a grammar, as `grammar_check` makes it."""
+    constraint: Constraint | None = None
+    limits = compiler.limits
     try:
         constraint = read_constraint(text, kind, name, settings)
-        started = time.perf_counter()
+        num_samples = checked_num_samples(num_samples, constraint)
         grammar = compile_constraint(constraint, compiler)
     except ApiError as error:
-        print(f"refused  {error.message}\n         code {error.code}{_details(error)}")
-        return 1
-    print(report(grammar, name, time.perf_counter() - started))
-    return 0
+        refusal: dict[str, Any] = {"ok": False, "kind": kind}
+        if constraint is not None and kind == "json_schema":
+            refusal |= schema_report(constraint, limits, refusal=error)
+        return refusal | error.body()
+    found = grammar_report(constraint, grammar, limits)
+    if num_samples:
+        found["self_test"] = self_test_report(constraint, grammar, compiler, limits, num_samples)
+    return found
 
 
 def read_text(file: str | None) -> str:
@@ -85,8 +133,9 @@ def read_constraint(text: str, kind: ConstraintKind, name: str, settings: Settin
         "json_object": True,
         "regex": text.removesuffix("\n"),
         "choice": text.splitlines(),
+        "ebnf": text,
     }
-    reader = ConstraintReader(settings.whitespace, settings.max_json_depth)
+    reader = ConstraintReader(settings.json_policy, settings.max_json_depth)
     return dataclasses.replace(reader.grammar_check({kind: sources[kind]}), param=name)
 
 
@@ -124,19 +173,64 @@ def compile_constraint(constraint: Constraint, compiler: GrammarCompiler) -> Com
         raise grammar_error(error, constraint) from None
 
 
-def report(grammar: CompiledGrammar, name: str, seconds: float) -> str:
-    """One line of result, one line of figures."""
-    figures = grammar.describe()
-    shown = ", ".join(
-        f"{key} {value}"
-        for key, value in figures.items()
-        if key not in ("kind", "hash", "compile_seconds")
-    )
-    return (
-        f"ok       {name}: {grammar.kind}, {grammar.num_bytes / 1024:.1f} KiB, "
-        f"compiled in {seconds * 1000:.1f} ms\n         {shown}\n         hash {grammar.hash}"
-    )
+def report_lines(found: dict[str, Any], name: str) -> list[str]:
+    """A report for people: a word and what it is about in each line."""
+    lines = list(_refusal(found) if not found["ok"] else _figures(found, name))
+    lines += [
+        _line("refused", f"{use['keyword']}  {use['pointer']}")
+        for use in found.get("keywords", ())
+        if use["treatment"] == "refused" and use["pointer"] != found.get("error", {}).get("pointer")
+    ]
+    ignored = [u["pointer"] for u in found.get("keywords", ()) if u["treatment"] == "annotation"]
+    if ignored:
+        more = f" and {len(ignored) - SHOWN} more" if len(ignored) > SHOWN else ""
+        lines.append(_line("no effect", ", ".join(ignored[:SHOWN]) + more))
+    lines += [
+        _line("lint", f"{lint['message']}  ({lint['code']} at {lint['pointer'] or 'the root'})")
+        for lint in found.get("lints", ())
+    ]
+    if "self_test" in found:
+        lines += _self_test(found["self_test"])
+    return lines
 
 
-def _details(refusal: ApiError) -> str:
-    return "".join(f", {key} {value}" for key, value in refusal.details.items() if value != "")
+def _refusal(found: dict[str, Any]) -> Iterator[str]:
+    error = found["error"]
+    yield _line("refused", error["message"])
+    details = {k: v for k, v in error.items() if k not in ("message", "type", "param", "conflict")}
+    yield _line("", ", ".join(f"{key} {value}" for key, value in details.items() if value != ""))
+    if error.get("conflict"):
+        yield _line("conflict", ", ".join(pointer or "the root" for pointer in error["conflict"]))
+
+
+def _figures(found: dict[str, Any], name: str) -> Iterator[str]:
+    milliseconds = found["compile_seconds"] * 1000
+    yield _line(
+        "ok",
+        f"{name}: {found['kind']}, {found['num_bytes'] / 1024:.1f} KiB, "
+        f"compiled in {milliseconds:.1f} ms",
+    )
+    yield _line("", ", ".join(f"{key} {value}" for key, value in found["figures"].items()))
+    yield _line("", f"hash {found['hash']}")
+    if found["witness"] is None:
+        yield _line("shortest", f"{found['min_bytes']} bytes")
+    else:
+        yield _line("shortest", f"{found['witness']}  (tokens: {found['witness_tokens']})")
+
+
+def _self_test(found: dict[str, Any]) -> Iterator[str]:
+    verdict = "passed" if found["is_passed"] else "FAILED"
+    unjudged = f", {found['num_unjudged']} without verdict" if found["num_unjudged"] else ""
+    cut = "" if found["is_complete"] else "; there was no time for all"
+    yield _line(
+        "self-test",
+        f"{verdict}: {found['num_samples']} outputs{unjudged}, {found['num_values']} given values{cut}",
+    )
+    for text in found["invalid"]:
+        yield _line("", f"not valid: {text}")
+    for pointer in found["rejected"]:
+        yield _line("", f"valid, but not accepted: {pointer}")
+
+
+def _line(word: str, text: str) -> str:
+    return f"{word:<{INDENT}}{text}"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import Any, NoReturn, get_args
 
-from syntagma.server.constraint_kinds import ConstraintKind
+from syntagma.server.constraint_kinds import POLICY_FIELDS, ConstraintKind
 from syntagma.server.settings import (
     CONFIG_VARIABLE,
     Settings,
@@ -26,7 +26,7 @@ from syntagma.server.settings import (
 USAGE_ERROR = 2
 
 MODEL_SETTINGS = ("model", "device", "dtype", "max_model_len")
-COMPILE_SETTINGS = ("whitespace", "compile_timeout")
+COMPILE_SETTINGS = (*POLICY_FIELDS, "compile_timeout")
 GROUP_TITLES = {
     "model": "model and scheduling",
     "network": "network",
@@ -87,7 +87,14 @@ def dispatch(parsed: argparse.Namespace, settings: Settings) -> int:
     if parsed.command == "check":
         from syntagma.server.check import check
 
-        return check(parsed.file, parsed.kind, settings, tokenizer=parsed.tokenizer)
+        return check(
+            parsed.file,
+            parsed.kind,
+            settings,
+            tokenizer=parsed.tokenizer,
+            num_samples=parsed.self_test,
+            is_json=parsed.json,
+        )
     from syntagma.server.generate import generate
 
     return generate(parsed, settings)
@@ -163,6 +170,16 @@ def add_check_arguments(parser: Parser) -> None:
         "--tokenizer",
         metavar="MODEL",
         help="folder or name of the model whose tokens to compile for; default: the demo model",
+    )
+    parser.add_argument(
+        "--self-test",
+        type=int,
+        default=0,
+        metavar="K",
+        help="draw K outputs from the grammar of a JSON Schema and have them validated",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the report as JSON, as the server sends it"
     )
     add_settings(parser, COMPILE_SETTINGS)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 from syntagma.decoding.engine import EngineOverloadedError
 from syntagma.grammar import CompiledGrammar, GrammarError
-from syntagma.server.constraint_kinds import Whitespace
+from syntagma.grammar.json_options import JsonPolicies
 from syntagma.server.constraints import Constraint
 from syntagma.server.errors import MAX_POINTER_CHARS, ApiError, grammar_details, shorten
 from syntagma.server.grammar_cache import FailureCache, GrammarCache
@@ -27,14 +27,20 @@ class Compiler(Protocol):
     """What the service needs of `GrammarCompiler`; it bounds each compilation's time itself."""
 
     def compile_json_schema(
-        self, schema: dict[str, Any] | bool | str, *, whitespace: Whitespace = ...
+        self,
+        schema: dict[str, Any] | bool | str,
+        *,
+        schemas: Mapping[str, dict[str, Any] | bool | str] | None = ...,
+        **policies: Unpack[JsonPolicies],
     ) -> CompiledGrammar: ...
 
-    def compile_json_object(self, *, whitespace: Whitespace = ...) -> CompiledGrammar: ...
+    def compile_json_object(self, **policies: Unpack[JsonPolicies]) -> CompiledGrammar: ...
 
     def compile_regex(self, pattern: str) -> CompiledGrammar: ...
 
     def compile_choice(self, choices: list[str]) -> CompiledGrammar: ...
+
+    def compile_ebnf(self, text: str) -> CompiledGrammar: ...
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,9 @@ class CompileService:
         failure_ttl_s: how long a refusal is remembered.
         metrics: where to count.
         clock: for tests.
+
+    Attributes:
+        compiler: for whoever has threads of their own.
     """
 
     def __init__(
@@ -70,7 +79,7 @@ class CompileService:
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._compiler = compiler
+        self.compiler = compiler
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="compile")
         self._max_pending = max_pending
         self._metrics = metrics
@@ -124,7 +133,7 @@ class CompileService:
         started = time.perf_counter()
         outcome = "failed"
         try:
-            grammar = await loop.run_in_executor(self._pool, constraint.compile, self._compiler)
+            grammar = await loop.run_in_executor(self._pool, constraint.compile, self.compiler)
             outcome = "ok"
         except GrammarError as error:
             outcome = "rejected"

@@ -43,7 +43,7 @@ async def answer_completion(context: ServerContext, payload: dict[str, Any]) -> 
     )
     token_ids = [await prompt_token_ids(context, prompt) for prompt in prompts]
     generation = await start(context, plan, token_ids)
-    answer = completion_answer(context.engine.model_name, body, len(prompts))
+    answer = completion_answer(context.engine.model_name, body, len(prompts), constraint)
     return await answer.respond(generation, stream=bool(body.stream))
 
 
@@ -68,12 +68,13 @@ def prompt_list(body: CompletionBody) -> list[Any]:
 
 def completion_constraint(context: ServerContext, body: CompletionBody) -> Constraint | None:
     """The one constraint of a completion request, if any."""
-    reader = context.constraints
+    reader = context.constraints.under(body.structured_outputs)
     return only_one(
         (
             reader.response_format(body.response_format),
             reader.structured_outputs(body.structured_outputs),
-        )
+        ),
+        has_policies=body.structured_outputs is not None,
     )
 
 
@@ -95,7 +96,9 @@ async def prompt_token_ids(context: ServerContext, prompt: str | list[int]) -> t
     return tuple(prompt)
 
 
-def completion_answer(model: str, body: CompletionBody, num_prompts: int) -> Answer:
+def completion_answer(
+    model: str, body: CompletionBody, num_prompts: int, constraint: Constraint | None
+) -> Answer:
     """An empty answer of the shape that the request asks for."""
     choices: list[Choice] = [
         CompletionChoice(index, has_logprobs=body.logprobs is not None)
@@ -108,6 +111,7 @@ def completion_answer(model: str, body: CompletionBody, num_prompts: int) -> Ans
         model=model,
         choices=choices,
         includes_usage=body.includes_usage,
+        constraint=constraint,
     )
 
 

@@ -1,8 +1,40 @@
-"""The words for kinds of constraints; apart, so that the command line needs nothing else."""
+"""The words for constraints and policies; apart, so that the command line needs nothing else."""
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Literal, cast
 
-Whitespace = Literal["flexible", "compact"]
-ConstraintKind = Literal["json_schema", "json_object", "regex", "choice"]
+if TYPE_CHECKING:
+    from syntagma.grammar.json_options import JsonPolicies
+
+ConstraintKind = Literal["json_schema", "json_object", "regex", "choice", "ebnf"]
+
+Whitespace = Literal["flexible", "compact", "pretty"]
+PropertyOrder = Literal["schema", "any"]
+Numbers = Literal["canonical", "any"]
+Formats = Literal["enforce", "known", "annotate"]
+StringEscapes = Literal["any", "canonical"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonPolicy:
+    """One choice for each policy; `grammar.json_options.JsonOptions` says what they mean."""
+
+    whitespace: Whitespace = "flexible"
+    property_order: PropertyOrder = "schema"
+    numbers: Numbers = "canonical"
+    formats: Formats = "enforce"
+    additional_properties_default: bool = True
+    string_escapes: StringEscapes = "any"
+    max_digits: int | None = 20
+    max_string: int | None = None
+
+    def keywords(self) -> JsonPolicies:
+        """The arguments of the compiler."""
+        return cast("JsonPolicies", asdict(self))
+
+
+POLICY_FIELDS = tuple(field.name for field in fields(JsonPolicy))
+# Greatest values; null lifts the bound.
+BOUNDS = {"max_digits": 400, "max_string": 1_000_000}

@@ -6,13 +6,14 @@ A field that looks like a constraint is either understood completely or refused 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast, get_args
+from dataclasses import dataclass, replace
+from typing import Any
 
-from syntagma.server.constraint_kinds import Whitespace
+from syntagma.server.constraint_kinds import POLICY_FIELDS, JsonPolicy
 from syntagma.server.constraints import Constraint
 from syntagma.server.errors import ApiError, bad_request, shorten
 from syntagma.server.json_body import parse_json
+from syntagma.server.json_policy import said_policies, with_said
 
 CONTEXT_FREE_ADVICE = "context-free grammars are not served; use a JSON Schema, a regex or choices"
 ADVICE = {
@@ -22,7 +23,7 @@ ADVICE = {
     "structural_tag": "structural tags are not served; use tools or a JSON Schema",
     "whitespace_pattern": 'use "whitespace": "flexible" or "compact"',
     "disable_any_whitespace": 'use "whitespace": "compact"',
-    "disable_additional_properties": 'write "additionalProperties": false into the schema',
+    "disable_additional_properties": 'use "additional_properties_default": false',
     "disable_fallback": "there is one backend and no fallback; leave it out",
 }
 MISPLACED_FORMAT_TYPES = {
@@ -31,6 +32,10 @@ MISPLACED_FORMAT_TYPES = {
     "choice": 'the field "structured_outputs": {"choice": [...]}',
     "grammar": "a JSON Schema, a regex or choices; context-free grammars are not served",
 }
+
+# Fields that hold a constraint's source.
+KINDS = ("json", "regex", "choice", "json_object")
+CHECKED_KINDS = ("json_schema", "regex", "choice", "json_object", "ebnf")
 
 JSON_TYPE_NAMES: dict[type, str] = {
     type(None): "null",
@@ -48,12 +53,23 @@ class ConstraintReader:
     """Reads constraint fields under the server's defaults.
 
     Attributes:
-        whitespace: where a request does not say.
+        policy: where a request does not say.
         max_depth: nesting of a schema sent as text.
     """
 
-    whitespace: Whitespace
+    policy: JsonPolicy
     max_depth: int
+
+    def under(self, value: Mapping[str, Any] | None) -> ConstraintReader:
+        """A reader for a request: ``structured_outputs`` without a kind says how the JSON of
+        ``response_format`` or a forced tool call is written.
+
+        Raises:
+            ApiError: 400 for a value that a policy cannot have.
+        """
+        if not _says_only_policies(value):
+            return self
+        return replace(self, policy=with_said(self.policy, value or {}, "structured_outputs"))
 
     def response_format(self, value: Mapping[str, Any] | None) -> Constraint | None:
         """OpenAI's ``response_format``."""
@@ -67,7 +83,7 @@ class ConstraintReader:
         _refuse_unknown(value, {"type"}, "response_format")
         if kind == "text":
             return None
-        return Constraint("json_object", None, "response_format", self.whitespace)
+        return Constraint("json_object", None, "response_format", self.policy)
 
     def _json_schema_format(self, value: Mapping[str, Any]) -> Constraint:
         _refuse_unknown(value, {"type", "json_schema"}, "response_format")
@@ -81,21 +97,22 @@ class ConstraintReader:
         _check_flag(inner.get("strict"), f"{param}.strict")
         param = f"{param}.schema"
         schema = self._schema_source(inner.get("schema"), param)
-        return Constraint("json_schema", schema, param, self.whitespace)
+        return Constraint("json_schema", schema, param, self.policy)
 
     def structured_outputs(self, value: Mapping[str, Any] | None) -> Constraint | None:
-        """vLLM's ``structured_outputs``: exactly one kind of constraint."""
-        if value is None:
+        """vLLM's ``structured_outputs``: exactly one kind of constraint, or policies only."""
+        if value is None or _says_only_policies(value):
             return None
-        return self._one_kind(value, "structured_outputs", schema_field="json")
+        return self._one_kind(value, "structured_outputs", KINDS)
 
     def grammar_check(self, body: Mapping[str, Any]) -> Constraint:
-        """The body of ``/v1/grammars/check``."""
-        return self._one_kind(body, "", schema_field="json_schema")
+        """The body of ``/v1/grammars/check``, its own fields left out."""
+        return self._one_kind(body, "", CHECKED_KINDS)
 
-    def _one_kind(self, value: Mapping[str, Any], param: str, *, schema_field: str) -> Constraint:
-        fields = (schema_field, "regex", "choice", "json_object")
-        _refuse_unknown(value, {*fields, "whitespace"}, param)
+    def _one_kind(
+        self, value: Mapping[str, Any], param: str, fields: tuple[str, ...]
+    ) -> Constraint:
+        _refuse_unknown(value, {*fields, *POLICY_FIELDS, "schemas"}, param)
         _check_flag(value.get("json_object"), _join(param, "json_object"))
         given = [field for field in fields if _is_given(field, value.get(field))]
         if len(given) != 1:
@@ -106,16 +123,31 @@ class ConstraintReader:
             )
         field = given[0]
         source, at = value[field], _join(param, field)
+        if field in ("regex", "ebnf", "choice"):
+            _refuse_json_fields(value, (*POLICY_FIELDS, "schemas"), param, field)
         if field == "regex":
-            self._refuse_whitespace(value, param, field)
-            return Constraint("regex", _regex_source(source, at), at)
+            return Constraint("regex", _text_source(source, at, "invalid_regex"), at)
+        if field == "ebnf":
+            return Constraint("ebnf", _text_source(source, at, "invalid_ebnf"), at)
         if field == "choice":
-            self._refuse_whitespace(value, param, field)
             return Constraint("choice", _choice_source(source, at), at)
-        whitespace = self._whitespace(value.get("whitespace"), _join(param, "whitespace"))
+        policy = with_said(self.policy, value, param)
         if field == "json_object":
-            return Constraint("json_object", None, at, whitespace)
-        return Constraint("json_schema", self._schema_source(source, at), at, whitespace)
+            _refuse_json_fields(value, ("schemas",), param, field)
+            return Constraint("json_object", None, at, policy)
+        schema = self._schema_source(source, at)
+        schemas = self._schemas(value.get("schemas"), _join(param, "schemas"))
+        return Constraint("json_schema", schema, at, policy, schemas=schemas)
+
+    def _schemas(self, value: Any, param: str) -> dict[str, Any]:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise bad_request(
+                f"{param} must be an object of JSON Schemas by URI, not {_type_name(value)}.",
+                param=param,
+            )
+        return {uri: self._schema_source(schema, param) for uri, schema in value.items()}
 
     def _schema_source(self, value: Any, param: str) -> dict[str, Any] | bool:
         if isinstance(value, str):
@@ -130,19 +162,22 @@ class ConstraintReader:
             )
         return value
 
-    def _whitespace(self, value: Any, param: str) -> Whitespace:
-        if value is None:
-            return self.whitespace
-        if value not in get_args(Whitespace):
-            raise bad_request(f'{param} must be "flexible" or "compact".', param=param)
-        return cast(Whitespace, value)
 
-    def _refuse_whitespace(self, value: Mapping[str, Any], param: str, field: str) -> None:
-        if value.get("whitespace") is not None:
+def _refuse_json_fields(
+    value: Mapping[str, Any], fields: tuple[str, ...], param: str, kind: str
+) -> None:
+    for field in fields:
+        if value.get(field) is not None:
             raise bad_request(
-                f"whitespace is for JSON; a {field} says itself where whitespace may be.",
-                param=_join(param, "whitespace"),
+                f"{field} is for JSON Schemas; it says nothing about a {kind}.",
+                param=_join(param, field),
             )
+
+
+def _says_only_policies(value: Mapping[str, Any] | None) -> bool:
+    if value is None or not said_policies(value):
+        return False
+    return all(field in POLICY_FIELDS or content is None for field, content in value.items())
 
 
 def _is_given(field: str, value: Any) -> bool:
@@ -150,10 +185,10 @@ def _is_given(field: str, value: Any) -> bool:
     return value is not None and not (field == "json_object" and value is False)
 
 
-def _regex_source(value: Any, param: str) -> str:
+def _text_source(value: Any, param: str, code: str) -> str:
     if not isinstance(value, str):
         raise bad_request(
-            f"{param} must be a string, not {_type_name(value)}.", param=param, code="invalid_regex"
+            f"{param} must be a string, not {_type_name(value)}.", param=param, code=code
         )
     return value
 

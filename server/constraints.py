@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from syntagma.server.constraint_kinds import ConstraintKind, Whitespace
+from syntagma.server.constraint_kinds import ConstraintKind, JsonPolicy
 from syntagma.server.errors import bad_request
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ ERROR_CODES: dict[ConstraintKind, str] = {
     "json_object": "invalid_json_schema",
     "regex": "invalid_regex",
     "choice": "invalid_choice",
+    "ebnf": "invalid_ebnf",
 }
+JSON_KINDS = frozenset(["json_schema", "json_object"])
 
 
 @dataclass(frozen=True)
@@ -30,17 +32,19 @@ class Constraint:
 
     Attributes:
         kind: the front end.
-        source: schema, pattern or list of choices; None for ``json_object``.
+        source: schema, pattern, rules or list of choices; None for ``json_object``.
         param: the request field it came from, for errors.
-        whitespace: between JSON tokens; without effect on regex and choice.
+        policy: how JSON is written; without effect on other kinds.
         origins: for a schema put together from several fields: (pointer prefix, its field).
+        schemas: documents that a schema may refer to, by URI.
     """
 
     kind: ConstraintKind
     source: Any
     param: str
-    whitespace: Whitespace = "flexible"
+    policy: JsonPolicy = field(default_factory=JsonPolicy)
     origins: tuple[tuple[str, str], ...] = ()
+    schemas: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def error_code(self) -> str:
@@ -50,18 +54,27 @@ class Constraint:
     @functools.cached_property
     def cache_key(self) -> bytes:
         """Equal for equal languages; the order of keys counts, for it is the output's order."""
-        text = json.dumps([self.kind, self.whitespace, self.source])
+        text = json.dumps([self.kind, asdict(self.policy), self.source, dict(self.schemas)])
         return hashlib.sha256(text.encode()).digest()
 
     def compile(self, compiler: Compiler) -> CompiledGrammar:
         """Compile it; slow, so not on the event loop."""
         if self.kind == "json_schema":
-            return compiler.compile_json_schema(self.source, whitespace=self.whitespace)
+            return compiler.compile_json_schema(
+                self.source, schemas=self.schemas, **self.policy.keywords()
+            )
         if self.kind == "json_object":
-            return compiler.compile_json_object(whitespace=self.whitespace)
+            return compiler.compile_json_object(**self.policy.keywords())
         if self.kind == "regex":
             return compiler.compile_regex(self.source)
+        if self.kind == "ebnf":
+            return compiler.compile_ebnf(self.source)
         return compiler.compile_choice(self.source)
+
+    def describe(self) -> dict[str, Any]:
+        """What applied, for answers: the kind and, for JSON, every policy."""
+        policies = {"options": asdict(self.policy)} if self.kind in JSON_KINDS else {}
+        return {"kind": self.kind, **policies}
 
     def locate(self, pointer: str) -> tuple[str, str]:
         """The request field that a pointer into the source falls in, and the pointer there."""
@@ -71,11 +84,17 @@ class Constraint:
         return self.param, pointer
 
 
-def only_one(constraints: Iterable[Constraint | None]) -> Constraint | None:
+def only_one(
+    constraints: Iterable[Constraint | None], *, has_policies: bool = False
+) -> Constraint | None:
     """The single constraint of a request, or None.
 
+    Args:
+        constraints: of each field.
+        has_policies: whether ``structured_outputs`` was given, if only to say how JSON is written.
+
     Raises:
-        ApiError: 400 if several fields constrain the same output.
+        ApiError: 400 if several fields constrain the same output, or none that policies could be for.
     """
     given = [constraint for constraint in constraints if constraint is not None]
     if len(given) > 1:
@@ -84,5 +103,10 @@ def only_one(constraints: Iterable[Constraint | None]) -> Constraint | None:
             f"Only one field may constrain the output, but several do: {fields}.",
             param=given[1].param,
             code="conflicting_constraints",
+        )
+    if has_policies and not given:
+        raise bad_request(
+            "structured_outputs says how JSON is written, but no field asks for JSON.",
+            param="structured_outputs",
         )
     return given[0] if given else None

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from starlette.requests import Request
 
 from syntagma.decoding.engine import Engine
+from syntagma.grammar import CompileLimits
+from syntagma.server.check_service import CheckService
 from syntagma.server.compile_service import Compiler, CompileService
 from syntagma.server.constraint_reader import ConstraintReader
 from syntagma.server.errors import ApiError, shorten
@@ -33,6 +35,7 @@ class ServerContext:
     engine: Engine
     compiling: CompileService
     prompts: PromptEncoder
+    checking: CheckService
     metrics: Metrics
     is_ready: bool = False
     created: int = field(default_factory=lambda: int(time.time()))
@@ -52,12 +55,21 @@ class ServerContext:
             failure_ttl_s=settings.grammar_failure_ttl,
             metrics=metrics,
         )
-        return cls(settings, engine, compiling, PromptEncoder(engine), metrics)
+        checking = CheckService(max_pending=settings.compile_queue)
+        return cls(settings, engine, compiling, PromptEncoder(engine), checking, metrics)
+
+    @property
+    def compile_limits(self) -> CompileLimits:
+        """Bounds on what requests may have worked out about a grammar."""
+        return CompileLimits(
+            max_seconds=self.settings.compile_timeout,
+            max_schema_depth=self.settings.max_json_depth,
+        )
 
     @property
     def constraints(self) -> ConstraintReader:
         """Reads constraint fields under this server's defaults."""
-        return ConstraintReader(self.settings.whitespace, self.settings.max_json_depth)
+        return ConstraintReader(self.settings.json_policy, self.settings.max_json_depth)
 
     def check_model(self, name: str | None) -> None:
         """Refuse a request for a model that is not served here.
@@ -78,6 +90,7 @@ class ServerContext:
         """Stop the threads."""
         self.is_ready = False
         self.compiling.shutdown()
+        self.checking.shutdown()
         self.prompts.shutdown()
 
 

@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from syntagma.server.constraint_kinds import POLICY_FIELDS
 from syntagma.server.constraint_reader import CONTEXT_FREE_ADVICE
 from syntagma.server.errors import ApiError, bad_request, shorten
 
@@ -41,7 +42,7 @@ NEUTRAL_VALUES: dict[str, tuple[Any, ...]] = {
 _JSON_SCHEMA = '"structured_outputs": {"json": <schema>} or "response_format"'
 _REGEX = '"structured_outputs": {"regex": <pattern>}'
 _CHOICE = '"structured_outputs": {"choice": [<text>, ...]}'
-_WHITESPACE = '"structured_outputs": {..., "whitespace": "flexible" or "compact"}'
+_WHITESPACE = '"structured_outputs": {..., "whitespace": "flexible", "compact" or "pretty"}'
 _TOOLS = '"tools" and "tool_choice"'
 
 INSTEAD: dict[str, str] = {
@@ -73,6 +74,10 @@ INSTEAD: dict[str, str] = {
     "structural_tag": f"use {_TOOLS} or a JSON Schema",
     "structured_output": "the field is called structured_outputs",
     "whitespace": f"use {_WHITESPACE}",
+    **{
+        name: f'use "structured_outputs": {{..., "{name}": ...}}'
+        for name in (*POLICY_FIELDS[1:], "schemas")
+    },
     "extra_body": "its content belongs into the body itself",
     "functions": f"use {_TOOLS}",
     "function_call": f"use {_TOOLS}",

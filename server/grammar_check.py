@@ -1,11 +1,18 @@
-"""``POST /v1/grammars/check``: would this constraint be accepted, and what does it cost?"""
+"""``POST /v1/grammars/check``: would this constraint be accepted, what does it mean and cost?"""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from syntagma.server.context import ServerContext
 from syntagma.server.errors import ApiError
+from syntagma.server.grammar_report import (
+    checked_num_samples,
+    grammar_report,
+    schema_report,
+    self_test_report,
+)
 
 
 async def check_grammar(context: ServerContext, payload: dict[str, Any]) -> dict[str, Any]:
@@ -15,24 +22,30 @@ async def check_grammar(context: ServerContext, payload: dict[str, Any]) -> dict
 
     Raises:
         ApiError: the body is no constraint.
-        EngineOverloadedError: too many grammars wait.
+        EngineOverloadedError: too many grammars or checks wait.
     """
-    constraint = context.constraints.grammar_check(payload)
+    body = dict(payload)
+    asked = body.pop("self_test", None)
+    constraint = context.constraints.grammar_check(body)
+    num_samples = checked_num_samples(asked, constraint)
+    limits = context.compile_limits
     try:
         compilation = await context.compiling.compile(constraint)
     except ApiError as error:
         if error.status != 400:
             raise
-        return {"object": "grammar.check", "ok": False, "kind": constraint.kind, **error.body()}
+        report: dict[str, Any] = {"ok": False, "kind": constraint.kind}
+        if constraint.kind == "json_schema":
+            look = functools.partial(schema_report, constraint, limits, refusal=error)
+            report |= await context.checking.run(look)
+        return {"object": "grammar.check", **report, **error.body()}
     grammar = compilation.grammar
-    figures = grammar.describe()
-    return {
-        "object": "grammar.check",
-        "ok": True,
-        "kind": grammar.kind,
-        "hash": grammar.hash,
-        "num_bytes": grammar.num_bytes,
-        "compile_seconds": figures.pop("compile_seconds", None),
-        "cached": compilation.was_cached,
-        "figures": {key: value for key, value in figures.items() if key not in ("kind", "hash")},
-    }
+    report = await context.checking.run(
+        functools.partial(grammar_report, constraint, grammar, limits)
+    )
+    if num_samples:
+        compiler = context.compiling.compiler
+        report["self_test"] = await context.checking.run(
+            functools.partial(self_test_report, constraint, grammar, compiler, limits, num_samples)
+        )
+    return {"object": "grammar.check", "cached": compilation.was_cached, **report}

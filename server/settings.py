@@ -16,7 +16,16 @@ import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from syntagma.server.constraint_kinds import Whitespace
+from syntagma.server.constraint_kinds import (
+    BOUNDS,
+    POLICY_FIELDS,
+    Formats,
+    JsonPolicy,
+    Numbers,
+    PropertyOrder,
+    StringEscapes,
+    Whitespace,
+)
 
 ENV_PREFIX = "SYNTAGMA_"
 CONFIG_VARIABLE = "SYNTAGMA_CONFIG"
@@ -70,7 +79,42 @@ class Settings(BaseSettings):
     log_level: LogLevel = setting("info", "network", "debug, info, warning or error")
 
     whitespace: Whitespace = setting(
-        "flexible", "grammar", "JSON whitespace where a request does not say: flexible or compact"
+        "flexible",
+        "grammar",
+        "JSON whitespace where a request does not say: flexible, compact or pretty",
+    )
+    property_order: PropertyOrder = setting(
+        "schema", "grammar", "order of properties where a request does not say: schema or any"
+    )
+    numbers: Numbers = setting(
+        "canonical", "grammar", "spelling of numbers where a request does not say: canonical or any"
+    )
+    formats: Formats = setting(
+        "enforce",
+        "grammar",
+        "formats where a request does not say: enforce (refuse unknown ones), known or annotate",
+    )
+    additional_properties_default: bool = setting(
+        True,
+        "grammar",
+        "whether undeclared properties are allowed where neither schema nor request says",
+    )
+    string_escapes: StringEscapes = setting(
+        "any", "grammar", "escapes in strings where a request does not say: any or canonical"
+    )
+    max_digits: int | None = setting(
+        20,
+        "grammar",
+        "digits of unbounded numbers where a request does not say; null: any number",
+        ge=1,
+        le=BOUNDS["max_digits"],
+    )
+    max_string: int | None = setting(
+        None,
+        "grammar",
+        "characters of unbounded strings where a request does not say; null: any number",
+        ge=1,
+        le=BOUNDS["max_string"],
     )
     compile_timeout: float = setting(
         2.0, "grammar", "seconds that compiling one grammar may take", gt=0
@@ -102,6 +146,11 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return tuple(value) if isinstance(value, list) else value
 
+    @field_validator(*BOUNDS, mode="before")
+    @classmethod
+    def _read_null(cls, value: Any) -> Any:
+        return None if value == "null" else value
+
     @model_validator(mode="after")
     def _check_tls(self) -> Settings:
         if (self.ssl_keyfile is None) != (self.ssl_certfile is None):
@@ -112,6 +161,11 @@ class Settings(BaseSettings):
     def scheme(self) -> str:
         """``http`` or ``https``."""
         return "https" if self.ssl_certfile else "http"
+
+    @property
+    def json_policy(self) -> JsonPolicy:
+        """How JSON is written where a request does not say."""
+        return JsonPolicy(**{name: getattr(self, name) for name in POLICY_FIELDS})
 
     @property
     def public_model_name(self) -> str:

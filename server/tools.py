@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from syntagma.server.constraint_kinds import Whitespace
+from syntagma.server.constraint_kinds import JsonPolicy
 from syntagma.server.constraints import Constraint
 from syntagma.server.errors import ApiError, bad_request
 from syntagma.server.protocol import ChatBody, FunctionDefinition, Tool
@@ -35,7 +35,7 @@ class ForcedCall:
     constraint: Constraint
 
 
-def forced_call(body: ChatBody, whitespace: Whitespace) -> ForcedCall | None:
+def forced_call(body: ChatBody, policy: JsonPolicy) -> ForcedCall | None:
     """The call that ``tool_choice`` forces, or None if the answer may be text.
 
     Raises:
@@ -52,15 +52,15 @@ def forced_call(body: ChatBody, whitespace: Whitespace) -> ForcedCall | None:
         return None
     if isinstance(choice, dict):
         index = _named_index(choice, tools)
-        return ForcedCall(tools[index].function.name, "stop", _single(tools, index, whitespace))
+        return ForcedCall(tools[index].function.name, "stop", _single(tools, index, policy))
     if choice != "required":
         raise bad_request(
             'tool_choice must be "none", "auto", "required" or an object that names a function.',
             param="tool_choice",
         )
     if len(tools) == 1:
-        return ForcedCall(tools[0].function.name, "tool_calls", _single(tools, 0, whitespace))
-    return ForcedCall(None, "tool_calls", _any_of(tools, whitespace))
+        return ForcedCall(tools[0].function.name, "tool_calls", _single(tools, 0, policy))
+    return ForcedCall(None, "tool_calls", _any_of(tools, policy))
 
 
 def shown_tools(body: ChatBody) -> list[dict[str, Any]] | None:
@@ -98,13 +98,13 @@ def parameters_schema(function: FunctionDefinition, param: str) -> dict[str, Any
     return schema
 
 
-def _single(tools: Sequence[Tool], index: int, whitespace: Whitespace) -> Constraint:
+def _single(tools: Sequence[Tool], index: int, policy: JsonPolicy) -> Constraint:
     param = _parameters_param(index)
     schema = parameters_schema(tools[index].function, param)
-    return Constraint("json_schema", schema, param, whitespace)
+    return Constraint("json_schema", schema, param, policy)
 
 
-def _any_of(tools: Sequence[Tool], whitespace: Whitespace) -> Constraint:
+def _any_of(tools: Sequence[Tool], policy: JsonPolicy) -> Constraint:
     """One schema for ``{"name": ..., "arguments": {...}}`` over all functions."""
     branches: list[dict[str, Any]] = []
     origins: list[tuple[str, str]] = []
@@ -124,9 +124,7 @@ def _any_of(tools: Sequence[Tool], whitespace: Whitespace) -> Constraint:
                 "additionalProperties": False,
             }
         )
-    return Constraint(
-        "json_schema", {"anyOf": branches}, "tools", whitespace, origins=tuple(origins)
-    )
+    return Constraint("json_schema", {"anyOf": branches}, "tools", policy, origins=tuple(origins))
 
 
 def _parameters_param(index: int) -> str:

@@ -199,21 +199,30 @@ class FakeCompiler:
 
     Attributes:
         calls: (kind, source, whitespace) of every compilation, the warm-up left out.
+        policies: of every compilation of JSON.
         error: raised instead of compiling.
         hold: compilations wait for it, if it is set to an event.
     """
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any, str | None]] = []
+        self.policies: list[dict[str, Any]] = []
         self.error: Exception | None = None
         self.hold: threading.Event | None = None
         self.num_bytes = 100
 
-    def compile_json_schema(self, schema: Any, *, whitespace: str = "flexible") -> CompiledGrammar:
-        return self._compile("json_schema", schema, whitespace)
+    def compile_json_schema(
+        self, schema: Any, *, schemas: Any = None, **policies: Any
+    ) -> CompiledGrammar:
+        self.policies.append(policies | {"schemas": schemas})
+        return self._compile("json_schema", schema, policies["whitespace"])
 
-    def compile_json_object(self, *, whitespace: str = "flexible") -> CompiledGrammar:
-        return self._compile("json_object", None, whitespace)
+    def compile_json_object(self, **policies: Any) -> CompiledGrammar:
+        self.policies.append(policies)
+        return self._compile("json_object", None, policies["whitespace"])
+
+    def compile_ebnf(self, text: str) -> CompiledGrammar:
+        return self._compile("ebnf", text, None)
 
     def compile_regex(self, pattern: str) -> CompiledGrammar:
         if pattern == "(":
@@ -234,6 +243,9 @@ class FakeCompiler:
             hash=f"{len(self.calls):032x}",
             num_bytes=self.num_bytes,
             vocabulary=VOCABULARY,
+            shortest_bytes=4,
+            witness=b"null",
+            witness_tokens=(1, 2),
             describe=lambda: {"kind": kind, "hash": "0", "num_rules": 1, "compile_seconds": 0.001},
         )
 
@@ -267,6 +279,7 @@ async def serving(
     transport = httpx.ASGITransport(app=app)
     async with app.router.lifespan_context(app):
         compiler.calls.clear()
+        compiler.policies.clear()
         async with httpx.AsyncClient(
             transport=transport, base_url="http://server", headers=headers
         ) as client:

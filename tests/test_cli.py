@@ -203,3 +203,31 @@ def test_light_install_says_what_is_missing(arguments: list[str], status: int, t
     assert done.returncode == status
     assert told in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_check_tells_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = {"properties": {"a": {"type": "string", "max_length": 1, "default": 5}}}
+    file = write(tmp_path / "s.json", json.dumps(schema))
+    assert exit_status("check", file, "--self-test", "5") == 0
+    printed = capsys.readouterr().out
+    for line in (
+        "no effect  /properties/a/max_length, /properties/a/default",
+        "lint       5 is not valid against its own schema  (invalid_default at",
+        "self-test  passed: 5 outputs, 0 given values",
+    ):
+        assert line in printed
+    assert exit_status("check", file, "--json", "--max-digits", "null") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["options"]["max_digits"] is None
+    assert {lint["code"] for lint in report["lints"]} == {
+        "invalid_default", "not_strict", "unknown_keyword",
+    }  # fmt: skip
+    conflict = {"type": "string", "minLength": 2, "maxLength": 1}
+    file = write(tmp_path / "u.json", json.dumps(conflict))
+    assert exit_status("check", file) == 1
+    assert "conflict   /type, /minLength, /maxLength" in capsys.readouterr().out
+    rules = write(tmp_path / "g.ebnf", 'root ::= "(" root ")" | "x"')
+    assert exit_status("check", rules, "--kind", "ebnf") == 0
+    assert "shortest   x  (tokens: 1)" in capsys.readouterr().out
+    assert exit_status("check", rules, "--kind", "ebnf", "--self-test", "1") == 1
+    assert "self_test is for JSON" in capsys.readouterr().out

@@ -20,6 +20,7 @@ from syntagma.clients import (
     ChatStream,
     Client,
     CompletionOptions,
+    JsonPolicies,
     SyntagmaError,
 )
 
@@ -84,7 +85,8 @@ def test_everything_public_is_documented(owner: type) -> None:
 @pytest.mark.parametrize(
     ("own", "inherited"),
     [
-        (CallOptions, set()),
+        (JsonPolicies, set()),
+        (CallOptions, JsonPolicies.__optional_keys__),
         (CompletionOptions, CallOptions.__optional_keys__),
         (ChatOptions, CompletionOptions.__optional_keys__),
     ],

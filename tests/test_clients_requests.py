@@ -94,6 +94,25 @@ def sent_body(client_type: type, method: str, *args: Any, **options: Any) -> Any
             {"response_format": {"type": "json_object"}},
             {"response_format": {"type": "json_object"}},
         ),
+        (
+            {"response_format": {"type": "json_object"}, "max_digits": "none"},
+            {
+                "response_format": {"type": "json_object"},
+                "structured_outputs": {"max_digits": None},
+            },
+        ),
+        (
+            {"schema": True, "schemas": {"a:b": True}, "formats": "known"},
+            {"structured_outputs": {"json": True, "schemas": {"a:b": True}, "formats": "known"}},
+        ),
+        (
+            {"tools": [TOOL], "tool_choice": "required", "whitespace": "compact"},
+            {
+                "tools": [TOOL],
+                "tool_choice": "required",
+                "structured_outputs": {"whitespace": "compact"},
+            },
+        ),
         ({"tools": [TOOL]}, {"tools": [TOOL]}),
         (
             {"tools": [TOOL], "tool_choice": "required"},
@@ -122,6 +141,10 @@ def test_chat_body(client_type: type, options: dict[str, Any], fields: dict[str,
         ({"schema": {"type": "null"}}, {"structured_outputs": {"json": {"type": "null"}}}),
         ({"regex": "a"}, {"structured_outputs": {"regex": "a"}}),
         ({"choice": ["a"]}, {"structured_outputs": {"choice": ["a"]}}),
+        (
+            {"schema": True, "whitespace": "pretty", "numbers": None},
+            {"structured_outputs": {"json": True, "whitespace": "pretty"}},
+        ),
     ],
 )
 def test_completion_body(
@@ -152,6 +175,10 @@ def test_choice_and_regex_bodies(client_type: type) -> None:
         ({"schema": False}, {"json_schema": False}),
         ({"regex": "a"}, {"regex": "a"}),
         ({"choice": ["a"]}, {"choice": ["a"]}),
+        (
+            {"schema": True, "self_test": 5, "max_string": "none", "numbers": "any"},
+            {"json_schema": True, "self_test": 5, "max_string": None, "numbers": "any"},
+        ),
     ],
 )
 def test_check_body(client_type: type, options: dict[str, Any], body: Any) -> None:

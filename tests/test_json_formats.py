@@ -5,16 +5,17 @@ from __future__ import annotations
 import datetime
 import functools
 import ipaddress
+import random
 import re
 import string
 import uuid
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from syntagma.grammar import dfa as dfas
-from syntagma.grammar.dfa import Dfa
+from syntagma.grammar.dfa import START, Dfa
 from syntagma.grammar.dfa_builder import dfa_from_code_points
 from syntagma.grammar.encoders import Encoder
 from syntagma.grammar.json_formats import (
@@ -255,9 +256,42 @@ def test_not_addresses_of_version_6(text: str) -> None:
         ("json-pointer", ["", "/", "/a/é~0~1"], ["a", "/~", "/~2"]),
         ("relative-json-pointer", ["0", "1/a", "12#"], ["", "01", "-1", "1a", "0##"]),
         ("uri-template", ["", "a{b}", "{+x,y*}", "{a:3}"], ["{", "{}", "a}b", "<", "{a:0}"]),
+        ("regex", ["", "a+b", "^(?:[a-z]{2}|\\d*?)$", "((()))", "[^a-zA-Z]"], ["(", "a)", "a**", "[", "{1}", "[z-a]", "a{2,1}", "\\", "(((())))"]),
+        ("uuid4", ["0b9ad11c-75f0-4dd8-9a5e-000000000000"], ["0b9ad11c-75f0-1dd8-9a5e-000000000000", "0b9ad11c-75f0-4dd8-ca5e-000000000000"]),
         ("byte", ["", "AAAA", "AA==", "AAA="], ["A", "AA", "A===", "é"]),
     ],
 )  # fmt: skip
 def test_texts_of_other_formats(name: str, good: list[str], bad: list[str]) -> None:
     assert [text for text in good if not accepts(name, text)] == []
     assert [text for text in bad if accepts(name, text)] == []
+
+
+@given(st.lists(st.sampled_from("ab*+?()[]{},^$|.\\\\d-é19"), max_size=14).map("".join))
+@example("a{2,}?|(?:b[^a-z1]+)*$")
+@example("(a|b|)(c)+?")
+def test_regular_expressions_are_some(text: str) -> None:
+    """Python compiles them, warnings are errors, and we read them."""
+    if accepts("regex", text):
+        re.compile(text)
+        parse_regex(text, Budget.unlimited())
+
+
+def test_walks_through_regular_expressions() -> None:
+    dfa, rng = compiled("regex"), random.Random(5)
+    num_long = 0
+    for _ in range(300):
+        state, text = START, b""
+        while not dfa.accepting[state] or (len(text) < 60 and rng.random() < 0.95):
+            moves = [b for b in range(128) if dfa.step(state, b)]
+            byte = rng.choice(moves)
+            state, text = dfa.step(state, byte), text + bytes([byte])
+        re.compile(text.decode())
+        parse_regex(text.decode(), Budget.unlimited())
+        num_long += len(text) > 20
+    assert num_long > 100
+
+
+@given(st.uuids(version=4) | st.uuids(version=1) | st.uuids(version=5))
+def test_uuids_of_a_version(value: uuid.UUID) -> None:
+    for version in range(1, 9):
+        assert accepts(f"uuid{version}", str(value)) == (value.version == version)

@@ -19,7 +19,7 @@ NOT_INTEGERS = ["", "-", "-0", "00", "01", "-01", "+1", "1.0", "1e1", "1E1", " 1
 
 
 def integers(low: int | None, high: int | None, max_digits: int = 20) -> Dfa:
-    options = JsonOptions(max_integer_digits=max_digits)
+    options = JsonOptions(max_digits=max_digits)
     return dfa_from_bytes(integer_tree(low, high, options), BUDGET)
 
 
@@ -72,11 +72,12 @@ def test_narrow_ranges_far_from_zero(low: int, width: int) -> None:
 @example(1000, 3)
 @example(-1000, 3)
 def test_one_bound_leaves_the_other_to_the_digit_cap(bound: int, digits: int) -> None:
-    """At most so many digits, unless the given bound itself is longer."""
-    largest = 10**digits - 1
-    window = set(range(-1300, 1301))
-    check(integers(bound, None, digits), bound, max(bound, largest), window)
-    check(integers(None, bound, digits), min(bound, -largest), bound, window)
+    """At most so many digits, or as many as the given bound itself."""
+    window = {*range(-1300, 1301), 9999, 10000, -9999, -10000}
+    largest = 10 ** max(digits, len(str(max(0, bound)))) - 1
+    smallest = 1 - 10 ** max(digits, len(str(max(0, -bound))))
+    check(integers(bound, None, digits), bound, largest, window)
+    check(integers(None, bound, digits), smallest, bound, window)
 
 
 @pytest.mark.parametrize("digits", [1, 2, 3])
@@ -92,9 +93,7 @@ def test_a_bound_of_hundreds_of_digits() -> None:
 
 
 def number(digits: int = 3) -> Dfa:
-    options = JsonOptions(
-        max_integer_digits=digits, max_fraction_digits=digits, max_exponent_digits=2
-    )
+    options = JsonOptions(max_digits=digits, max_exponent_digits=2)
     return dfa_from_bytes(number_tree(options), BUDGET)
 
 
@@ -134,7 +133,7 @@ def test_numbers_are_those_of_json_within_the_caps(text: str) -> None:
 @given(st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False)))
 def test_what_dumps_writes_is_a_number(value: float) -> None:
     """With room for every digit (a double's exponent may need three)."""
-    options = JsonOptions(max_integer_digits=400, max_fraction_digits=400, max_exponent_digits=3)
+    options = JsonOptions(max_digits=400, max_exponent_digits=3)
     dfa = dfa_from_bytes(number_tree(options), BUDGET)
     assert dfa.accepts(json.dumps(value).encode())
 

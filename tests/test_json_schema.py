@@ -356,3 +356,12 @@ def test_errors_are_grammar_errors_for_any_json() -> None:
             compiler().compile_json_schema({"properties": {"p": schema}, **schema})
         except GrammarError as error:
             assert str(error)
+
+
+def test_a_bare_reference_into_another_document() -> None:
+    schemas = {"http://a.test/s": {"properties": {"a": {"type": "null"}}, "type": "object"}}
+    grammar = compiler().compile_json_schema({"$ref": "http://a.test/s"}, schemas=schemas)
+    assert accepts(grammar, '{"a":null}')
+    assert not accepts(grammar, '{"a":1}')
+    with pytest.raises(UnsupportedGrammarError, match="leaves this document"):
+        compiler().compile_json_schema({"$ref": "http://a.test/s"})

@@ -278,6 +278,88 @@ def test_whitespace_default_is_a_setting() -> None:
     asyncio.run(scenario())
 
 
+TOOLS = [{"type": "function", "function": {"name": name}} for name in "fg"]
+POLICIES = {
+    "whitespace": "pretty",
+    "property_order": "any",
+    "numbers": "any",
+    "formats": "known",
+    "additional_properties_default": False,
+    "string_escapes": "canonical",
+    "max_digits": None,
+    "max_string": 100,
+}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"structured_outputs": {"json": SCHEMA, **POLICIES}},
+        {"structured_outputs": {"json_object": True, **POLICIES}},
+        {"structured_outputs": POLICIES, "response_format": {"type": "json_object"}},
+        {"structured_outputs": POLICIES, "response_format": json_schema_format()},
+        {"structured_outputs": POLICIES, "tools": [TOOLS[0]], "tool_choice": "required"},
+        {
+            "structured_outputs": POLICIES,
+            "tools": [TOOLS[0], TOOLS[1]],
+            "tool_choice": "required",
+        },
+    ],
+)
+def test_policies_of_a_request(fields: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            response = await server.chat(**fields)
+            (policies,) = server.compiler.policies
+            assert {name: policies[name] for name in POLICIES} == POLICIES
+            constraint = response.json()["syntagma"]["constraint"]
+            assert constraint["kind"] in ("json_schema", "json_object")
+            assert constraint["options"] == POLICIES
+
+    asyncio.run(scenario())
+
+
+def test_policies_are_settings_too_and_null_means_not_said() -> None:
+    async def scenario() -> None:
+        async with serving(**POLICIES) as server:
+            nothing = dict.fromkeys(POLICIES)
+            said = {"max_string": 100, "whitespace": "compact"}
+            await server.chat(response_format={"type": "json_object"})
+            await server.chat(structured_outputs={"json": {}, **nothing, **said})
+            first, second = server.compiler.policies
+            assert first == POLICIES
+            assert second == POLICIES | said | {"schemas": {}}
+
+    asyncio.run(scenario())
+
+
+def test_what_applied_is_told() -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            answer = (await server.chat()).json()
+            assert "syntagma" not in answer
+            answer = (await server.chat(structured_outputs={"regex": "a"})).json()
+            assert answer["syntagma"] == {"constraint": {"kind": "regex"}}
+            for send in (server.chat, server.complete):
+                stream = await send(structured_outputs={"json": {}, "max_string": 7}, stream=True)
+                first, *others = sse_events(stream)
+                assert first["syntagma"]["constraint"]["options"]["max_string"] == 7
+                assert not [event for event in others if "syntagma" in event]
+
+    asyncio.run(scenario())
+
+
+def test_documents_beside_a_schema() -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            schemas = {"http://a.test/b": {"type": "null"}, "http://a.test/c": "true"}
+            given = {"json": {"$ref": "http://a.test/b"}, "schemas": schemas}
+            assert (await server.chat(structured_outputs=given)).status_code == 200
+            assert server.compiler.policies[0]["schemas"] == schemas | {"http://a.test/c": True}
+
+    asyncio.run(scenario())
+
+
 def test_text_format_is_no_constraint() -> None:
     async def scenario() -> None:
         async with serving() as server:
@@ -328,9 +410,29 @@ def test_text_format_is_no_constraint() -> None:
             "structured_outputs.whitespace",
         ),
         (
-            {"structured_outputs": {"json": {}, "whitespace": "pretty"}},
+            {"structured_outputs": {"json": {}, "whitespace": "none"}},
             "structured_outputs.whitespace",
         ),
+        ({"structured_outputs": {"max_digits": 5}}, "structured_outputs"),
+        (
+            {"structured_outputs": {"max_digits": 5}, "response_format": {"type": "text"}},
+            "structured_outputs",
+        ),
+        ({"structured_outputs": {"json": {}, "max_digits": 0}}, "structured_outputs.max_digits"),
+        ({"structured_outputs": {"json": {}, "max_string": "9"}}, "structured_outputs.max_string"),
+        (
+            {"structured_outputs": {"json": {}, "additional_properties_default": 1}},
+            "structured_outputs.additional_properties_default",
+        ),
+        ({"structured_outputs": {"json": {}, "schemas": []}}, "structured_outputs.schemas"),
+        ({"structured_outputs": {"json": {}, "schemas": {"a": 5}}}, "structured_outputs.schemas"),
+        ({"structured_outputs": {"choice": ["a"], "numbers": "any"}}, "structured_outputs.numbers"),
+        (
+            {"structured_outputs": {"json_object": True, "schemas": {"a": {}}}},
+            "structured_outputs.schemas",
+        ),
+        ({"structured_outputs": {"ebnf": "root ::= 1"}}, "structured_outputs.ebnf"),
+        ({"numbers": "any"}, "numbers"),
         (
             {"structured_outputs": {"regex": "a"}, "response_format": {"type": "json_object"}},
             "structured_outputs.regex",

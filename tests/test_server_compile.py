@@ -14,6 +14,7 @@ from server_fakes import FakeCompiler
 from syntagma.decoding.engine import EngineOverloadedError
 from syntagma.grammar import GrammarLimitError, GrammarSyntaxError
 from syntagma.server.compile_service import CompileService
+from syntagma.server.constraint_kinds import JsonPolicy
 from syntagma.server.constraints import Constraint
 from syntagma.server.errors import ApiError
 from syntagma.server.metrics import Metrics
@@ -201,7 +202,9 @@ def test_keys_tell_languages_apart() -> None:
     constraints = [
         Constraint("json_schema", schema, "x"),
         Constraint("json_schema", reordered, "x"),
-        Constraint("json_schema", schema, "x", "compact"),
+        Constraint("json_schema", schema, "x", JsonPolicy(whitespace="compact")),
+        Constraint("json_schema", schema, "x", JsonPolicy(max_string=9)),
+        Constraint("json_schema", schema, "x", schemas={"http://a.test/": True}),
         Constraint("regex", "a", "x"),
         Constraint("choice", ["a"], "x"),
         Constraint("choice", ["a", ""], "x"),

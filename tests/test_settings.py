@@ -52,6 +52,11 @@ def test_every_setting_has_three_names(
         "allow_origin": "https://a,https://b",
         "whitespace": "compact",
         "log_level": "error",
+        "property_order": "any",
+        "numbers": "any",
+        "formats": "known",
+        "additional_properties_default": "false",
+        "string_escapes": "canonical",
     }
     text = samples.get(key, "9")
     both = {"ssl_keyfile": "k", "ssl_certfile": "c"} if key.startswith("ssl") else {}
