@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import decimal
+import functools
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, cast
 from urllib.parse import quote
 
 import jsonschema
@@ -30,6 +32,9 @@ VALIDATORS: dict[Dialect, Any] = {
 # Digits that sums and remainders of JSON numbers may need.
 PRECISION = 1200
 
+# Keywords within keywords; each takes some five frames of Python's stack.
+MAX_NESTING = 100
+
 
 class SchemaJudge:
     """Verdicts on values, by a document or one of its schemas.
@@ -51,8 +56,11 @@ class SchemaJudge:
             for uri, schema in found.items()
         )
         self._validators: dict[str, Any] = {}
-        names = jsonschema.FormatChecker.checkers if options.formats != "annotate" else ()
-        self._formats = jsonschema.FormatChecker(formats=[n for n in names if n in FORMATS])
+        self._formats = jsonschema.FormatChecker(formats=())
+        if options.formats != "annotate":
+            # The draft's own: `time` was another format in draft 3.
+            known = VALIDATORS[self._dialect].FORMAT_CHECKER.checkers
+            self._formats.checkers = {name: known[name] for name in FORMATS if name in known}
 
     def verdict(self, text: str | bytes, *, pointer: str = "") -> bool | None:
         """Whether a JSON text is valid; None: this judge cannot tell.
@@ -64,19 +72,48 @@ class SchemaJudge:
         validator = self._validators.get(pointer)
         if validator is None:
             schema = {"$ref": f"{DOCUMENT_URI}#{quote(pointer)}"}
-            validator = self._validators[pointer] = VALIDATORS[self._dialect](
+            validator = self._validators[pointer] = _guarded(self._dialect)(
                 schema, registry=self._registry, format_checker=self._formats
             )
         try:
             with decimal.localcontext(prec=PRECISION):
                 return bool(validator.is_valid(json.loads(text, parse_float=_number)))
         except (
+            _TooDeepError,
             RecursionError,
             re.error,
             decimal.DecimalException,
             referencing.exceptions.Unresolvable,
         ):
             return None
+
+
+class _TooDeepError(Exception):
+    """Keywords are applied within one another without end, or nearly so."""
+
+
+@functools.cache
+def _guarded(dialect: Dialect) -> Any:
+    """A validator that gives up where keywords nest too deep.
+
+    Waiting for Python's own limit would be worse: the package's persistent maps do not survive it.
+    """
+    depth = threading.local()
+
+    def guarded(apply: Callable[..., Iterable[Any]]) -> Callable[..., Iterator[Any]]:
+        def counted(*arguments: Any) -> Iterator[Any]:
+            depth.value = getattr(depth, "value", 0) + 1
+            try:
+                if depth.value > MAX_NESTING:
+                    raise _TooDeepError
+                yield from apply(*arguments) or ()
+            finally:
+                depth.value -= 1
+
+        return counted
+
+    usual, extend = VALIDATORS[dialect], cast(Any, jsonschema.validators.extend)
+    return extend(usual, {name: guarded(apply) for name, apply in usual.VALIDATORS.items()})
 
 
 def _exact(schema: JsonSchema) -> Any:
