@@ -20,7 +20,7 @@ from syntagma.grammar.from_schema_formulas import formulas_to_grammar
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
-from syntagma.grammar.schema_conjunction import Branch, Goal, GoalKey, goal_key, normal_goal
+from syntagma.grammar.schema_conjunction import Apart, Branch, Goal, GoalKey, goal_key, normal_goal
 from syntagma.grammar.schema_delegation import Delegation
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_forms import (
@@ -194,14 +194,17 @@ class _Lowering:
     def is_scalar(self, goal: Goal) -> bool:
         """Whether a goal's values are neither arrays nor objects, as one look can tell."""
         return bool(goal) and all(
-            any(map(_is_scalar, branch)) for branch in self.survey.branches(goal)
+            not isinstance(branch, Apart) and any(map(_is_scalar, branch))
+            for branch in self.survey.branches(goal)
         )
 
     def goal_body(self, goal: Goal) -> ir.Node:
         return _choice_of(self.branch(branch) for branch in self.survey.branches(goal))
 
-    def branch(self, branch: Branch) -> ir.Node:
+    def branch(self, branch: Branch | Apart) -> ir.Node:
         """The values of one branch, type by type."""
+        if isinstance(branch, Apart):
+            return ir.NOTHING if self.survey.is_dead(branch.goal) else self.call(branch.goal)
         values = listed_values(branch)
         if values is not None:
             self.survey.check_enum(values, branch)
@@ -210,7 +213,7 @@ class _Lowering:
         parts = self.terminals.literals(types)
         if not types.isdisjoint(("integer", "number")):
             is_whole = "number" not in types
-            numbers = number_set(branch, is_whole=is_whole, dialect=self.document.dialect)
+            numbers = number_set(branch, self.document, is_whole=is_whole)
             parts.append(number_node(numbers, {}, self.terminals))
         if "string" in types:
             parts.append(self.terminals.string(string_bounds(branch)))

@@ -7,13 +7,17 @@ keywords all apply (the disjunctive normal form of witness generation, arXiv 220
 
 from __future__ import annotations
 
+import itertools
+import math
+from dataclasses import dataclass
 from typing import Any
 
 from syntagma.grammar.errors import UnsatisfiableGrammarError
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.schema_dialects import ANNOTATIONS
+from syntagma.grammar.schema_disjoint import are_disjoint
 from syntagma.grammar.schema_document import SchemaDocument
-from syntagma.grammar.schema_plain import check_plain
+from syntagma.grammar.schema_plain import NeedsMoreError, check_plain
 from syntagma.grammar.schema_text import JsonSchema
 
 Goal = tuple[JsonSchema, ...]
@@ -21,8 +25,17 @@ GoalKey = tuple[int, ...]
 Branch = tuple[dict[str, Any], ...]
 Pending = tuple[tuple[JsonSchema, frozenset[int]], ...]
 
+
+@dataclass(frozen=True)
+class Apart:
+    """An alternative that is a goal of its own: one schema with more than plain keywords, and no other."""
+
+    goal: Goal
+
+
 # Keywords that only lead to other schemas, or nowhere.
-LINKS = frozenset(["$ref", "anyOf", "allOf"])
+CHOICES = ("anyOf", "oneOf")
+LINKS = frozenset(["$ref", "allOf", *CHOICES])
 WITHOUT_ASSERTION = ANNOTATIONS | LINKS
 NONE: frozenset[int] = frozenset()
 
@@ -60,12 +73,12 @@ def _followed(schema: JsonSchema, document: SchemaDocument) -> JsonSchema:
 def _is_bare_reference(schema: dict[str, Any], document: SchemaDocument) -> bool:
     if "$ref" not in schema:
         return False
-    return document.dialect.ignores_ref_siblings or all(
+    return document.ignores_siblings(schema) or all(
         k == "$ref" or (k in ANNOTATIONS and k != "$id") for k in schema
     )
 
 
-def branches_of(goal: Goal, document: SchemaDocument, budget: Budget) -> list[Branch]:
+def branches_of(goal: Goal, document: SchemaDocument, budget: Budget) -> list[Branch | Apart]:
     """The alternatives of a goal; none if it cannot be satisfied.
 
     Schemas without an assertion of their own are left out of the branches.
@@ -73,8 +86,9 @@ def branches_of(goal: Goal, document: SchemaDocument, budget: Budget) -> list[Br
     Raises:
         UnsatisfiableGrammarError: the goal is a loop of references without content.
         GrammarLimitError: more than ``max_branches`` alternatives.
+        NeedsMoreError: schemas that are not plain stand beside others, or are the whole goal.
     """
-    finished: list[Branch] = []
+    finished: list[Branch | Apart] = []
     looped: dict[str, Any] | None = None
     # Schemas still to be opened, each with those it was reached through; schemas opened; of those,
     # the ones with an assertion.
@@ -89,25 +103,31 @@ def branches_of(goal: Goal, document: SchemaDocument, budget: Budget) -> list[Br
                 continue
             if schema is False:
                 break
-            check_plain(schema, document)
             if id(schema) in through:
                 # Reached from itself without reading anything: only its other alternatives can hold.
                 looped = schema
                 break
             if _is_among(schema, opened):
                 continue
+            is_reference = document.ignores_siblings(schema)
+            try:
+                check_plain(schema, document)
+                choices = [] if is_reference else _choices(schema, document, budget)
+            except NeedsMoreError:
+                if branch or pending or (len(goal) == 1 and goal[0] is schema):
+                    raise
+                finished.append(Apart((schema,)))
+                break
             opened = (*opened, schema)
-            is_reference = "$ref" in schema and document.dialect.ignores_ref_siblings
             if not is_reference and not WITHOUT_ASSERTION.issuperset(schema):
                 branch = (*branch, schema)
             if LINKS.isdisjoint(schema):
                 continue
             through |= {id(schema)}
             more = tuple((s, through) for s in _conjuncts(schema, document))
-            if "anyOf" in schema and not is_reference:
-                choices = [document.child(schema, "anyOf", i) for i in range(len(schema["anyOf"]))]
+            if choices:
                 waiting += [
-                    ((*more, (choice, through), *pending), opened, branch)
+                    ((*more, *((s, through) for s in choice), *pending), opened, branch)
                     for choice in reversed(choices)
                 ]
                 break
@@ -129,6 +149,26 @@ def _check_number(number: int, goal: Goal, document: SchemaDocument, budget: Bud
         budget.check("max_branches", number, "alternatives of a schema", pointer=pointer)
 
 
+def _choices(
+    schema: dict[str, Any], document: SchemaDocument, budget: Budget
+) -> list[tuple[JsonSchema, ...]]:
+    """The members of ``anyOf`` and ``oneOf`` that may hold together; none: there are no such keywords.
+
+    Raises:
+        NeedsMoreError: several members of ``oneOf`` might hold for one value.
+    """
+    lists = [
+        [document.child(schema, keyword, i) for i in range(len(schema[keyword]))]
+        for keyword in CHOICES
+        if keyword in schema
+    ]
+    if math.prod(map(len, lists)) > budget.limits.max_branches:
+        raise NeedsMoreError("anyOf")
+    if "oneOf" in schema and not are_disjoint(lists[-1], document):
+        raise NeedsMoreError("oneOf")
+    return list(itertools.product(*lists)) if lists else []
+
+
 def _is_among(schema: dict[str, Any], schemas: Branch) -> bool:
     for other in schemas:  # noqa: SIM110 - a generator costs more than the few comparisons
         if other is schema:
@@ -141,7 +181,7 @@ def _conjuncts(schema: dict[str, Any], document: SchemaDocument) -> list[JsonSch
     found: list[JsonSchema] = []
     if "$ref" in schema:
         found.append(document.resolve(schema))
-        if document.dialect.ignores_ref_siblings:
+        if document.ignores_siblings(schema):
             return found
     found += [document.child(schema, "allOf", i) for i in range(len(schema.get("allOf", ())))]
     return found

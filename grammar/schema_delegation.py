@@ -25,6 +25,7 @@ from syntagma.grammar.schema_universe import NO_SCOPE, SchemaUniverse
 
 # Ways to satisfy one rule that are told apart.
 MAX_ALTERNATIVES = 64
+NOTHING_NEEDED: list[Alternative] = [[]]
 
 
 class Goals(Protocol):
@@ -129,7 +130,7 @@ class Delegation:
             if part < TRUE or not isinstance(place, Place):
                 return None
             schema = self.universe.schema(place.schema)
-            if not self.document.is_within(schema) or id(schema) in self.document.foreign:
+            if not self.document.is_within(schema):
                 return None
             schemas.append(schema)
         try:
@@ -150,22 +151,20 @@ def alternatives_of(body: ir.Node, key_of: Callable[[int], Key]) -> list[Alterna
     """
 
     def combine(node: ir.Node, parts: list[list[Alternative]]) -> list[Alternative]:
-        match node:
-            case ir.Call(rule):
-                return [[key_of(rule)]]
-            case ir.Choice():
-                ways = [way for part in parts for way in part]
-            case ir.Repeat(_, min_count, _) if min_count > 0:
-                ways = parts[0]
-            case ir.Sequence():
-                ways = [[]]
-                for part in parts:
+        if isinstance(node, ir.Call):
+            return [[key_of(node.rule)]]
+        if isinstance(node, ir.Terminal) or (isinstance(node, ir.Repeat) and not node.min_count):
+            return NOTHING_NEEDED
+        if isinstance(node, ir.Sequence):
+            ways = NOTHING_NEEDED
+            for part in parts:
+                if part is not NOTHING_NEEDED:
                     ways = [one + other for one in ways for other in part]
-            case _:
-                ways = [[]]
+        else:
+            ways = [way for part in parts for way in part]
         if len(ways) > MAX_ALTERNATIVES:
             raise NeedsMoreError("alternatives")
-        return [[]] if [] in ways else ways
+        return NOTHING_NEEDED if [] in ways else ways
 
     return fold(body, combine)
 
@@ -174,18 +173,16 @@ def alive(body: ir.Node, dead: set[Key], key_of: Callable[[int], Key]) -> ir.Nod
     """A node without the calls of dead rules, and without what has no word for want of them."""
 
     def combine(node: ir.Node, parts: list[ir.Node]) -> ir.Node:
-        match node:
-            case ir.Call(rule):
-                return ir.NOTHING if key_of(rule) in dead else node
-            case ir.Choice():
-                return ir.choice(*(part for part in parts if part != ir.NOTHING))
-            case ir.Sequence():
-                return ir.NOTHING if ir.NOTHING in parts else ir.Sequence(tuple(parts))
-            case ir.Repeat(_, min_count, max_count):
-                if parts[0] != ir.NOTHING:
-                    return ir.Repeat(parts[0], min_count, max_count)
-                return ir.EMPTY if min_count == 0 else ir.NOTHING
-            case _:
-                return node
+        if isinstance(node, ir.Terminal):
+            return node
+        if isinstance(node, ir.Call):
+            return ir.NOTHING if dead and key_of(node.rule) in dead else node
+        if isinstance(node, ir.Choice):
+            return ir.choice(*(part for part in parts if part != ir.NOTHING))
+        if isinstance(node, ir.Sequence):
+            return ir.NOTHING if ir.NOTHING in parts else ir.Sequence(tuple(parts))
+        if parts[0] != ir.NOTHING:
+            return ir.Repeat(parts[0], node.min_count, node.max_count)
+        return ir.NOTHING if node.min_count else ir.EMPTY
 
     return fold(body, combine)

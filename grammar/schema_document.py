@@ -38,17 +38,17 @@ class SchemaDocument:
 
     Attributes:
         root: the schema itself.
-        dialect: the draft that its ``$schema`` names.
+        dialect: the draft that its ``$schema`` names; see `dialect_of` for the schemas below.
         is_flat: no schema below the root has an identifier of its own, so that a local reference
             means the same everywhere.
-        foreign: by `id`, what another draft reads.
     """
 
-    def __init__(self, root: JsonSchema, *, is_flat: bool, foreign: frozenset[int]) -> None:
+    def __init__(self, root: JsonSchema, *, is_flat: bool, dialects: dict[int, Dialect]) -> None:
         self.root = root
         self.dialect = dialect_of(root, Dialect.DRAFT2020)
         self.is_flat = is_flat
-        self.foreign = foreign
+        # By `id`, of what another draft reads than the root.
+        self._dialects = dialects
         self._targets: dict[int, JsonSchema] = {}
         if not is_flat or (isinstance(root, dict) and not isinstance(root.get("$id", ""), str)):
             _ = self._registry
@@ -64,15 +64,14 @@ class SchemaDocument:
         parsed, text = read_schema(schema, budget)
         if "\\u00" in text:
             text = canonical_text(parsed)
-        return cls(parsed, is_flat=_is_flat(parsed, text), foreign=_foreign(parsed, text))
+        return cls(parsed, is_flat=_is_flat(parsed, text), dialects=_dialects(parsed, text))
 
     @property
     def is_simple(self) -> bool:
-        """Whether all its schemas have one base and one draft, which says nothing about itself."""
+        """Whether all its schemas have one base, and nothing in it says how others are to be read."""
         root = self.root if isinstance(self.root, dict) else {}
         return (
             self.is_flat
-            and not self.foreign
             and isinstance(root.get("$id", ""), str)
             and isinstance(root.get("id", ""), str)
             and root.keys().isdisjoint(("$vocabulary", "$recursiveAnchor", "$dynamicAnchor"))
@@ -82,6 +81,14 @@ class SchemaDocument:
     def source(self) -> str:
         """Canonical text, key order kept."""
         return canonical_text(self.root)
+
+    def dialect_of(self, schema: dict[str, Any]) -> Dialect:
+        """The draft that reads a schema object."""
+        return self._dialects.get(id(schema), self.dialect) if self._dialects else self.dialect
+
+    def ignores_siblings(self, schema: dict[str, Any]) -> bool:
+        """Whether a schema is a ``$ref`` and nothing else, whatever stands beside it."""
+        return "$ref" in schema and self.dialect_of(schema).ignores_ref_siblings
 
     def pointer(self, schema: JsonSchema) -> str:
         """Where a schema object stands (RFC 6901); "" for a boolean, which could stand anywhere."""
@@ -121,7 +128,7 @@ class SchemaDocument:
         """
         found = self._targets.get(id(at))
         if found is None:
-            if not self.is_flat and self.dialect.ignores_ref_siblings:
+            if not self.is_flat and self.ignores_siblings(at):
                 raise NeedsMoreError("$id")
             reference = at["$ref"]
             found = self.below_root(reference) if self.is_flat else None
@@ -222,25 +229,29 @@ def _is_flat(root: JsonSchema, text: str) -> bool:
     return not any(isinstance(v.get("id"), str) for v in _objects_below(root, text, "id"))
 
 
-def _foreign(root: JsonSchema, text: str) -> frozenset[int]:
-    """The objects that name another draft than the root, and those below them."""
+def _dialects(root: JsonSchema, text: str) -> dict[int, Dialect]:
+    """By `id`, the draft that reads an object, if it is another one than reads the root."""
     own = dialect_of(root, Dialect.DRAFT2020)
-    found: set[int] = set()
-    for value in _objects_below(root, text, "$schema"):
-        if dialect_of(value, own) is not own:
-            found |= {id(value), *map(id, _all_below(value))}
-    return frozenset(found)
+    found: dict[int, Dialect] = {}
+    if all(dialect_of(v, own) is own for v in _objects_below(root, text, "$schema")):
+        return found
+    waiting: list[tuple[Any, Dialect]] = [(root, own)]
+    while waiting:
+        value, dialect = waiting.pop()
+        if isinstance(value, dict):
+            dialect = dialect_of(value, dialect)
+            if dialect is not own:
+                found[id(value)] = dialect
+            waiting += [(v, dialect) for v in value.values()]
+        elif isinstance(value, list):
+            waiting += [(v, dialect) for v in value]
+    return found
 
 
 def _objects_below(root: JsonSchema, text: str, keyword: str) -> Iterator[dict[str, Any]]:
     """The objects below the root; none if the text does not hold the keyword there."""
     if not isinstance(root, dict) or text.count(f'"{keyword}"') == (keyword in root):
         return
-    yield from _all_below(root)
-
-
-def _all_below(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The objects within another."""
     waiting: list[Any] = list(root.values())
     while waiting:
         value = waiting.pop()

@@ -13,7 +13,7 @@ from syntagma.grammar.number_sets import ABOVE_ALL, BELOW_ALL, NumberSet, exact
 from syntagma.grammar.schema_conjunction import LINKS, Branch, Goal, normal_goal
 from syntagma.grammar.schema_dialects import KEYWORDS, Dialect
 from syntagma.grammar.schema_document import SchemaDocument
-from syntagma.grammar.schema_keywords import TYPES
+from syntagma.grammar.schema_keywords import TYPE_SETS, TYPES, type_of
 from syntagma.grammar.schema_plain import NeedsMoreError
 from syntagma.grammar.schema_text import JsonSchema
 
@@ -23,9 +23,6 @@ NUMBER_KEYWORDS = frozenset(
 WHOLE = NumberSet(step=Fraction(1))
 # What may leave less than the listed values, types apart; what it leaves of them is not worked out.
 BESIDE_VALUES = KEYWORDS.keys() - LINKS - {"type", "enum", "const"}
-# What each value of `type` allows; `number` includes `integer`.
-TYPE_SETS = {name: frozenset([name]) for name in TYPES}
-TYPE_SETS["number"] = frozenset(["number", "integer"])
 ALL_TYPES = frozenset(TYPES)
 
 
@@ -87,7 +84,7 @@ def listed_values(branch: Branch) -> list[Any] | None:
     types = allowed_types(branch)
     values: list[Any] = lists[0]
     if types is not ALL_TYPES:
-        values = [v for v in values if _type_of(v) in types]
+        values = [v for v in values if type_of(v) in types]
     if any(not BESIDE_VALUES.isdisjoint(schema) for schema in branch) or not (
         len(lists) == 1 or _are_scalars(lists)
     ):
@@ -107,35 +104,13 @@ def _scalar_key(value: Any) -> tuple[bool, Any]:
     return isinstance(value, bool), value
 
 
-def _type_of(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "integer" if value.is_integer() else "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
-
-
-def number_set(branch: Branch, *, is_whole: bool, dialect: Dialect) -> NumberSet:
-    """The numbers that all bounds and steps leave.
-
-    Args:
-        is_whole: integers only.
-        dialect: in draft 4, ``exclusiveMinimum`` and ``exclusiveMaximum`` say how the others are meant.
-    """
+def number_set(branch: Branch, document: SchemaDocument, *, is_whole: bool) -> NumberSet:
+    """The numbers that all bounds and steps leave, integers only if so asked."""
     numbers = WHOLE if is_whole else NumberSet()
     for schema in branch:
         if NUMBER_KEYWORDS.isdisjoint(schema):
             continue
+        dialect = document.dialect_of(schema)
         for low in _bounds(schema, "minimum", "exclusiveMinimum", dialect):
             numbers = numbers.within(((low, ABOVE_ALL),))
         for value, is_open in _bounds(schema, "maximum", "exclusiveMaximum", dialect):
@@ -152,7 +127,10 @@ def number_set(branch: Branch, *, is_whole: bool, dialect: Dialect) -> NumberSet
 def _bounds(
     schema: dict[str, Any], keyword: str, exclusive: str, dialect: Dialect
 ) -> Iterator[tuple[Fraction, int]]:
-    """The bounds that two keywords give, each with 1 if it is excluded itself, else 0."""
+    """The bounds that two keywords give, each with 1 if it is excluded itself, else 0.
+
+    In draft 4 the second keyword says how the first one is meant.
+    """
     if keyword in schema:
         is_open = dialect is Dialect.DRAFT4 and schema.get(exclusive) is True
         yield exact(schema[keyword]), int(is_open)
@@ -197,7 +175,7 @@ def array_form(branch: Branch, document: SchemaDocument) -> ArrayForm:
 
 def _prefix(schema: dict[str, Any], document: SchemaDocument) -> list[JsonSchema]:
     """The schemas of the first items."""
-    keyword = "prefixItems" if document.dialect >= Dialect.DRAFT2020 else "items"
+    keyword = "prefixItems" if document.dialect_of(schema) >= Dialect.DRAFT2020 else "items"
     found = schema.get(keyword)
     return found if isinstance(found, list) else []
 

@@ -8,6 +8,10 @@ from typing import Any
 from syntagma.grammar.schema_text import describe, shorten
 
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
+# What each value of `type` allows; `number` includes `integer`.
+TYPE_SETS = {name: frozenset([name]) for name in TYPES} | {
+    "number": frozenset(["number", "integer"])
+}
 
 
 def _is_count(value: Any) -> bool:
@@ -76,3 +80,22 @@ def shown(value: Any) -> str:
     if isinstance(value, dict | list):
         return describe(value)
     return shorten(repr(value))
+
+
+def type_of(value: Any) -> str:
+    """The narrowest type of a JSON value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "integer" if value.is_integer() else "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case _:
+            return "object"

@@ -23,7 +23,7 @@ from syntagma.grammar.schema_keywords import ENFORCED
 if TYPE_CHECKING:
     from syntagma.grammar.schema_document import SchemaDocument
 
-PLAIN_KEYWORDS = frozenset([*ENFORCED, "additionalItems", "multipleOf", "uniqueItems"])
+PLAIN_KEYWORDS = frozenset([*ENFORCED, "additionalItems", "multipleOf", "oneOf", "uniqueItems"])
 KNOWN_FORMATS = FORMATS.keys() | NUMBER_FORMATS.keys() | FORMATS_WITHOUT_EFFECT
 
 # Whatever matters beside the keyword that every scalar schema has.
@@ -68,17 +68,16 @@ CHECKS[Dialect.DRAFT3] = {}
 
 
 def check_plain(schema: dict[str, Any], document: SchemaDocument) -> None:
-    """Raises NeedsMoreError unless all keywords of a schema are plain in the draft of its document."""
-    if document.foreign and id(schema) in document.foreign:
-        raise NeedsMoreError("$schema")
-    if "$ref" in schema and document.dialect.ignores_ref_siblings:
+    """Raises NeedsMoreError unless all keywords of a schema are plain in the draft that reads it."""
+    dialect = document.dialect_of(schema)
+    if "$ref" in schema and dialect.ignores_ref_siblings:
         schema = {"$ref": schema["$ref"]}
-    checks = CHECKS[document.dialect]
+    checks = CHECKS[dialect]
     for keyword, value in schema.items():
         try:
             check = checks[keyword]
         except KeyError:
-            if document.dialect is Dialect.DRAFT3 or not _is_annotation(keyword):
+            if dialect is Dialect.DRAFT3 or not _is_annotation(keyword):
                 raise NeedsMoreError(keyword) from None
             continue
         if check is not None and not check(value):

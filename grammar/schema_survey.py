@@ -17,6 +17,7 @@ from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.schema_conjunction import (
     LINKS,
+    Apart,
     Branch,
     Goal,
     GoalKey,
@@ -65,7 +66,7 @@ class Survey:
         self.document = document
         self.terminals = terminals
         self.budget = budget
-        self._branches: dict[GoalKey, list[Branch]] = {}
+        self._branches: dict[GoalKey, list[Branch | Apart]] = {}
         self._waiting: list[Goal] = []
         self._seen: set[GoalKey] = set()
         self._num_rules = 0
@@ -74,7 +75,7 @@ class Survey:
         self._needs: dict[Key, list[Alternative]] = {}
         self.dead: set[Key] = set()
 
-    def branches(self, goal: Goal) -> list[Branch]:
+    def branches(self, goal: Goal) -> list[Branch | Apart]:
         """The alternatives of a goal; see `branches_of`."""
         if len(goal) == 1:
             schema = goal[0]
@@ -153,8 +154,10 @@ class Survey:
                 return [needs]
         return [way for branch in self.branches(goal) for way in self._alternatives(branch)]
 
-    def _alternatives(self, branch: Branch) -> list[Alternative]:
+    def _alternatives(self, branch: Branch | Apart) -> list[Alternative]:
         """The ways to satisfy a branch, one for each type at most."""
+        if isinstance(branch, Apart):
+            return [self.visit(branch.goal)]
         if len(branch) == 1:
             found = self._single(branch[0])
             if found is not None:
@@ -169,7 +172,7 @@ class Survey:
             ways.append([])
         if not types.isdisjoint(("integer", "number")):
             is_whole = "number" not in types
-            numbers = number_set(branch, is_whole=is_whole, dialect=self.document.dialect)
+            numbers = number_set(branch, self.document, is_whole=is_whole)
             ways.append([] if has_members(numbers, self.terminals) else None)
         if "string" in types:
             ways.append([] if self._has_string(branch) else None)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
-from syntagma.grammar.dfa import Dfa
+from syntagma.grammar.dfa import DEAD, START, Dfa
 from syntagma.grammar.dfa_builder import strings_other_than
 from syntagma.grammar.encoders import Encoder
 from syntagma.grammar.errors import GrammarError
@@ -21,6 +22,22 @@ from syntagma.grammar.schema_clauses import Clause, Clauses
 from syntagma.grammar.schema_logic import Atom, Formula, Logic
 
 T = TypeVar("T")
+
+# Texts that tell most languages from the empty one.
+TRIED = (
+    "",
+    "a",
+    "A",
+    "0",
+    " ",
+    "\n",
+    "~",
+    "aa",
+    "a0",
+    "zzzzzzzzzzzz",
+    "ZZZZZZZZZZZZ",
+    "999999999999",
+)
 
 
 @dataclass(frozen=True)
@@ -110,6 +127,9 @@ class Texts:
         self._forms: dict[Clause, TextForm] = {}
         self._holding: dict[tuple[Formula, str], bool] = {}
         self._automata: dict[TextForm, Dfa] = {}
+        self._empty: dict[TextForm, bool] = {}
+        self._pattern_dfas: dict[str, Dfa] = {}
+        self._shortest: dict[str, str] = {}
 
     def form(self, clause: Clause) -> TextForm:
         """The form of a clause about strings."""
@@ -155,8 +175,32 @@ class Texts:
         if form.formats and form.is_plain and not form.patterns:
             return self.node(form) == ir.NOTHING
         if form.patterns or form.other_patterns or form.formats or form.other_formats:
-            return self.automaton(form).is_empty
+            if form not in self._empty:
+                # A text at hand saves an automaton that is mostly not asked for again.
+                self._empty[form] = not self._has_example(form) and self._has_no_word(form)
+            return self._empty[form]
         return form.max_length == 0 and "" in form.excluded
+
+    def _has_no_word(self, form: TextForm) -> bool:
+        """Whether an automaton is empty, built without the spellings of JSON."""
+        dfa = self._placed(form, lambda: self._built(form, Encoder.UTF8))
+        return dfa.is_empty
+
+    def _has_example(self, form: TextForm) -> bool:
+        """Whether one of a few texts fits."""
+        if form.formats:
+            return False
+        examples = itertools.chain(*map(self._examples, form.patterns)) if form.patterns else TRIED
+        return any(self.fits(form, text) for text in examples)
+
+    def _examples(self, pattern: str) -> Iterator[str]:
+        """Some texts that a pattern may match."""
+        if pattern not in self._shortest:
+            word = _shortest_word(self._pattern_dfa(pattern))
+            self._shortest[pattern] = word.decode("utf-8", "replace")
+        shortest = self._shortest[pattern]
+        yield from (shortest + text for text in TRIED)
+        yield from (text + shortest for text in TRIED)
 
     def automaton(self, form: TextForm) -> Dfa:
         """The strings of a form without a list of values, quotation marks included.
@@ -166,7 +210,7 @@ class Texts:
         """
         dfa = self._automata.get(form)
         if dfa is None:
-            dfa = self._automata[form] = self._placed(form, lambda: self._built(form))
+            dfa = self._automata[form] = self._placed(form, lambda: self._built(form, Encoder.JSON))
         return dfa
 
     def node(self, form: TextForm) -> ir.Node:
@@ -181,6 +225,9 @@ class Texts:
             return node
         if form.is_free:
             return self.terminals.key_other_than(form.excluded)
+        form = self._without_idle_exclusions(form)
+        if form.is_plain:
+            return self.node(form)
         dfa = self.automaton(form)
         most = self._placed(
             form, lambda: self.terminals.capped_length(form.min_length, form.max_length, dfa)
@@ -190,34 +237,51 @@ class Texts:
             dfa = self.automaton(replace(form, max_length=most))
         return ir.NOTHING if dfa.is_empty else self.terminals.string_of(dfa)
 
-    def _built(self, form: TextForm) -> Dfa:
+    def _without_idle_exclusions(self, form: TextForm) -> TextForm:
+        """The form, not leaving out texts that do not fit anyway."""
+        if not form.patterns or form.formats:
+            return form
+        rest = replace(form, excluded=frozenset())
+        return replace(form, excluded=frozenset(t for t in form.excluded if self.fits(rest, t)))
+
+    def _built(self, form: TextForm, encoder: Encoder) -> Dfa:
+        """The strings of a form; in JSON with their quotation marks."""
+        common: Any = {"encoder": encoder, "is_quoted": encoder is Encoder.JSON}
         dfa = PATTERNS.dfa(
             StringConstraints(
                 searched=form.patterns,
                 matched=tuple(p for name in form.formats for p in FORMATS[name]),
                 min_length=form.min_length,
                 max_length=form.max_length,
-                is_quoted=True,
+                **common,
             ),
             self.budget,
         )
         for pattern in form.other_patterns:
-            other = StringConstraints(searched=(pattern,), is_quoted=True)
+            other = StringConstraints(searched=(pattern,), **common)
             dfa = dfas.difference(dfa, PATTERNS.dfa(other, self.budget), self.budget)
         for name in form.other_formats:
-            other = StringConstraints(matched=LOOSE_FORMATS[name], is_quoted=True)
+            other = StringConstraints(matched=LOOSE_FORMATS[name], **common)
             dfa = dfas.difference(dfa, PATTERNS.dfa(other, self.budget), self.budget)
         if form.excluded:
-            others = strings_other_than(form.excluded, Encoder.JSON, self.budget, is_quoted=True)
+            is_quoted = encoder is Encoder.JSON
+            others = strings_other_than(form.excluded, encoder, self.budget, is_quoted=is_quoted)
             dfa = dfas.intersection(dfa, others, self.budget)
         self.budget.check_time()
         return dfa
 
     def _matches(self, pattern: str, text: str) -> bool:
-        constraints = StringConstraints(searched=(pattern,), encoder=Encoder.UTF8)
-        form = TextForm(patterns=(pattern,))
-        dfa = self._placed(form, lambda: PATTERNS.dfa(constraints, self.budget))
-        return dfa.accepts(text.encode("utf-8", "surrogatepass"))
+        return self._pattern_dfa(pattern).accepts(text.encode("utf-8", "surrogatepass"))
+
+    def _pattern_dfa(self, pattern: str) -> Dfa:
+        """The texts in which a pattern matches somewhere, as UTF-8."""
+        dfa = self._pattern_dfas.get(pattern)
+        if dfa is None:
+            constraints = StringConstraints(searched=(pattern,), encoder=Encoder.UTF8)
+            form = TextForm(patterns=(pattern,))
+            dfa = self._placed(form, lambda: PATTERNS.dfa(constraints, self.budget))
+            self._pattern_dfas[pattern] = dfa
+        return dfa
 
     def _placed(self, form: TextForm, build: Callable[[], T]) -> T:
         """What ``build`` returns; its errors get the pointer of a pattern or format of the form."""
@@ -247,6 +311,21 @@ class Texts:
 def _accepts(patterns: tuple[str, ...], text: str) -> bool:
     """Whether a text matches all patterns of a format."""
     return _format_dfa(patterns).accepts(text.encode("utf-8", "surrogatepass"))
+
+
+def _shortest_word(dfa: Dfa) -> bytes:
+    """A shortest word; the empty one also if there is none."""
+    words = {START: b""}
+    waiting = [START]
+    for state in waiting:
+        if dfa.accepting[state]:
+            return words[state]
+        for byte_class, target in enumerate(dfa.transitions[state].tolist()):
+            if target != DEAD and target not in words:
+                byte = int((dfa.byte_classes == byte_class).argmax())
+                words[target] = words[state] + bytes([byte])
+                waiting.append(target)
+    return b""
 
 
 @functools.lru_cache(maxsize=64)

@@ -137,7 +137,7 @@ class SchemaUniverse:
             document = self.document
             assert isinstance(self.root, dict), "booleans hold no schemas"
             base = _base_of(self.root, DOCUMENT_URI, document.dialect)
-            site = Site(base, document.dialect, document.pointer(schema))
+            site = Site(base, document.dialect_of(schema), document.pointer(schema))
             self._sites[id(schema)] = site
         return site
 
