@@ -219,12 +219,21 @@ class Recognizer:
 
     def _state_of(self, count: int) -> MatcherState:
         """The state of the first configs in the array."""
-        key = bytes(self._configs[: 8 * count])
+        return self._state_with(bytes(self._configs[: 8 * count]))
+
+    def _state_with(self, key: bytes) -> MatcherState:
+        """The state of some configs, given as the bytes of their pairs."""
         found = self._states.get(key)
         if found is None:
             pairs = np.frombuffer(key, np.int32).reshape(-1, 2)
             found = self._states[key] = MatcherState(len(self._states) + 1, pairs)
         return found
+
+    def joined(self, one: MatcherState, other: MatcherState) -> MatcherState:
+        """The state of all configs of two states."""
+        pairs = sorted({*one.configs, *other.configs})
+        with self._lock:
+            return self._state_with(np.array(pairs, np.int32).tobytes())
 
     def forced_bytes(self, state: MatcherState) -> bytes:
         """The bytes that every output has next, MAX_FORCED_BYTES at most."""

@@ -1,0 +1,256 @@
+"""Whether an output can still get by all the marks that its open items and keys have before them.
+
+A mark can be had where so many values may still come that no output has them all: then one is left that
+is new, and whatever contains it is new as well. That is looked up here, in the rules and stacks of a parser
+of a grammar with marks. An answer "no" means that it depends on the facts.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from syntagma.grammar.lexer_pool import LexerPool
+from syntagma.grammar.marks import IS_NEW, is_mark
+from syntagma.grammar.parser import Item, Parser
+from syntagma.grammar.positions import CALL, END, ENTRY, FORK, READ, ROUND
+from syntagma.grammar.rule_automata import RuleAutomata
+from syntagma.grammar.stacks import OUTPUT_ENDS
+from syntagma.grammar.terminals import WordList
+from syntagma.grammar.value_kernels import leads_to_many, states_ahead, terminals_ahead
+
+# No output has as many items. Different spellings of few values are far fewer: zeros behind a point, the
+# digits of an escape.
+ENOUGH = 2.0**48
+# Bytes that never spell the same twice, but for that. No "e": 10e1 is 1e2.
+SYMBOLS = np.frombuffer(
+    b'0123456789abcdfghijklmnopqrstuvwxyzABCDFGHIJKLMNOPQRSTUVWXYZ-.:_"', np.uint8
+)
+# Lexer states that more states follow than these are not looked into, unless they are one terminal's.
+MAX_AHEAD = 512
+
+
+class Ahead(NamedTuple):
+    """What comes before the next mark.
+
+    Attributes:
+        has_many: whether it has more than `ENOUGH` values.
+        can_end: whether the rule can end without a mark.
+    """
+
+    has_many: bool
+    can_end: bool
+
+
+class OpenEnds:
+    """Answers for the states of one parser, remembered. Not locked: the owner locks.
+
+    Args:
+        parser: of a grammar with marks, none of whose rules is produced on demand.
+        automata: its rules.
+        pool: its lexer states.
+    """
+
+    def __init__(self, parser: Parser, automata: RuleAutomata, pool: LexerPool) -> None:
+        self._parser = parser
+        self._automata = automata
+        self._positions = automata.positions
+        self._pool = pool
+        self._mark = pool.terminal_id(WordList([IS_NEW]))
+        self._rules: list[Ahead] | None = None
+        self._ahead: dict[int, Ahead] = {}
+        self._many_in_terminal: dict[int, bool] = {}
+        self._many: dict[int, bool] = {}
+        self._stays: dict[int, bool] = {}
+        self._terminals: dict[int, tuple[int, ...]] = {}
+        self._parser_states: dict[int, bool] = {}
+        self._configs: dict[tuple[int, int], bool] = {}
+        self._watched: dict[int, bool] = {}
+
+    def is_open(self, config: tuple[int, int]) -> bool:
+        """Whether an output in a config gets by its marks whatever has come before."""
+        known = self._configs.get(config)
+        if known is None:
+            parser_state, lexer_state = config
+            known = self.has_many(lexer_state) or any(
+                self._gets_by(target)
+                for terminal in self._terminals_of(lexer_state)
+                if terminal != self._mark
+                for target in self._parser.targets(parser_state, terminal)
+            )
+            self._configs[config] = known
+        return known
+
+    def is_watched(self, config: tuple[int, int]) -> bool:
+        """Whether a mark stands behind an item or key that is being read in a config, or comes next."""
+        parser_state, lexer_state = config
+        return self._has_mark_below(parser_state) or any(
+            self._has_mark_below(target)
+            for terminal in self._pool.complete_in(lexer_state)
+            for target in self._parser.targets(parser_state, terminal)
+        )
+
+    def _has_mark_below(self, parser_state: int) -> bool:
+        """Whether a mark stands behind what comes next, or behind something that it is a part of."""
+        known = self._watched.get(parser_state)
+        if known is None:
+            waiting: list[Item] = list(self._parser.items(parser_state))
+            for target in self._parser.lower(parser_state).gotos.values():
+                waiting += self._parser.items(target)
+            seen = set(waiting)
+            known = False
+            for position, stack in waiting:
+                if self._is_mark(position):
+                    known = True
+                    break
+                for frame in self._parser.frames(stack):
+                    if frame[0] != OUTPUT_ENDS and frame not in seen:
+                        seen.add(frame)
+                        waiting.append(frame)
+            self._watched[parser_state] = known
+        return known
+
+    def has_many(self, lexer_state: int) -> bool:
+        """Whether many values may end what a lexer state has begun."""
+        known = self._many.get(lexer_state)
+        if known is None:
+            known = bool(leads_to_many(self._pool.arrays, lexer_state, SYMBOLS, ENOUGH))
+            self._many[lexer_state] = known
+        return known
+
+    def stays_open(self, lexer_state: int) -> bool:
+        """Whether many values may end what is begun in a state and in all that follow it.
+
+        But for those in which a terminal is complete.
+        """
+        known = self._stays.get(lexer_state)
+        if known is None:
+            ahead = states_ahead(self._pool.arrays, lexer_state, MAX_AHEAD).tolist()
+            known = bool(ahead) and all(
+                self.has_many(state) for state in ahead if not self._pool.complete_in(state)
+            )
+            self._stays[lexer_state] = known
+        return known
+
+    def _terminals_of(self, lexer_state: int) -> tuple[int, ...]:
+        """The terminals that a lexer state may still complete; none if that takes too long to say."""
+        known = self._terminals.get(lexer_state)
+        if known is None:
+            pool = self._pool
+            if pool.is_dense_terminal(lexer_state):
+                known = (pool.terminal_of(lexer_state),)
+            else:
+                ahead = states_ahead(pool.arrays, lexer_state, MAX_AHEAD)
+                known = tuple(dict.fromkeys(terminals_ahead(pool.arrays, ahead).tolist()))
+            self._terminals[lexer_state] = known
+        return known
+
+    def _gets_by(self, parser_state: int) -> bool:
+        """`is_open` between two terminals."""
+        known = self._parser_states.get(parser_state)
+        if known is None:
+            known = self._parser_states[parser_state] = self._looked_down(parser_state)
+        return known
+
+    def _looked_down(self, parser_state: int) -> bool:
+        waiting: list[Item] = list(self._parser.items(parser_state))
+        seen = set(waiting)
+        for position, stack in waiting:
+            ahead = self._ahead_of(position)
+            if ahead.has_many:
+                return True
+            if not ahead.can_end:
+                continue
+            for frame in self._parser.frames(stack):
+                if frame[0] == OUTPUT_ENDS:
+                    return True
+                if frame not in seen:
+                    seen.add(frame)
+                    waiting.append(frame)
+        return False
+
+    def _ahead_of(self, position: int) -> Ahead:
+        known = self._ahead.get(position)
+        if known is None:
+            if self._rules is None:
+                self._rules = self._worked_out()
+            known = self._ahead[position] = self._walk(position, self._rules, [])
+        return known
+
+    def _worked_out(self) -> list[Ahead]:
+        """For all rules, by the least fixed point."""
+        starts = self._positions.starts
+        found = [Ahead(False, False)] * len(starts)
+        askers: list[set[int]] = [set() for _ in starts]
+        waiting = list(range(len(starts)))
+        is_waiting = [True] * len(starts)
+        while waiting:
+            rule = waiting.pop()
+            is_waiting[rule] = False
+            asked: list[int] = []
+            ahead = self._walk(starts[rule], found, asked)
+            for callee in asked:
+                askers[callee].add(rule)
+            if ahead != found[rule]:
+                found[rule] = ahead
+                for asker in askers[rule]:
+                    if not is_waiting[asker]:
+                        is_waiting[asker] = True
+                        waiting.append(asker)
+        return found
+
+    def _walk(self, start: int, rules: list[Ahead], asked: list[int]) -> Ahead:
+        """From a position as far as no mark is met; ``asked`` gets the rules that are called."""
+        positions = self._positions
+        has_many = can_end = False
+        waiting = [start]
+        seen = {start}
+        for position in waiting:
+            if self._automata.is_dead(position):
+                continue
+            kind, label, target = positions.records[position]
+            found: tuple[int, ...] = ()
+            if kind == READ:
+                if not self._is_mark(position):
+                    has_many = has_many or self._has_many_words(label)
+                    found = (target,)
+            elif kind == CALL:
+                asked.append(label)
+                has_many = has_many or rules[label].has_many
+                if rules[label].can_end:
+                    found = (target,)
+            elif kind == ROUND:
+                loop = positions.loops[label]
+                if loop.max_count is None or target < loop.max_count:
+                    asked.append(loop.body)
+                    has_many = has_many or rules[loop.body].has_many
+                if target >= loop.min_count or rules[loop.body].can_end:
+                    found = (loop.after,)
+            elif kind == FORK:
+                found = positions.forks[label]
+            elif kind == ENTRY:
+                found = (positions.starts[label],)
+            elif kind == END:
+                can_end = True
+            else:
+                found = (target,)
+            for after in found:
+                if after not in seen:
+                    seen.add(after)
+                    waiting.append(after)
+        return Ahead(has_many, can_end)
+
+    def _is_mark(self, position: int) -> bool:
+        kind, label, _ = self._positions.records[position]
+        return kind == READ and is_mark(self._positions.languages[label])
+
+    def _has_many_words(self, label: int) -> bool:
+        known = self._many_in_terminal.get(label)
+        if known is None:
+            terminal = self._automata.terminal_of(label)
+            known = terminal is not None and any(
+                self.has_many(start) for start in self._pool.lexer((terminal,))
+            )
+            self._many_in_terminal[label] = known
+        return known
