@@ -92,8 +92,8 @@ class Seen:
     def __contains__(self, value: Value) -> bool:
         return any(value in part for part in self._sets)
 
-    def __bool__(self) -> bool:
-        return bool(self._sets)
+    def __len__(self) -> int:
+        return sum(map(len, self._sets))
 
     def __iter__(self) -> Iterator[Value]:
         for part in self._sets:
@@ -183,6 +183,16 @@ class Reading(NamedTuple):
         return b"".join(in_order(self.pieces))
 
     @property
+    def num_seen(self) -> int:
+        """How many items and keys all that is open has."""
+        number = 0
+        frame = self.frame
+        while frame is not None:
+            number += len(frame.seen)
+            frame = frame.outer
+        return number
+
+    @property
     def is_at_key(self) -> bool:
         """Whether a key is being read, or comes next if anything does."""
         return self.frame is not None and self.frame.is_object and self.frame.key is None
@@ -232,7 +242,10 @@ class Reading(NamedTuple):
                     i, mode, frame = i + 1, Mode.BETWEEN, Frame(frame, byte == OPENING[1])
                 elif byte in CLOSING:
                     assert frame is not None, "nothing is open"
-                    frame, is_new = _with_value(frame.outer, frame.value)
+                    if frame.outer is None:
+                        frame = None
+                    else:
+                        frame, is_new = _with_value(frame.outer, frame.value)
                     i, mode = i + 1, Mode.ENDED
                 elif byte == COMMA:
                     i, mode = i + 1, Mode.BETWEEN

@@ -1,8 +1,8 @@
-"""Whether an output can still get by all the marks that its open items and keys have before them.
+"""In how many ways an output can still get by the marks that its open items and keys have before them.
 
-A mark can be had where so many values may still come that no output has them all: then one is left that
-is new, and whatever contains it is new as well. That is looked up here, in the rules and stacks of a parser
-of a grammar with marks. An answer "no" means that it depends on the facts.
+A mark can be had where more values may still come than have come before: then one is left that is new, and
+whatever contains it is new as well. So they are counted here, in the rules and stacks of a parser of a grammar
+with marks. Numbers of ways are lower bounds: with fewer, it depends on the facts.
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ from syntagma.grammar.positions import CALL, END, ENTRY, FORK, READ, ROUND
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.stacks import OUTPUT_ENDS
 from syntagma.grammar.terminals import WordList
-from syntagma.grammar.value_kernels import leads_to_many, states_ahead, terminals_ahead
+from syntagma.grammar.value_kernels import num_ways, states_ahead, terminals_ahead
 
-# No output has as many items. Different spellings of few values are far fewer: zeros behind a point, the
-# digits of an escape.
+# No output has as many items.
 ENOUGH = 2.0**48
-# Bytes that never spell the same twice, but for that. No "e": 10e1 is 1e2.
-SYMBOLS = np.frombuffer(
-    b'0123456789abcdfghijklmnopqrstuvwxyzABCDFGHIJKLMNOPQRSTUVWXYZ-.:_"', np.uint8
-)
+# Bytes that do not spell the same in two ways. No "e", for 10e1 is 1e2, no capitals, for digits of an escape
+# may be either.
+SYMBOLS = np.frombuffer(b'0123456789abcdfghijklmnopqrstuvwxyz"', np.uint8)
 # Lexer states that more states follow than these are not looked into, unless they are one terminal's.
 MAX_AHEAD = 512
 
@@ -35,11 +33,11 @@ class Ahead(NamedTuple):
     """What comes before the next mark.
 
     Attributes:
-        has_many: whether it has more than `ENOUGH` values.
+        ways: how many values it has, at least.
         can_end: whether the rule can end without a mark.
     """
 
-    has_many: bool
+    ways: float
     can_end: bool
 
 
@@ -60,25 +58,28 @@ class OpenEnds:
         self._mark = pool.terminal_id(WordList([IS_NEW]))
         self._rules: list[Ahead] | None = None
         self._ahead: dict[int, Ahead] = {}
-        self._many_in_terminal: dict[int, bool] = {}
-        self._many: dict[int, bool] = {}
+        self._ways_of_terminals: dict[int, float] = {}
+        self._ways: dict[int, float] = {}
         self._stays: dict[int, bool] = {}
         self._terminals: dict[int, tuple[int, ...]] = {}
-        self._parser_states: dict[int, bool] = {}
-        self._configs: dict[tuple[int, int], bool] = {}
+        self._parser_states: dict[int, float] = {}
+        self._configs: dict[tuple[int, int], float] = {}
         self._watched: dict[int, bool] = {}
 
-    def is_open(self, config: tuple[int, int]) -> bool:
-        """Whether an output in a config gets by its marks whatever has come before."""
+    def ways(self, config: tuple[int, int]) -> float:
+        """How many values may end what is open in a config; ENOUGH where no mark comes first."""
         known = self._configs.get(config)
         if known is None:
             parser_state, lexer_state = config
-            known = self.has_many(lexer_state) or any(
-                self._gets_by(target)
-                for terminal in self._terminals_of(lexer_state)
-                if terminal != self._mark
-                for target in self._parser.targets(parser_state, terminal)
-            )
+            known = self.ways_in_lexer(lexer_state)
+            if known < ENOUGH:
+                targets = [
+                    target
+                    for terminal in self._terminals_of(lexer_state)
+                    if terminal != self._mark
+                    for target in self._parser.targets(parser_state, terminal)
+                ]
+                known = max([known, *map(self._ways_behind, targets)])
             self._configs[config] = known
         return known
 
@@ -111,12 +112,12 @@ class OpenEnds:
             self._watched[parser_state] = known
         return known
 
-    def has_many(self, lexer_state: int) -> bool:
-        """Whether many values may end what a lexer state has begun."""
-        known = self._many.get(lexer_state)
+    def ways_in_lexer(self, lexer_state: int) -> float:
+        """How many values may end what a lexer state has begun."""
+        known = self._ways.get(lexer_state)
         if known is None:
-            known = bool(leads_to_many(self._pool.arrays, lexer_state, SYMBOLS, ENOUGH))
-            self._many[lexer_state] = known
+            known = float(num_ways(self._pool.arrays, lexer_state, SYMBOLS, ENOUGH))
+            self._ways[lexer_state] = known
         return known
 
     def stays_open(self, lexer_state: int) -> bool:
@@ -128,7 +129,9 @@ class OpenEnds:
         if known is None:
             ahead = states_ahead(self._pool.arrays, lexer_state, MAX_AHEAD).tolist()
             known = bool(ahead) and all(
-                self.has_many(state) for state in ahead if not self._pool.complete_in(state)
+                self.ways_in_lexer(state) >= ENOUGH
+                for state in ahead
+                if not self._pool.complete_in(state)
             )
             self._stays[lexer_state] = known
         return known
@@ -146,29 +149,30 @@ class OpenEnds:
             self._terminals[lexer_state] = known
         return known
 
-    def _gets_by(self, parser_state: int) -> bool:
-        """`is_open` between two terminals."""
+    def _ways_behind(self, parser_state: int) -> float:
+        """`ways` between two terminals."""
         known = self._parser_states.get(parser_state)
         if known is None:
-            known = self._parser_states[parser_state] = self._looked_down(parser_state)
+            known = self._parser_states[parser_state] = self._counted_down(parser_state)
         return known
 
-    def _looked_down(self, parser_state: int) -> bool:
+    def _counted_down(self, parser_state: int) -> float:
+        """Follow the stacks as far as no mark is met."""
+        most = 0.0
         waiting: list[Item] = list(self._parser.items(parser_state))
         seen = set(waiting)
         for position, stack in waiting:
             ahead = self._ahead_of(position)
-            if ahead.has_many:
-                return True
+            most = max(most, ahead.ways)
             if not ahead.can_end:
                 continue
             for frame in self._parser.frames(stack):
                 if frame[0] == OUTPUT_ENDS:
-                    return True
+                    return ENOUGH
                 if frame not in seen:
                     seen.add(frame)
                     waiting.append(frame)
-        return False
+        return most
 
     def _ahead_of(self, position: int) -> Ahead:
         known = self._ahead.get(position)
@@ -181,7 +185,7 @@ class OpenEnds:
     def _worked_out(self) -> list[Ahead]:
         """For all rules, by the least fixed point."""
         starts = self._positions.starts
-        found = [Ahead(False, False)] * len(starts)
+        found = [Ahead(0.0, False)] * len(starts)
         askers: list[set[int]] = [set() for _ in starts]
         waiting = list(range(len(starts)))
         is_waiting = [True] * len(starts)
@@ -203,7 +207,8 @@ class OpenEnds:
     def _walk(self, start: int, rules: list[Ahead], asked: list[int]) -> Ahead:
         """From a position as far as no mark is met; ``asked`` gets the rules that are called."""
         positions = self._positions
-        has_many = can_end = False
+        ways = 0.0
+        can_end = False
         waiting = [start]
         seen = {start}
         for position in waiting:
@@ -213,18 +218,18 @@ class OpenEnds:
             found: tuple[int, ...] = ()
             if kind == READ:
                 if not self._is_mark(position):
-                    has_many = has_many or self._has_many_words(label)
+                    ways = max(ways, self._ways_of(label))
                     found = (target,)
             elif kind == CALL:
                 asked.append(label)
-                has_many = has_many or rules[label].has_many
+                ways = max(ways, rules[label].ways)
                 if rules[label].can_end:
                     found = (target,)
             elif kind == ROUND:
                 loop = positions.loops[label]
                 if loop.max_count is None or target < loop.max_count:
                     asked.append(loop.body)
-                    has_many = has_many or rules[loop.body].has_many
+                    ways = max(ways, rules[loop.body].ways)
                 if target >= loop.min_count or rules[loop.body].can_end:
                     found = (loop.after,)
             elif kind == FORK:
@@ -239,18 +244,18 @@ class OpenEnds:
                 if after not in seen:
                     seen.add(after)
                     waiting.append(after)
-        return Ahead(has_many, can_end)
+        return Ahead(ways, can_end)
 
     def _is_mark(self, position: int) -> bool:
         kind, label, _ = self._positions.records[position]
         return kind == READ and is_mark(self._positions.languages[label])
 
-    def _has_many_words(self, label: int) -> bool:
-        known = self._many_in_terminal.get(label)
+    def _ways_of(self, label: int) -> float:
+        """How many words a terminal has, at least."""
+        known = self._ways_of_terminals.get(label)
         if known is None:
             terminal = self._automata.terminal_of(label)
-            known = terminal is not None and any(
-                self.has_many(start) for start in self._pool.lexer((terminal,))
-            )
-            self._many_in_terminal[label] = known
+            starts = () if terminal is None else self._pool.lexer((terminal,))
+            known = max([0.0, *map(self.ways_in_lexer, starts)])
+            self._ways_of_terminals[label] = known
         return known

@@ -19,20 +19,22 @@ grammar allows beyond it. What is done with a token depends on where it leads:
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 from syntagma.grammar.closing_kernels import fewest_tokens
 from syntagma.grammar.closing_tokens import MAX_CLOSING_BYTES, MAX_FORCED_BYTES
-from syntagma.grammar.json_reading import Mode, Reading, Value
-from syntagma.grammar.kernel_types import BoolArray, Int32Array
+from syntagma.grammar.json_reading import Mode, Reading
+from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.marks import IS_NEW
-from syntagma.grammar.open_ends import OpenEnds
+from syntagma.grammar.open_ends import ENOUGH, OpenEnds
 from syntagma.grammar.parser import Parser
 from syntagma.grammar.recognizer import MatcherState, Recognizer
-from syntagma.grammar.rivals import rivals_of, split_raw
+from syntagma.grammar.rivals import NONE, Rivals, rivals_of, split_raw
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.spelled_walk import SpelledWalk
 
@@ -49,7 +51,8 @@ ESCAPES = {
     b"\\u00x": {byte: b"" for byte in b"0123456789abcdef"},
 }
 MAX_SEARCH_STEPS = 50_000
-MAX_CROSSINGS = 4096
+MAX_OUTLINES = 512
+EXPONENT = re.compile(rb"[eE]")
 
 
 class RememberedState(MatcherState):
@@ -99,7 +102,8 @@ class RememberingRecognizer:
         self._walk = SpelledWalk(marked.store.trie)
         self._lock = threading.RLock()
         self._with_marks: dict[int, MatcherState] = {}
-        self._crossings: dict[tuple[int, int, Mode], tuple[set[int], set[int]]] = {}
+        self._outlines: dict[tuple[int, int, Mode], Outline] = {}
+        self._next_bytes: dict[int, bytes] = {}
         self._kinds: Int32Array | None = None
         self.initial: MatcherState = RememberedState(marked.initial, unmarked.initial, Reading())
 
@@ -125,15 +129,17 @@ class RememberingRecognizer:
     @property
     def num_bytes(self) -> int:
         """Memory of what is remembered, roughly; rows belong to the store."""
-        tokens = sum(len(safe) + len(others) for safe, others in list(self._crossings.values()))
-        return self._marked.num_bytes + self._unmarked.num_bytes + 100 * tokens
+        rows = 4 * self._vocabulary.num_words * len(self._outlines)
+        return (
+            self._marked.num_bytes + self._unmarked.num_bytes + rows + 300 * len(self._next_bytes)
+        )
 
     def forget_moves(self) -> None:
         """Drop what is remembered of tokens."""
         self._marked.forget_moves()
         self._unmarked.forget_moves()
         with self._lock:
-            self._crossings.clear()
+            self._outlines.clear()
 
     def is_accepting(self, state: MatcherState) -> bool:
         """Whether the output may end in a state."""
@@ -241,13 +247,21 @@ class RememberingRecognizer:
 
     def _is_viable(self, state: RememberedState) -> bool:
         """Whether an output goes on from a state; its rules can be completed in any case."""
-        return self._is_open(state) or self._is_clear(state) or self._finds_a_way(state)
+        return self._is_plainly_viable(state) or self._finds_a_way(state)
 
-    def _is_open(self, state: RememberedState) -> bool:
-        return any(self._ends.is_open(config) for config in state.configs)
-
-    def _is_clear(self, state: RememberedState) -> bool:
-        return state.reading.is_new is not False and not rivals_of(state.reading)
+    def _is_plainly_viable(self, state: RememberedState) -> bool:
+        """Whether more values may still come than earlier ones are in the way."""
+        reading = state.reading
+        ways = max((self._ends.ways(config) for config in state.configs), default=0.0)
+        if ways >= ENOUGH:
+            return True
+        if reading.mode is Mode.SCALAR and EXPONENT.search(reading.raw):
+            # 1e5 is 1e05: ways are not values.
+            ways = 0.0
+        if ways > reading.num_seen:
+            return True
+        number = rivals_of(reading).number
+        return ways > number if number else reading.is_new is not False
 
     def _finds_a_way(self, start: RememberedState) -> bool:
         """Depth first, byte by byte, to a state that is viable at sight.
@@ -256,9 +270,7 @@ class RememberingRecognizer:
         was found from a state is found again from the one behind it.
         """
         num_steps = 0
-        path: list[tuple[RememberedState, bytes, Iterator[int]]] = [
-            (start, b"", iter(SEARCH_BYTES))
-        ]
+        path = [(start, b"", iter(self._bytes_after(start)))]
         while path:
             state, escape, waiting = path[-1]
             for byte in waiting:
@@ -268,16 +280,27 @@ class RememberingRecognizer:
                 after = self._go_on(state, bytes([byte]))
                 if after is None:
                     continue
-                if self._is_open(after) or self._is_clear(after):
+                if self._is_plainly_viable(after):
                     return True
                 num_steps += 1
                 if num_steps > MAX_SEARCH_STEPS:
                     return False
-                path.append((after, after_escape, iter(SEARCH_BYTES)))
+                path.append((after, after_escape, iter(self._bytes_after(after))))
                 break
             else:
                 path.pop()
         return False
+
+    def _bytes_after(self, state: RememberedState) -> bytes:
+        """The bytes that rules allow next, in the order in which a search tries them."""
+        unmarked = state.unmarked
+        known = self._next_bytes.get(unmarked.first_move)
+        if known is None:
+            allowed = [
+                b for b in SEARCH_BYTES if self._unmarked.read(unmarked, bytes([b])) is not None
+            ]
+            known = self._next_bytes[unmarked.first_move] = bytes(allowed)
+        return known
 
     def _escape_after(self, escape: bytes, byte: int, reading: Reading) -> bytes | None:
         """What a search has begun of an escape after a byte; None: it need not try the byte."""
@@ -328,57 +351,58 @@ class RememberingRecognizer:
             if after is None:
                 ways = [
                     (len(self._shortest(_remembered(way))), at, _remembered(way))
-                    for at, byte in enumerate(SEARCH_BYTES)
+                    for at, byte in enumerate(self._bytes_after(state))
                     if (way := self.read(state, bytes([byte]))) is not None
                 ]
                 assert ways, "a viable state leads nowhere"
                 _, at, way = min(ways, key=lambda found: found[:2])
-                return way, text[:count] + SEARCH_BYTES[at : at + 1]
+                return way, text[:count] + self._bytes_after(state)[at : at + 1]
             state = _remembered(after)
         return state, text
 
     def _fill(self, state: RememberedState, row: Int32Array) -> None:
-        np.copyto(row, self._marked.row(state.marked))
-        beyond = self._unmarked.row(state.unmarked)
-        # Tokens with the byte of a mark go.
-        np.bitwise_and(row, beyond, row)
-        crossing = _ids(beyond & ~row)
+        outline = self._outline(state)
+        np.copyto(row, outline.row)
+        tried: Iterable[int] = outline.doubtful
         rivals = self._rivals(state)
-        is_repeated = state.reading.is_new is False
-        if crossing or rivals or is_repeated:
-            bits = _bits(row)
-            tried = set(
-                self._along(state, rivals, _ids(row) + crossing) if rivals or is_repeated else ()
+        if rivals.number or state.reading.is_new is False:
+            tried = {*outline.doubtful, *self._along(state, rivals, outline)}
+        for token_id in tried:
+            text = self._vocabulary.tokens[token_id]
+            is_allowed = bool(text) and self.read(state, text) is not None
+            bit = np.int32(np.uint32(1 << (token_id & 31)).view(np.int32))
+            row[token_id >> 5] = (
+                row[token_id >> 5] | bit if is_allowed else row[token_id >> 5] & ~bit
             )
-            if crossing:
-                safe, others = self._crossing(state, crossing)
-                bits[list(safe - tried)] = True
-                tried |= others
-            for token_id in tried:
-                text = self._vocabulary.tokens[token_id]
-                bits[token_id] = bool(text) and self.read(state, text) is not None
-            row[:] = np.packbits(bits, bitorder="little").view(np.int32)
-        stop_row = self._vocabulary.stop_row
         if self.is_accepting(state):
-            np.bitwise_or(row, stop_row, row)
-        else:
-            np.bitwise_and(row, ~stop_row, row)
+            np.bitwise_or(row, self._vocabulary.stop_row, row)
 
-    def _rivals(self, state: RememberedState) -> list[Value | None]:
+    def _rivals(self, state: RememberedState) -> Rivals:
         """The rivals of what is read in a state, where they matter."""
-        if not any(self._ends.is_watched(config) for config in state.configs):
-            return []
-        return rivals_of(state.reading)
+        if any(self._ends.is_watched(config) for config in state.configs):
+            return rivals_of(state.reading)
+        return NONE
 
-    def _crossing(self, state: RememberedState, token_ids: list[int]) -> tuple[set[int], set[int]]:
-        """Tokens that cross a mark: those that are allowed if it can be had, and those to be tried."""
+    def _outline(self, state: RememberedState) -> Outline:
+        """The mask of a state, and of all with the same rules ahead, if what is read has no rivals."""
         key = (state.marked.first_move, state.unmarked.first_move, state.reading.mode)
-        known = self._crossings.get(key)
+        known = self._outlines.get(key)
         if known is None:
-            safe = {token_id for token_id in token_ids if self._is_safe(state, token_id)}
-            if len(self._crossings) >= MAX_CROSSINGS:
-                self._crossings.clear()
-            known = self._crossings[key] = safe, set(token_ids) - safe
+            row = self._marked.row(state.marked).copy()
+            allowed = self._unmarked.row(state.unmarked) & ~self._vocabulary.stop_row
+            # Tokens with the byte of a mark go.
+            row &= allowed
+            doubtful = set()
+            for token_id in _ids(allowed & ~row):
+                if self._is_safe(state, token_id):
+                    row[token_id >> 5] |= np.uint32(1 << (token_id & 31)).view(np.int32)
+                else:
+                    doubtful.add(token_id)
+            known = Outline(row, allowed, frozenset(doubtful))
+            if state.reading.is_new is not False:
+                if len(self._outlines) >= MAX_OUTLINES:
+                    self._outlines.clear()
+                self._outlines[key] = known
         return known
 
     def _is_safe(self, state: RememberedState, token_id: int) -> bool:
@@ -392,44 +416,43 @@ class RememberingRecognizer:
         after = (
             None if before is None else self._marked.read(self._past_mark(before), text[offset:])
         )
-        return after is not None and any(self._ends.is_open(config) for config in after.configs)
+        return after is not None and any(self._ends.ways(c) >= ENOUGH for c in after.configs)
 
-    def _along(
-        self, state: RememberedState, rivals: list[Value | None], token_ids: list[int]
-    ) -> Iterable[int]:
-        """The tokens, among some, that may lead to where the state is like what has come before."""
+    def _along(self, state: RememberedState, rivals: Rivals, outline: Outline) -> Iterable[int]:
+        """The tokens that may lead to where the state is like what has come before."""
         mode = state.reading.mode
         if mode in (Mode.STRING, Mode.ESCAPE):
             text, begun = split_raw(state.reading.raw)
-            stays = all(self._ends.stays_open(lexer_state) for _, lexer_state in state.configs)
-            return self._spelling(rivals, len(text), begun, token_ids, stays=stays, is_quoted=False)
+            texts = {part[len(text) :] for part in rivals.parts if isinstance(part, str)}
+            return self._spelling(state, texts, begun, outline, is_quoted=False)
         if mode is Mode.BETWEEN:
-            kinds = self._kinds_of_tokens()
-            found = set(self._spelling(rivals, 0, b"", token_ids, stays=False, is_quoted=True))
-            if not all(isinstance(rival, str) for rival in rivals):
-                found.update(token_id for token_id in token_ids if kinds[token_id] == OTHER)
+            texts = {part for part in rivals.parts if isinstance(part, str)}
+            found = self._spelling(state, texts, b"", outline, is_quoted=True) if texts else set()
+            if len(texts) < len(rivals.parts):
+                kinds = self._kinds_of_tokens()
+                found.update(t for t in outline.token_ids if kinds[t] == OTHER)
             return found
-        return token_ids
+        return outline.token_ids
 
     def _spelling(
         self,
-        rivals: list[Value | None],
-        num_read: int,
+        state: RememberedState,
+        texts: Iterable[str],
         begun: bytes,
-        token_ids: list[int],
+        outline: Outline,
         *,
-        stays: bool,
         is_quoted: bool,
-    ) -> Iterable[int]:
-        """The tokens, among some, that spell a beginning of a rival, or all of it and more."""
-        found: set[int] = set()
-        for rival in rivals:
-            if isinstance(rival, str):
-                inside, closed = self._walk.along(rival[num_read:], begun, is_quoted=is_quoted)
-                found.update(self._walk.tokens_below(closed))
-                if not stays:
-                    found.update(self._walk.tokens_at(inside))
-        return found.intersection(token_ids) if found else found
+    ) -> set[int]:
+        """The tokens that spell a beginning of some texts, or all of one and more."""
+        inside, closed = self._walk.along(texts, begun, is_quoted=is_quoted)
+        found = set(self._walk.tokens_below(closed))
+        quoted = self._go_on(state, b'"') if is_quoted else state
+        stays_open = quoted is not None and all(
+            self._ends.stays_open(lexer_state) for _, lexer_state in quoted.configs
+        )
+        if not stays_open:
+            found.update(self._walk.tokens_at(inside))
+        return {t for t in found if outline.allowed[t >> 5] >> (t & 31) & 1}
 
     def _kinds_of_tokens(self) -> Int32Array:
         """For each token, whether it is blank, begins a string, or something else."""
@@ -437,6 +460,25 @@ class RememberingRecognizer:
             firsts = [token.lstrip(b" \t\r\n")[:1] for token in self._vocabulary.tokens]
             self._kinds = np.array([KINDS.get(first, OTHER) for first in firsts], np.int32)
         return self._kinds
+
+
+class Outline(NamedTuple):
+    """The mask of states with the same rules ahead.
+
+    Attributes:
+        row: int32[num_words], the tokens that are allowed if what is read has no rivals; no stop tokens.
+        allowed: int32[num_words], those that are allowed by the rules without marks.
+        doubtful: those of the latter that must be tried in any case.
+    """
+
+    row: Int32Array
+    allowed: Int32Array
+    doubtful: frozenset[int]
+
+    @property
+    def token_ids(self) -> list[int]:
+        """The tokens that may be allowed."""
+        return _ids(self.allowed)
 
 
 BLANK, TEXT, OTHER = 0, 1, 2
@@ -448,10 +490,7 @@ def _remembered(state: MatcherState) -> RememberedState:
     return state
 
 
-def _bits(row: Int32Array) -> BoolArray:
-    return np.unpackbits(row.view(np.uint8), bitorder="little").astype(np.bool_)
-
-
 def _ids(row: Int32Array) -> list[int]:
-    found: list[int] = np.flatnonzero(_bits(row)).tolist()
+    bits = np.unpackbits(row.view(np.uint8), bitorder="little")
+    found: list[int] = np.flatnonzero(bits).tolist()
     return found

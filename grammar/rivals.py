@@ -8,9 +8,11 @@ key. An item without rivals is new whatever comes.
 from __future__ import annotations
 
 import codecs
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import NamedTuple
 
 from syntagma.grammar.json_reading import (
     Container,
@@ -24,32 +26,54 @@ from syntagma.grammar.json_reading import (
 
 # What has been read of a string but for an escape or a character that is not complete.
 COMPLETE_PART = re.compile(rb"(?:[^\\]|\\[^u]|\\u[0-9a-fA-F]{4})*")
+MANTISSA = re.compile(r"[-.]")
+EXPONENT = re.compile(r"[eE]")
+# Zeros that may follow in a spelling, at most.
+MOST_DIGITS = 256
 HIGH_SURROGATES = range(0xD800, 0xDC00)
 LONGEST_CHARACTER = 4
 
 
-def rivals_of(reading: Reading) -> list[Value | None]:
+class Rivals(NamedTuple):
     """What the text must not go on to spell where it stands.
 
-    Returns:
-        Strings for keys and strings, other values; None for going on with anything at all, as behind a
-        member on which an earlier item agrees.
+    Attributes:
+        parts: strings for keys and strings, other values; None for going on with anything at all, as
+            behind a member on which an earlier item agrees.
+        number: of earlier items and keys that they are parts of.
     """
+
+    parts: frozenset[Value | None]
+    number: int
+
+
+NONE = Rivals(frozenset(), 0)
+
+
+def rivals_of(reading: Reading) -> Rivals:
+    """The rivals of all that is open."""
     frame = reading.frame
     if frame is None:
-        return []
-    found: dict[Value | None, None] = {}
+        return NONE
+    may_become = _test_of(reading)
+    parts: set[Value | None] = set()
+    number = 0
     if reading.is_at_key:
-        found.update(dict.fromkeys(frame.seen))
+        keys = [key for key in frame.seen if may_become(key)]
+        parts.update(keys)
+        number += len(keys)
     path: list[Frame] = []
     array: Frame | None = frame
     while array is not None:
         if not array.is_object and not (array is frame and reading.mode is Mode.ENDED):
             for item in array.seen:
-                found.update(dict.fromkeys(_parts_at(item, path, reading)))
+                found = [p for p in _parts_at(item, path, reading) if may_become(p)]
+                if found:
+                    parts.update(found)
+                    number += 1
         path.append(array)
         array = array.outer
-    return [rival for rival in found if _may_become(reading, rival)]
+    return Rivals(frozenset(parts), number) if number else NONE
 
 
 def _parts_at(item: Value, path: list[Frame], reading: Reading) -> Iterator[Value | None]:
@@ -95,16 +119,32 @@ def _parts_at(item: Value, path: list[Frame], reading: Reading) -> Iterator[Valu
     yield value
 
 
-def _may_become(reading: Reading, rival: Value | None) -> bool:
-    """Whether the string, number or literal that is being read may turn out to be a rival."""
+def _test_of(reading: Reading) -> Callable[[Value | None], bool]:
+    """Tells whether the string, number or literal that is being read may turn out to be a value."""
     if reading.mode in (Mode.STRING, Mode.ESCAPE):
-        return isinstance(rival, str) and rival.startswith(split_raw(reading.raw)[0])
+        text = split_raw(reading.raw)[0]
+        return lambda value: isinstance(value, str) and value.startswith(text)
     if reading.mode is Mode.SCALAR:
         raw = reading.raw
         if raw[:1] in b"tfn":
-            return isinstance(rival, Literal) and rival.value.startswith(raw)
-        return isinstance(rival, Fraction)
-    return True
+            return lambda value: isinstance(value, Literal) and value.value.startswith(raw)
+        digits = _digits_in(raw)
+        return lambda value: isinstance(value, Fraction) and _digits_of(value).startswith(digits)
+    return lambda value: True
+
+
+def _digits_in(spelled: bytes) -> str:
+    """The digits before an exponent, from the first that is not zero on."""
+    return MANTISSA.sub("", EXPONENT.split(spelled.decode())[0]).lstrip("0")
+
+
+@functools.lru_cache(maxsize=4096)
+def _digits_of(number: Fraction) -> str:
+    """The digits of a decimal number from the first that is not zero on, and zeros behind."""
+    numerator, denominator = abs(number.numerator), number.denominator
+    # A decimal's denominator divides a power of ten with as many places as it has bits.
+    digits = str(numerator * 10 ** denominator.bit_length() // denominator)
+    return digits.rstrip("0") + "0" * MOST_DIGITS
 
 
 def split_raw(raw: bytes) -> tuple[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 
 from syntagma.grammar.kernel_types import Int32Array
@@ -28,12 +29,14 @@ class SpelledWalk:
         self._trie = trie
         self._children: dict[int, dict[int, int]] = {}
 
-    def along(self, text: str, begun: bytes, *, is_quoted: bool) -> tuple[set[int], set[int]]:
+    def along(
+        self, texts: Iterable[str], begun: bytes, *, is_quoted: bool
+    ) -> tuple[set[int], set[int]]:
         """The nodes at which a text, or a beginning of it, has been spelled as a JSON string goes on.
 
         Args:
-            text: what is to come.
-            begun: bytes of its first character that have come already.
+            texts: what may be to come.
+            begun: bytes of the first character that have come already.
             is_quoted: whether the opening quote, maybe behind white space, is still to come.
 
         Returns:
@@ -42,30 +45,28 @@ class SpelledWalk:
         inside: set[int] = set()
         closed: set[int] = set()
         starts = self._behind_quote() if is_quoted else [ROOT]
-        waiting = [(node, 0, b"") for node in starts]
-        seen = set(waiting)
-        spellings = [list(_spellings(character)) for character in text]
-        while waiting:
-            node, index, _ = waiting.pop()
-            if node != ROOT:
-                inside.add(node)
-            if index == len(text):
-                end = self._child(node, ord(QUOTE))
-                if end is not None:
-                    closed.add(end)
-                continue
-            for spelling in spellings[index]:
-                rest: Spelling | None = spelling
-                if index == 0 and node == ROOT and begun:
-                    rest = _behind(spelling, begun)
-                if rest is None:
-                    continue
-                for target in self._follow(node, rest, inside):
-                    step = (target, index + 1, b"")
-                    if step not in seen:
-                        seen.add(step)
-                        waiting.append(step)
+        for text in texts:
+            self._spell(text, starts, begun, inside, closed)
+        inside.update(starts if is_quoted else ())
         return inside, closed
+
+    def _spell(
+        self, text: str, starts: list[int], begun: bytes, inside: set[int], closed: set[int]
+    ) -> None:
+        nodes = set(starts)
+        for index, character in enumerate(text):
+            after: set[int] = set()
+            for spelling in spellings(character):
+                rest: Spelling | None = spelling
+                if index == 0 and begun:
+                    rest = _behind(spelling, begun)
+                if rest is not None:
+                    # A character may be longer than what is left of a token.
+                    after.update(self._follow(nodes, rest, inside))
+            nodes = after
+            if not nodes:
+                return
+        closed.update(end for n in nodes if (end := self._child(n, ord(QUOTE))) is not None)
 
     def tokens_at(self, nodes: Iterable[int]) -> Iterator[int]:
         """The tokens that end at some nodes."""
@@ -92,15 +93,14 @@ class SpelledWalk:
                     waiting.append(child)
         return found
 
-    def _follow(self, node: int, spelling: Spelling, inside: set[int]) -> list[int]:
+    def _follow(self, nodes: Iterable[int], spelling: Spelling, inside: set[int]) -> Iterable[int]:
         """The nodes behind one character; those on the way are inside the string as well."""
-        nodes = [node]
         for alternatives in spelling:
             nodes = [
                 child
-                for n in nodes
-                for b in alternatives
-                if (child := self._child(n, b)) is not None
+                for node in nodes
+                for byte in alternatives
+                if (child := self._child(node, byte)) is not None
             ]
             inside.update(nodes)
         return nodes
@@ -120,18 +120,20 @@ class SpelledWalk:
         return known
 
 
-def _spellings(character: str) -> Iterator[Spelling]:
+@functools.lru_cache(maxsize=4096)
+def spellings(character: str) -> list[Spelling]:
     """How a character may be written in a JSON string."""
+    found = []
     if character >= " " and character not in '"\\':
-        yield _each(character.encode("utf-8", "surrogatepass"))
+        found.append(_each(character.encode("utf-8", "surrogatepass")))
     if character in SHORT_ESCAPES:
-        yield _each(b"\\" + SHORT_ESCAPES[character])
+        found.append(_each(b"\\" + SHORT_ESCAPES[character]))
     units = character.encode("utf-16-be", "surrogatepass")
     spelled: Spelling = ()
     for at in range(0, len(units), 2):
         digits = units[at : at + 2].hex().encode()
         spelled += (*_each(b"\\u"), *(bytes({d, *bytes([d]).upper()}) for d in digits))
-    yield spelled
+    return [*found, spelled]
 
 
 def _each(text: bytes) -> Spelling:

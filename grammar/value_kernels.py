@@ -14,20 +14,26 @@ from syntagma.grammar.lexer_arrays import (
 )
 
 MAX_STEPS = 64
+ZERO = ord("0")
 
 
 @kernel
-def leads_to_many(lexer: LexerArrays, state: int, symbols: UInt8Array, enough: float) -> bool:
-    """Whether there are more than ``enough`` ways to go on with equally many of some bytes.
+def num_ways(lexer: LexerArrays, state: int, symbols: UInt8Array, enough: float) -> float:
+    """In how many ways some bytes may go on from a lexer state, at least; ``enough`` at most.
+
+    Counted are ways of equal length, whether a terminal is complete there or not, and ways of any
+    length to where one is, unless they end in a zero.
 
     Args:
         state: a lexer state; from every state that is not dead a terminal can be completed.
         symbols: distinct bytes.
-        enough: how many ways.
+        enough: more need not be counted.
     """
     index = np.full(lexer.states.shape[0], -1, np.int32)
     states = np.array([state], np.int32)
     ways = np.ones(1, np.float64)
+    most = 0.0
+    complete = 0.0
     for _ in range(MAX_STEPS):
         after = np.empty(states.size * symbols.size, np.int32)
         ways_after = np.zeros(states.size * symbols.size, np.float64)
@@ -44,15 +50,16 @@ def leads_to_many(lexer: LexerArrays, state: int, symbols: UInt8Array, enough: f
                     count += 1
                 ways_after[index[target]] += ways[i]
                 total += ways[i]
+                if symbol != ZERO and num_accepts(lexer, target) > 0:
+                    complete += ways[i]
         for i in range(count):
             index[after[i]] = -1
-        if total > enough:
-            return True
-        if count == 0:
-            return False
+        most = max(most, total, complete)
+        if most >= enough or count == 0:
+            break
         states = after[:count].copy()
         ways = ways_after[:count].copy()
-    return False
+    return min(most, enough)
 
 
 @kernel
