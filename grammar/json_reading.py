@@ -162,6 +162,20 @@ class Mode(Enum):
     ENDED = "ended"  # behind a value or a key
 
 
+class End(NamedTuple):
+    """Reading goes on behind an item or key.
+
+    Attributes:
+        offset: where in the text.
+        is_key: or else an item.
+        is_new: whether it is the first of its kind in its object or array.
+    """
+
+    offset: int
+    is_key: bool
+    is_new: bool
+
+
 class Reading(NamedTuple):
     """What is known behind some part of a text.
 
@@ -197,15 +211,10 @@ class Reading(NamedTuple):
         """Whether a key is being read, or comes next if anything does."""
         return self.frame is not None and self.frame.is_object and self.frame.key is None
 
-    def read(self, text: bytes) -> tuple[Reading, list[tuple[int, bool]]]:
-        """The reading behind some more text.
-
-        Returns:
-            (reading, [(offset, whether the item or key that has ended before it is new)]), the
-            latter where reading goes on behind an item or key.
-        """
+    def read(self, text: bytes) -> tuple[Reading, list[End]]:
+        """The reading behind some more text, and where it has gone on behind an item or key."""
         frame, mode, pieces, is_new = self
-        ends: list[tuple[int, bool]] = []
+        ends: list[End] = []
         i, end = 0, len(text)
         while i < end:
             if mode is Mode.STRING:
@@ -230,7 +239,8 @@ class Reading(NamedTuple):
                     pieces, mode = None, Mode.ENDED
             else:
                 if is_new is not None:
-                    ends.append((i, is_new))
+                    assert frame is not None, "items and keys stand in something"
+                    ends.append(End(i, frame.is_object, is_new))
                     is_new = None
                 byte = text[i]
                 if byte in BLANKS:

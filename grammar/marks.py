@@ -12,15 +12,17 @@ from __future__ import annotations
 from syntagma.grammar import ir
 from syntagma.grammar.terminals import Language, WordList
 
-# The value or key that has just ended is the first of its kind in its array or object.
-IS_NEW = b"\xff"
+# The item, or the key, that has just ended is the first of its kind in its array or object.
+IS_NEW_ITEM, IS_NEW_KEY = b"\xff", b"\xfe"
 
-NEW = ir.Terminal(WordList([IS_NEW]))
+NEW_ITEM = ir.Terminal(WordList([IS_NEW_ITEM]))
+NEW_KEY = ir.Terminal(WordList([IS_NEW_KEY]))
+MARKS = {node.language.key: node for node in (NEW_ITEM, NEW_KEY)}
 
 
 def is_mark(language: Language) -> bool:
     """Whether a terminal is a mark."""
-    return language.key == NEW.language.key
+    return language.key in MARKS
 
 
 def has_marks(grammar: ir.Grammar) -> bool:

@@ -12,12 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from syntagma.grammar.lexer_pool import LexerPool
-from syntagma.grammar.marks import IS_NEW, is_mark
+from syntagma.grammar.marks import MARKS, NEW_KEY, is_mark
 from syntagma.grammar.parser import Item, Parser
 from syntagma.grammar.positions import CALL, END, ENTRY, FORK, READ, ROUND
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.stacks import OUTPUT_ENDS
-from syntagma.grammar.terminals import WordList
 from syntagma.grammar.value_kernels import num_ways, states_ahead, terminals_ahead
 
 # No output has as many items.
@@ -55,7 +54,7 @@ class OpenEnds:
         self._automata = automata
         self._positions = automata.positions
         self._pool = pool
-        self._mark = pool.terminal_id(WordList([IS_NEW]))
+        self._marks = frozenset(pool.terminal_id(mark.language) for mark in MARKS.values())
         self._rules: list[Ahead] | None = None
         self._ahead: dict[int, Ahead] = {}
         self._ways_of_terminals: dict[int, float] = {}
@@ -65,6 +64,12 @@ class OpenEnds:
         self._parser_states: dict[int, float] = {}
         self._configs: dict[tuple[int, int], float] = {}
         self._watched: dict[int, bool] = {}
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether the rules ask for keys that are new."""
+        key_of_mark = NEW_KEY.language.key
+        return any(language.key == key_of_mark for language in self._positions.languages)
 
     def ways(self, config: tuple[int, int]) -> float:
         """How many values may end what is open in a config; ENOUGH where no mark comes first."""
@@ -76,7 +81,7 @@ class OpenEnds:
                 targets = [
                     target
                     for terminal in self._terminals_of(lexer_state)
-                    if terminal != self._mark
+                    if terminal not in self._marks
                     for target in self._parser.targets(parser_state, terminal)
                 ]
                 known = max([known, *map(self._ways_behind, targets)])

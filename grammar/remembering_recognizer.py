@@ -28,9 +28,9 @@ import numpy as np
 
 from syntagma.grammar.closing_kernels import fewest_tokens
 from syntagma.grammar.closing_tokens import MAX_CLOSING_BYTES, MAX_FORCED_BYTES
-from syntagma.grammar.json_reading import Mode, Reading
+from syntagma.grammar.json_reading import End, Mode, Reading
 from syntagma.grammar.kernel_types import Int32Array
-from syntagma.grammar.marks import IS_NEW
+from syntagma.grammar.marks import IS_NEW_ITEM, IS_NEW_KEY
 from syntagma.grammar.open_ends import ENOUGH, OpenEnds
 from syntagma.grammar.parser import Parser
 from syntagma.grammar.recognizer import MatcherState, Recognizer
@@ -101,10 +101,12 @@ class RememberingRecognizer:
         self._vocabulary = marked.store.vocabulary
         self._walk = SpelledWalk(marked.store.trie)
         self._lock = threading.RLock()
-        self._with_marks: dict[int, MatcherState] = {}
+        self._with_marks: dict[tuple[int, bool], MatcherState] = {}
         self._outlines: dict[tuple[int, int, Mode], Outline] = {}
         self._next_bytes: dict[int, bytes] = {}
         self._kinds: Int32Array | None = None
+        self._with_commas: list[int] | None = None
+        self._asks_for_keys = ends.asks_for_keys
         self.initial: MatcherState = RememberedState(marked.initial, unmarked.initial, Reading())
 
     @classmethod
@@ -224,25 +226,26 @@ class RememberingRecognizer:
         reading, ends = state.reading.read(text)
         marked: MatcherState | None = state.marked
         at = 0
-        for offset, is_new in ends:
-            if offset > at and marked is not None:
-                marked = self._marked.read(marked, text[at:offset])
+        for end in ends:
+            if end.offset > at and marked is not None:
+                marked = self._marked.read(marked, text[at : end.offset])
             if marked is None:
                 return None
-            if is_new:
-                marked = self._past_mark(marked)
-            at = offset
+            if end.is_new:
+                marked = self._past_mark(marked, end)
+            at = end.offset
         if at < len(text) and marked is not None:
             marked = self._marked.read(marked, text[at:])
         return None if marked is None else RememberedState(marked, unmarked, reading)
 
-    def _past_mark(self, marked: MatcherState) -> MatcherState:
+    def _past_mark(self, marked: MatcherState, end: End) -> MatcherState:
         """The state in which whoever waits for a mark has got it."""
-        known = self._with_marks.get(marked.first_move)
+        key = marked.first_move, end.is_key
+        known = self._with_marks.get(key)
         if known is None:
-            after = self._marked.read(marked, IS_NEW)
+            after = self._marked.read(marked, IS_NEW_KEY if end.is_key else IS_NEW_ITEM)
             known = marked if after is None else self._marked.joined(marked, after)
-            self._with_marks[marked.first_move] = known
+            self._with_marks[key] = known
         return known
 
     def _is_viable(self, state: RememberedState) -> bool:
@@ -350,13 +353,16 @@ class RememberingRecognizer:
             after = self.read(state, text[count : count + 1])
             if after is None:
                 ways = [
-                    (len(self._shortest(_remembered(way))), at, _remembered(way))
-                    for at, byte in enumerate(self._bytes_after(state))
+                    (len(self._shortest(_remembered(way))), byte, _remembered(way))
+                    for byte in self._bytes_after(state)
                     if (way := self.read(state, bytes([byte]))) is not None
                 ]
                 assert ways, "a viable state leads nowhere"
-                _, at, way = min(ways, key=lambda found: found[:2])
-                return way, text[:count] + self._bytes_after(state)[at : at + 1]
+                # Digits and letters look best.
+                best = min(
+                    ways, key=lambda found: (found[0], not chr(found[1]).isalnum(), found[1])
+                )
+                return best[2], text[:count] + bytes([best[1]])
             state = _remembered(after)
         return state, text
 
@@ -392,7 +398,7 @@ class RememberingRecognizer:
             allowed = self._unmarked.row(state.unmarked) & ~self._vocabulary.stop_row
             # Tokens with the byte of a mark go.
             row &= allowed
-            doubtful = set()
+            doubtful = self._rekeying(state, row) if self._asks_for_keys else set()
             for token_id in _ids(allowed & ~row):
                 if self._is_safe(state, token_id):
                     row[token_id >> 5] |= np.uint32(1 << (token_id & 31)).view(np.int32)
@@ -406,17 +412,40 @@ class RememberingRecognizer:
         return known
 
     def _is_safe(self, state: RememberedState, token_id: int) -> bool:
-        """Whether a token crosses one mark and leads to where many values may come."""
+        """Whether a token crosses one mark, had for sure if what is read has no rivals, to many values."""
         text = self._vocabulary.tokens[token_id]
         _, ends = state.reading.read(text)
         if len(ends) != 1:
             return False
-        ((offset, _),) = ends
-        before = self._marked.read(state.marked, text[:offset]) if offset else state.marked
-        after = (
-            None if before is None else self._marked.read(self._past_mark(before), text[offset:])
-        )
-        return after is not None and any(self._ends.ways(c) >= ENOUGH for c in after.configs)
+        (end,) = ends
+        if end.is_key and not state.reading.is_at_key and b"," in text[: end.offset]:
+            # A key of an object that has others.
+            return False
+        before: MatcherState | None = state.marked
+        if end.offset:
+            before = self._marked.read(state.marked, text[: end.offset])
+        if before is None:
+            return False
+        after = self._marked.read(self._past_mark(before, end), text[end.offset :])
+        return after is not None and self._leads_to_many(after)
+
+    def _rekeying(self, state: RememberedState, row: Int32Array) -> set[int]:
+        """The tokens of a row that go on to the next key of an object that was open: it may have none."""
+        if self._with_commas is None:
+            tokens = self._vocabulary.tokens
+            self._with_commas = [t for t, token in enumerate(tokens) if b"," in token]
+        found = set()
+        for token_id in self._with_commas:
+            if row[token_id >> 5] >> (token_id & 31) & 1:
+                text = self._vocabulary.tokens[token_id]
+                if state.reading.read(text)[0].frame is not state.reading.frame:
+                    after = self._marked.read(state.marked, text)
+                    if after is None or not self._leads_to_many(after):
+                        found.add(token_id)
+        return found
+
+    def _leads_to_many(self, marked: MatcherState) -> bool:
+        return any(self._ends.ways(config) >= ENOUGH for config in marked.configs)
 
     def _along(self, state: RememberedState, rivals: Rivals, outline: Outline) -> Iterable[int]:
         """The tokens that may lead to where the state is like what has come before."""

@@ -16,7 +16,7 @@ from typing import NoReturn, Protocol
 from syntagma.grammar import ir
 from syntagma.grammar.errors import UnsupportedGrammarError
 from syntagma.grammar.json_terminals import JsonTerminals
-from syntagma.grammar.marks import NEW
+from syntagma.grammar.marks import NEW_ITEM
 from syntagma.grammar.schema_atoms import Counter, ItemsForm
 from syntagma.grammar.schema_emptiness import Emptiness
 from syntagma.grammar.schema_keys import KeySorter
@@ -222,7 +222,7 @@ class ItemRules:
 
     def _marked(self, item: ir.Node) -> ir.Node:
         is_marked = self.distinct is not None and self.distinct.is_marked
-        return ir.Sequence((item, NEW)) if is_marked else item
+        return ir.Sequence((item, NEW_ITEM)) if is_marked else item
 
     def may_close(self, state: _State) -> bool:
         """Whether the array may end in a state."""

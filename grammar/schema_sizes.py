@@ -49,7 +49,7 @@ class Sizes:
         found += len(truths)
         for kind, count in (
             ("number", self._numbers),
-            ("string", self._texts),
+            ("string", self.num_texts),
             ("array", self._arrays),
             ("object", self._objects),
         ):
@@ -71,7 +71,8 @@ class Sizes:
             return 0 if numbers.is_empty else limit
         return min(limit, len(members))
 
-    def _texts(self, clause: Clause, limit: int, _: int) -> int:
+    def num_texts(self, clause: Clause, limit: int, _: int = 0) -> int:
+        """A number of strings that fit a clause, ``limit`` at most."""
         form = self.texts.form(clause)
         if form.values is not None:
             return min(limit, len(self.texts.listed(form)))
@@ -104,7 +105,7 @@ class Sizes:
         for found in keys.classes:
             if not has_room or self.emptiness.is_empty(found.value):
                 continue
-            if any(self._texts(clause, limit, depth) >= limit for clause in found.keys):
+            if any(self.num_texts(clause, limit) >= limit for clause in found.keys):
                 return limit
         product = 1
         for index, value in enumerate(keys.values):

@@ -35,9 +35,6 @@ URIS = {
 }
 # Groups that are refused, by file, and why.
 REFUSED = {
-    "validate definition against metaschema": "max_rules",
-    "remote ref, containing refs itself": "max_rules",
-    "dependencies with escaped characters": "minProperties",
     "schema that uses custom metaschema with with no validation vocabulary": "$schema",
     "ignore unrecognized optional vocabulary": "$schema",
     "float division = inf": "max_dfa_states",

@@ -14,10 +14,17 @@ from typing import Any
 
 import jsonschema
 import pytest
+import regex
 from toy import allowed_ids, byte_vocabulary
 
 from syntagma.decoding.matcher import Matcher
-from syntagma.grammar import CompiledGrammar, GrammarCompiler, Vocabulary
+from syntagma.grammar import (
+    CompiledGrammar,
+    GrammarCompiler,
+    UnsupportedGrammarError,
+    Vocabulary,
+    schema_member_rules,
+)
 
 CROSSING = [
     b'["', b'",', b'","', b'"]', b',"', b'a"', b'a","', b'"a","b"', b'"a"]', b'b","a', b"]]", b"],[", b"0,", b"0,1",
@@ -59,9 +66,30 @@ class Language:
         self.texts = {text.encode() for text in texts}
         self.beginnings = {text[:n] for text in self.texts for n in range(len(text) + 1)}
 
-    def allowed(self, text: bytes, vocabulary: Vocabulary) -> set[int]:
-        found = {i for i, t in enumerate(vocabulary.tokens) if t and text + t in self.beginnings}
-        return found | set(vocabulary.stop_ids) if text in self.texts else found
+    def holds(self, text: bytes) -> bool:
+        return text in self.texts
+
+    def begins(self, text: bytes) -> bool:
+        return text in self.beginnings
+
+
+class KeyedObjects(Language):
+    """Objects of three or four members with different keys out of infinitely many."""
+
+    PATTERN = regex.compile(rb'\{"[ab]+":[01](,"[ab]+":[01]){2,3}\}')
+
+    def __init__(self) -> None:
+        pass
+
+    def holds(self, text: bytes) -> bool:
+        return self.PATTERN.fullmatch(text) is not None and self._is_distinct(text)
+
+    def begins(self, text: bytes) -> bool:
+        return bool(self.PATTERN.fullmatch(text, partial=True)) and self._is_distinct(text)
+
+    def _is_distinct(self, text: bytes) -> bool:
+        keys = regex.findall(rb'"[ab]+"', text)
+        return len(keys) == len(set(keys))
 
 
 def arrays(items: list[Any], most: int) -> Iterator[list[Any]]:
@@ -86,14 +114,18 @@ def check_walks(
         matcher = Matcher(grammar)
         text = b""
         while True:
-            expected = language.allowed(text, vocabulary)
+            expected = {
+                i for i, t in enumerate(vocabulary.tokens) if t and language.begins(text + t)
+            }
+            if language.holds(text):
+                expected |= set(vocabulary.stop_ids)
             found = allowed_ids(matcher)
             assert found == expected, (
                 text,
                 "missing", [vocabulary.tokens[i] for i in expected - found],
                 "wrong", [vocabulary.tokens[i] for i in found - expected],
             )  # fmt: skip
-            assert matcher.is_accepting() == (text in language.texts)
+            assert matcher.is_accepting() == language.holds(text)
             choices = sorted(expected)
             if len(choices) > 1 and rng.random() < 0.8:
                 choices = [i for i in choices if i not in vocabulary.stop_ids]
@@ -203,3 +235,63 @@ def test_masks_are_those_of_the_language(name: str) -> None:
     grammar = GrammarCompiler(vocabulary).compile_json_schema(schema, whitespace="compact")
     language = language_of(schema, candidates, escapes)
     check_walks(grammar, language, random.Random(name), 150)
+
+
+def test_counted_keys_are_different() -> None:
+    schema = {
+        "type": "object",
+        "patternProperties": {"^[ab]+$": {"enum": [0, 1]}},
+        "additionalProperties": False,
+        "minProperties": 3,
+        "maxProperties": 4,
+    }
+    vocabulary = byte_vocabulary(
+        [*CROSSING, b'{"a":0,"', b'":0,"a', b'a":1,"a":', b'0,"b":1}', b'"b":0,"a":0}'],
+        alphabet=b'{}:,"ab01',
+    )
+    grammar = GrammarCompiler(vocabulary).compile_json_schema(schema, whitespace="compact")
+    check_walks(grammar, KeyedObjects(), random.Random(1), 100)
+
+
+def test_names_in_any_order_by_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rules for marked names have the texts of those that remember them, and all names may run out."""
+    names = ["a", "b", "ab", "ba"]
+    schema = {
+        "type": "object",
+        "properties": {name: {"enum": [0, 1]} for name in names},
+        "additionalProperties": False,
+        "required": ["b"],
+        "minProperties": 2,
+    }
+    vocabulary = small_vocabulary(b'{}:,"ab01')
+    remembered = GrammarCompiler(vocabulary).compile_json_schema(
+        schema, whitespace="compact", property_order="any"
+    )
+    monkeypatch.setattr(schema_member_rules, "MAX_REMEMBERED", 1)
+    marked = GrammarCompiler(vocabulary).compile_json_schema(
+        schema, whitespace="compact", property_order="any"
+    )
+    assert type(marked.recognizer) is not type(remembered.recognizer)
+    candidates = [
+        dict(zip(order, values, strict=True))
+        for count in range(5)
+        for order in itertools.permutations(names, count)
+        for values in itertools.product([0, 1], repeat=count)
+    ]
+    language = language_of(schema, candidates)
+    check_walks(remembered, language, random.Random(2), 20)
+    check_walks(marked, language, random.Random(3), 60)
+
+
+@pytest.mark.parametrize("keyword", ["minProperties", "patternProperties"])
+def test_keys_that_could_run_out_are_refused(keyword: str) -> None:
+    keys = {"propertyNames": {"pattern": "^[ab]{2}$"}, "type": "object"}
+    needed = {"patternProperties": {"^a": {"not": {"const": 1}}}}
+    other = {"patternProperties": {"^a": {"not": {"const": 2}}}}
+    schemas = {
+        "minProperties": {**keys, "minProperties": 2},
+        "patternProperties": {**keys, "allOf": [{"not": needed}, {"not": other}]},
+    }
+    with pytest.raises(UnsupportedGrammarError) as caught:
+        GrammarCompiler(byte_vocabulary()).compile_json_schema(schemas[keyword])
+    assert caught.value.keyword == keyword
