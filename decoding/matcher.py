@@ -175,6 +175,7 @@ class Matcher:
         """Token ids that complete the output: no completion has fewer bytes.
 
         No other tokens spell the same bytes with fewer ids. A longer text may take fewer tokens still.
+        Where items must be distinct, the completion may have more bytes than the shortest.
 
         Raises:
             ValueError: the shortest completion has more than 65536 bytes.

@@ -13,6 +13,7 @@ from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.parser import START_STATE, Parser
 from syntagma.grammar.recognizer import Recognizer
+from syntagma.grammar.remembering_recognizer import RememberingRecognizer
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.vocabulary import Vocabulary
 
@@ -29,8 +30,8 @@ class CompiledGrammar:
         kind: the front end it came from.
         vocabulary: whose tokens it speaks about.
         recognizer: its states; for `Matcher`.
-        parser: what the recognizer's states stand on.
-        automata: its rules, compiled; guarded by the parser, which alone may ask for more of them.
+        parser: what the recognizer's states stand on (of the rules without marks, if they have any).
+        automata: its rules, compiled, likewise; guarded by the parser, which alone may ask for more of them.
         source_grammar: its rules as they came from the front end.
         compile_seconds: wall time the compilation took.
         compute_hash: works out `hash`, which costs as much as compiling a small grammar.
@@ -39,7 +40,7 @@ class CompiledGrammar:
 
     kind: GrammarKind
     vocabulary: Vocabulary
-    recognizer: Recognizer
+    recognizer: Recognizer | RememberingRecognizer
     parser: Parser = field(repr=False)
     automata: RuleAutomata
     source_grammar: ir.Grammar = field(repr=False)
@@ -60,6 +61,8 @@ class CompiledGrammar:
     @property
     def shortest_bytes(self) -> int:
         """Length of a shortest output; compiles all rules."""
+        if isinstance(self.recognizer, RememberingRecognizer):
+            return len(self.witness)
         return self.parser.closing_bytes(START_STATE)
 
     @functools.cached_property

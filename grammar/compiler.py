@@ -23,15 +23,17 @@ from syntagma.grammar.from_json_schema import json_schema_to_grammar
 from syntagma.grammar.from_regex import regex_to_grammar
 from syntagma.grammar.json_options import JsonOptions, JsonPolicies
 from syntagma.grammar.limits import Budget, CompileLimits
+from syntagma.grammar.marks import has_marks, without_marks
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.parser import Parser
 from syntagma.grammar.prelude import load_or_build_prelude
 from syntagma.grammar.recognizer import Recognizer
+from syntagma.grammar.remembering_recognizer import RememberingRecognizer
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.schema_conflict import explained
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_text import JsonSchema, read_schema
-from syntagma.grammar.spelled_terminals import SpelledTerminals
+from syntagma.grammar.spelled_terminals import MarkedTerminals, SpelledTerminals
 from syntagma.grammar.trie_file import load_or_build_trie
 from syntagma.grammar.vocabulary import Vocabulary
 from syntagma.grammar.warm_up import warm_kernels
@@ -221,20 +223,32 @@ class GrammarCompiler:
         """Rules -> terminals in the pool -> rule automata -> parser -> recognizer."""
         budget.check("max_rules", len(grammar.rules), "rules of the grammar")
         store = self.store
+        is_marked = kind == "json_schema" and not grammar.is_proper and has_marks(grammar.rules)
+        rules = without_marks(grammar) if is_marked else grammar
         is_lazy = grammar.is_proper and self.vocabulary.spells_all
-        automata = RuleAutomata(grammar, SpelledTerminals(store), budget, is_lazy=is_lazy)
-        if automata.is_empty:
+        automata = RuleAutomata(rules, SpelledTerminals(store), budget, is_lazy=is_lazy)
+        is_empty = automata.is_empty
+        if is_marked and not is_empty:
+            marked = RuleAutomata(grammar, MarkedTerminals(store), budget)
+            is_empty = marked.is_empty
+        budget.check_time()
+        budget.finish()
+        if not is_empty:
+            parser = Parser(automata, store.pool)
+            unmarked = Recognizer(parser, store)
+            recognizer: Recognizer | RememberingRecognizer = unmarked
+            if is_marked:
+                recognizer = RememberingRecognizer.of(marked, unmarked)
+                is_empty = not recognizer.is_satisfiable
+        if is_empty:
             raise UnsatisfiableGrammarError(
                 "no output fits this grammar: its constraints exclude each other",
                 pointer="" if kind == "json_schema" else None,
             )
-        budget.check_time()
-        budget.finish()
-        parser = Parser(automata, store.pool)
         return CompiledGrammar(
             kind=kind,
             vocabulary=self.vocabulary,
-            recognizer=Recognizer(parser, store),
+            recognizer=recognizer,
             parser=parser,
             automata=automata,
             source_grammar=grammar,

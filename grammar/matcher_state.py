@@ -29,7 +29,7 @@ class MatcherState:
         is_accepting: whether the output may end here; None: not known yet.
     """
 
-    __slots__ = ("first_move", "is_accepting", "key", "row", "slot", "view")
+    __slots__ = ("__weakref__", "first_move", "is_accepting", "key", "row", "slot", "view")
 
     def __init__(self, number: int, key: bytes, is_accepting: bool | None = None) -> None:
         self.key = key

@@ -136,6 +136,14 @@ class Parser:
                 result = known
             return result
 
+    def items(self, state: int) -> tuple[Item, ...]:
+        """The (position, stack) pairs of a state."""
+        return self._items[state]
+
+    def frames(self, stack: int) -> tuple[Frame, ...]:
+        """The frames on top of a stack."""
+        return self._stacks.frames[stack]
+
     def lowest(self, state: int) -> int:
         """The height of the lowest stack that lowering a state looked at, NO_HEIGHT if none."""
         self.lower(state)

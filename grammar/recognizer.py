@@ -90,6 +90,13 @@ class Recognizer:
         found = self._states[key] = MatcherState(len(self._states) + 1, key)
         return found
 
+    def joined(self, one: MatcherState, other: MatcherState) -> MatcherState:
+        """The state of all configs of two states."""
+        configs = sorted({*one.configs, *other.configs})
+        key = b"".join(CONFIG.pack(*config) for config in configs)
+        with self._lock:
+            return self._states.get(key) or self._new_state(key)
+
     def forced_bytes(self, state: MatcherState) -> bytes:
         """The bytes that every output has next, MAX_FORCED_BYTES at most."""
         forced = b""

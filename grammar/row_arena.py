@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import Protocol
 
 from syntagma.grammar.kernel_types import Int32Array
@@ -44,7 +45,7 @@ class RowArena:
         self.writable = list(self.rows)
         self._published = [_read_only(row) for row in self.rows]
         self.num_evicted = 0
-        self._owners: list[RowOwner | None] = []
+        self._owners: list[weakref.ref[RowOwner] | None] = []
         self._hand = 0
         self._lock = threading.Lock()
 
@@ -68,13 +69,15 @@ class RowArena:
             while True:
                 slot = self._hand
                 self._hand = (slot + 1) % self.capacity
-                owner = self._owners[slot]
-                if owner is None:
+                owner_ref = self._owners[slot]
+                if owner_ref is None:
                     continue
                 if self.was_used[slot]:
                     self.was_used[slot] = 0
                     continue
-                owner.view = owner.row = None
+                owner = owner_ref()
+                if owner is not None:
+                    owner.view = owner.row = None
                 self._owners[slot] = None
                 self.num_evicted += 1
                 return slot
@@ -82,7 +85,7 @@ class RowArena:
     def publish(self, slot: int, owner: RowOwner) -> Int32Array:
         """Give the owner its finished row."""
         with self._lock:
-            self._owners[slot] = owner
+            self._owners[slot] = weakref.ref(owner)
             self.was_used[slot] = 1
             owner.slot = slot
             row, owner.view = self._published[slot]
@@ -93,7 +96,7 @@ class RowArena:
         """Take back a slot that was acquired and will not be published."""
         with self._lock:
             self.was_used[slot] = 0
-            self._owners[slot] = _Nobody()
+            self._owners[slot] = weakref.ref(_NOBODY)
 
 
 def _read_only(row: Int32Array) -> tuple[Int32Array, memoryview]:
@@ -102,8 +105,11 @@ def _read_only(row: Int32Array) -> tuple[Int32Array, memoryview]:
 
 
 class _Nobody:
-    """Owns a slot that nobody wants."""
+    """Owns the slots that nobody wants."""
 
     row: Int32Array | None = None
     view: memoryview | None = None
     slot = -1
+
+
+_NOBODY = _Nobody()

@@ -249,7 +249,7 @@ class RuleAutomata:
         waiting = [start]
         while waiting:
             position = waiting.pop()
-            if self._is_dead(position):
+            if self.is_dead(position):
                 continue
             kind, label, target = positions.records[position]
             found: tuple[int, ...] = ()
@@ -279,7 +279,7 @@ class RuleAutomata:
         reads.sort()
         return tuple(reads), is_end
 
-    def _is_dead(self, position: int) -> bool:
+    def is_dead(self, position: int) -> bool:
         """Whether the end cannot be reached from a position."""
         if not self._is_pruned:
             return False

@@ -15,6 +15,7 @@ from syntagma.grammar import ir
 from syntagma.grammar.from_schema_formulas import FormulaLowering
 from syntagma.grammar.ir_fold import fold
 from syntagma.grammar.json_terminals import JsonTerminals
+from syntagma.grammar.marks import has_marks
 from syntagma.grammar.schema_conjunction import Goal, normal_goal
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_logic import TRUE, Conjunction, Formula, Place
@@ -90,7 +91,8 @@ class Delegation:
 
         Raises:
             GrammarError: as `formulas_to_grammar`, where that might not.
-            NeedsMoreError: what a schema means depends on how it was reached.
+            NeedsMoreError: what a schema means depends on how it was reached, or what an output may
+                have depends on what has come before.
         """
         lowering = self._lowering
         formula = lowering.logic.all_of(lowering.formulas.of(s, NO_SCOPE) for s in goal)
@@ -98,6 +100,8 @@ class Delegation:
         bodies = lowering.produce_all()
         if self.universe.has_dynamic:
             raise NeedsMoreError("$dynamicRef")
+        if has_marks(bodies.values()):
+            raise NeedsMoreError("what has come before decides")
         self._bodies |= bodies
         return {
             self.goals.key(rule): alternatives_of(body, self.goals.key)

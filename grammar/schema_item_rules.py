@@ -1,8 +1,9 @@
 """Array forms -> rules.
 
 Without counters the items are written in one node: the special ones, then a counted repetition. With
-counters (``contains``) or distinct items a rule stands for "one or more items from here on and the
-closing bracket" in a state that remembers what has been counted or used.
+counters (``contains``) or distinct items out of few values a rule stands for "one or more items from here on
+and the closing bracket" in a state that remembers what has been counted or used. Distinct items out of many
+values are marked (`marks`).
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from syntagma.grammar import ir
 from syntagma.grammar.errors import UnsupportedGrammarError
 from syntagma.grammar.json_terminals import JsonTerminals
+from syntagma.grammar.marks import NEW_ITEM
 from syntagma.grammar.schema_atoms import Counter, ItemsForm
 from syntagma.grammar.schema_emptiness import Emptiness
+from syntagma.grammar.schema_keys import KeySorter
 from syntagma.grammar.schema_logic import FALSE, Formula, Logic
+from syntagma.grammar.schema_sizes import Sizes
 from syntagma.grammar.schema_values import FewValues, Scalar
 
 # Distinct items are remembered as a set, so that there are 2 ** 10 states at most.
@@ -31,6 +35,7 @@ class Lowering(Protocol):
 
     logic: Logic
     emptiness: Emptiness
+    sorter: KeySorter
     terminals: JsonTerminals
 
     def value(self, formula: Formula) -> ir.Node:
@@ -44,8 +49,8 @@ def array_node(lowering: Lowering, form: ItemsForm) -> ir.Node:
     """``[`` items ``]``.
 
     Raises:
-        UnsupportedGrammarError: items must be distinct, and there is no telling without remembering
-            values without bound.
+        UnsupportedGrammarError: items must be distinct, and too few values may be left for some of
+            them; or they must not, and there is no telling without remembering.
     """
     if form.is_contradictory or (form.high is not None and form.low > form.high):
         return ir.NOTHING
@@ -55,7 +60,7 @@ def array_node(lowering: Lowering, form: ItemsForm) -> ir.Node:
         return ir.NOTHING
     parts: list[ir.Node] = []
     rules = ItemRules(lowering, form, distinct)
-    if form.counters or distinct is not None:
+    if form.counters or (distinct is not None and not distinct.is_marked):
         may_be_empty = rules.may_close(rules.start)
         if rules.may_continue(rules.start):
             parts.append(ir.Call(rules.rule(rules.start)))
@@ -73,9 +78,16 @@ def _is_settled(form: ItemsForm) -> bool:
 
 @dataclass(frozen=True)
 class Distinct:
-    """Items out of a few values that must be (may not all be) distinct."""
+    """What is remembered of items that must be (may not all be) distinct.
+
+    Attributes:
+        is_asked: they must be.
+        is_marked: there are too many values to remember them in rules, so each item is to be marked
+            as new.
+    """
 
     is_asked: bool
+    is_marked: bool = False
 
     @classmethod
     def of(cls, form: ItemsForm, lowering: Lowering) -> Distinct | None:
@@ -97,15 +109,47 @@ class Distinct:
                 for i in range(j)
             ):
                 return None
-        keyword, pointer = lowering.logic.origins.get(
-            form.unique_source if form.unique else ~form.unique_source, ("uniqueItems", "")
-        )
-        raise UnsupportedGrammarError(
-            f"uniqueItems is enforced where items have no more than {MAX_DISTINCT} possible values; "
-            "list them with enum, or leave it out",
-            keyword=keyword,
-            pointer=pointer,
-        )
+        if not form.unique:
+            _refuse(form, lowering, f"denied where items have more than {MAX_DISTINCT} values")
+        _check_supply(form, lowering)
+        return cls(form.unique, is_marked=True)
+
+
+def _check_supply(form: ItemsForm, lowering: Lowering) -> None:
+    """Refuse where the choice of some items could leave no value for others that must come.
+
+    An item that must be there needs more values than there are items before it; then there is always
+    one left. Where items are counted, what counts and what does not must not run out either.
+    """
+    sizes = Sizes(lowering.emptiness, lowering.sorter)
+    count = form.num_special
+    for index in range(min(form.low, count)):
+        item = form.item(index, lowering.logic)
+        if sizes.at_least(item, index + 1) <= index:
+            _refuse(form, lowering, f"together with so few values for item {index}")
+    rest = form.item(count, lowering.logic)
+    if form.low > count and sizes.at_least(rest, form.low) < form.low:
+        _refuse(form, lowering, f"together with {form.low} items of fewer values")
+    needed = form.low + sum(counter.low for counter in form.counters) + 1
+    for counter in form.counters:
+        for index in range(counter.start, count + 1):
+            item = form.item(index, lowering.logic)
+            for part in (counter.item, ~counter.item):
+                counted = lowering.logic.all_of([item, part])
+                is_none = counted == FALSE or lowering.emptiness.is_empty(counted)
+                if not is_none and sizes.at_least(counted, needed) < needed:
+                    _refuse(form, lowering, "together with contains over few values")
+
+
+def _refuse(form: ItemsForm, lowering: Lowering, what: str) -> NoReturn:
+    keyword, pointer = lowering.logic.origins.get(
+        form.unique_source if form.unique else ~form.unique_source, ("uniqueItems", "")
+    )
+    raise UnsupportedGrammarError(
+        f"uniqueItems is not enforced {what}; leave one of them out",
+        keyword=keyword,
+        pointer=pointer,
+    )
 
 
 def _key(value: Scalar) -> tuple[bool, Scalar]:
@@ -145,7 +189,7 @@ class ItemRules:
         self.most = form.low if form.high is None else form.high
 
     def plain_items(self) -> ir.Node:
-        """One or more items where nothing has to be remembered."""
+        """One or more items where nothing has to be counted."""
         form, lowering = self.form, self.lowering
         count = form.num_special
         low = max(0, form.low - count)
@@ -153,7 +197,7 @@ class ItemRules:
         # Built from the back: `after` is what may follow the items read so far.
         after: ir.Node = ir.EMPTY
         if high is None or high > 0:
-            rest = lowering.value(form.item(count, self.logic))
+            rest = self._item(count)
             next_item = ir.Sequence((lowering.terminals.comma, rest))
             if count == 0:
                 if high == 1:
@@ -162,12 +206,20 @@ class ItemRules:
                 return ir.Sequence((rest, ir.Repeat(next_item, max(0, low - 1), bound)))
             after = ir.Repeat(next_item, low, high)
         for index in range(count - 1, -1, -1):
-            item = lowering.value(form.item(index, self.logic))
+            item = self._item(index)
             step = ir.Sequence(
                 (item, after) if index == 0 else (lowering.terminals.comma, item, after)
             )
             after = step if index < max(1, form.low) else ir.optional(step)
         return after
+
+    def _item(self, index: int) -> ir.Node:
+        """An item, with its mark if it has one."""
+        return self._marked(self.lowering.value(self.form.item(index, self.logic)))
+
+    def _marked(self, item: ir.Node) -> ir.Node:
+        is_marked = self.distinct is not None and self.distinct.is_marked
+        return ir.Sequence((item, NEW_ITEM)) if is_marked else item
 
     def may_close(self, state: _State) -> bool:
         """Whether the array may end in a state."""
@@ -226,8 +278,8 @@ class ItemRules:
 
     def _values(self, item: Formula, state: _State) -> list[tuple[ir.Node, _State]]:
         """An item's node, or one for each value that has to be remembered."""
-        if self.distinct is None or state.is_repeated:
-            return [(self.lowering.value(item), state)]
+        if self.distinct is None or self.distinct.is_marked or state.is_repeated:
+            return [(self._marked(self.lowering.value(item)), state)]
         found: list[tuple[ir.Node, _State]] = []
         for value in self.few.of(item, MAX_DISTINCT) or ():
             key = _key(value)

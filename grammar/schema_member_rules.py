@@ -1,7 +1,9 @@
 """Object forms -> rules.
 
 A rule stands for "one or more members from here on and the closing brace" in a state: which names may
-still come, what must still come, and how many members there were, as far as that matters.
+still come, what must still come, and how many members there were, as far as that matters. Where rules would
+have to remember too much, keys are marked as new instead (`marks`): those of many names in any order, and
+undeclared ones of which several must be there.
 """
 
 from __future__ import annotations
@@ -13,17 +15,24 @@ from dataclasses import dataclass, replace
 
 from syntagma.grammar import ir
 from syntagma.grammar.errors import UnsupportedGrammarError
+from syntagma.grammar.marks import NEW_KEY
 from syntagma.grammar.schema_atoms import MembersForm
 from syntagma.grammar.schema_item_rules import Lowering
 from syntagma.grammar.schema_keys import KeyClass, KeySorter, Obligation, SortedKeys
 from syntagma.grammar.schema_logic import FALSE, Formula
+from syntagma.grammar.schema_sizes import Sizes
+
+# Up to so many names in any order are remembered in rules, which are as many as the names have subsets.
+MAX_REMEMBERED = 10
+# Of so many keys there is always another one.
+MANY_KEYS = 1 << 31
 
 
 def object_node(lowering: Lowering, form: MembersForm, sorter: KeySorter) -> ir.Node:
     """``{`` members ``}``.
 
     Raises:
-        UnsupportedGrammarError: it would have to be remembered which undeclared names have come.
+        UnsupportedGrammarError: several undeclared members must be there, out of few keys.
         GrammarLimitError: too many members to be written in any order.
     """
     if form.high is not None and form.low > form.high:
@@ -40,7 +49,7 @@ class _State:
     """Where an object is.
 
     Attributes:
-        left: the names that may still come, as bits.
+        left: the names that may still come, as bits; marked ones stay.
         pending: the obligations that are still open, as bits.
         count: members so far, up to the largest number that matters.
         is_ended: whether no undeclared member may come any more.
@@ -75,33 +84,51 @@ class MemberRules:
         self.rules: dict[_State, int] = {}
         pending = (1 << len(keys.obligations)) - 1
         self.start = _State(self.written, pending)
-        self._check(form)
+        self.marked_names = self._names_to_mark()
+        self.are_others_marked = self._must_mark_others(form)
 
-    def _check(self, form: MembersForm) -> None:
-        """Refuse what would need the undeclared names that have come: they may come twice."""
+    def _names_to_mark(self) -> int:
+        """The names that are marked because rules could not remember so many, as bits."""
+        if not self.is_any_order:
+            return 0
+        remembered = self.required
+        for obligation in self.keys.obligations:
+            remembered |= sum(1 << i for i in obligation.names)
+        others = self.written & ~remembered
+        return others if others.bit_count() > MAX_REMEMBERED else 0
+
+    def _must_mark_others(self, form: MembersForm) -> bool:
+        """Whether several undeclared members must be there, which therefore need different keys.
+
+        Raises:
+            UnsupportedGrammarError: there may not be enough keys.
+        """
         # They are met in any combination.
         combinations = 1 << len(self.keys.obligations)
         self.logic.budget.check("max_branches", combinations, "combinations of needed members")
-        if self.classes and self.low > len(self.keys.required) + 1:
-            self._refuse(
-                form.low_source,
-                "it takes more than one undeclared property, and whether those have the same name is "
-                "not remembered",
-            )
         wide = [o for o in self.keys.obligations if o.classes and not self._is_free(o)]
-        if len(wide) > 1:
-            self._refuse(
-                wide[1].source,
-                "it asks for several undeclared properties, and whether those have the same name is "
-                "not remembered",
-            )
+        are_counted = bool(self.classes) and self.low > len(self.keys.required) + 1
+        if not are_counted and len(wide) < 2:
+            return False
+        sizes = Sizes(self.lowering.emptiness, self.lowering.sorter)
+        are_many = [
+            any(sizes.num_texts(clause, MANY_KEYS) >= MANY_KEYS for clause in found.keys)
+            for found in self.keys.classes
+        ]
+        if are_counted and not any(are_many[i] for i in self.class_numbers):
+            self._refuse(form.low_source)
+        for obligation in wide:
+            if not any(are_many[i] for i in obligation.classes):
+                self._refuse(obligation.source)
+        return True
 
-    def _refuse(self, source: Formula, why: str) -> None:
+    def _refuse(self, source: Formula) -> None:
         keyword, pointer = self.logic.origins.get(
             source, self.logic.origins.get(~source, ("minProperties", ""))
         )
         raise UnsupportedGrammarError(
-            f"{keyword} cannot be enforced here: {why}; declare the properties",
+            f"{keyword} cannot be enforced here: it asks for several undeclared properties, and their "
+            "names could run out; declare the properties",
             keyword=keyword,
             pointer=pointer,
         )
@@ -138,7 +165,8 @@ class MemberRules:
         """A member, then the end or others; an optional one may be passed over."""
         if self.is_any_order:
             names = [i for i in range(len(self.keys.names)) if state.left >> i & 1]
-            parts = [p for i in names for p in self._named(state, i, state.left & ~(1 << i))]
+            used = ~self.marked_names
+            parts = [p for i in names for p in self._named(state, i, state.left & ~(used & 1 << i))]
             return ir.choice(*parts, *self._others(state))
         if not state.left:
             return ir.choice(*self._others(state))
@@ -153,6 +181,8 @@ class MemberRules:
     def _named(self, state: _State, index: int, left: int) -> list[ir.Node]:
         """The member of a name, for each choice of obligations that it meets."""
         key = self.lowering.terminals.key(self.keys.names[index])
+        if self.marked_names >> index & 1:
+            key = ir.Sequence((key, NEW_KEY))
         after = replace(state, left=left, count=min(state.count + 1, self.most))
         open_here = [
             k
@@ -213,7 +243,9 @@ class MemberRules:
                 continue
             pending = after.pending & ~sum(1 << k for k in met)
             # A later member of the same name would count instead, so this one comes last.
-            is_last = is_other and any(not self._is_free(self.keys.obligations[k]) for k in met)
+            is_last = (is_other and not self.are_others_marked) and any(
+                not self._is_free(self.keys.obligations[k]) for k in met
+            )
             state = replace(after, pending=pending, is_ended=after.is_ended or is_last)
             parts.append(
                 ir.Sequence(
@@ -223,10 +255,10 @@ class MemberRules:
         return parts
 
     def _key(self, found: KeyClass) -> ir.Node:
-        """A key of a class."""
+        """A key of a class, with its mark if it has one."""
         texts = self.lowering.emptiness.texts
-        keys = [texts.node(texts.form(clause)) for clause in found.keys]
-        return ir.choice(*keys)
+        key = ir.choice(*(texts.node(texts.form(clause)) for clause in found.keys))
+        return ir.Sequence((key, NEW_KEY)) if self.are_others_marked else key
 
     def _after(self, state: _State) -> ir.Node:
         """What follows a member."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from syntagma.grammar import dfa as dfas
+from syntagma.grammar.marks import is_mark
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.terminals import Language
 from syntagma.grammar.vocabulary import Vocabulary
@@ -30,3 +31,13 @@ class SpelledTerminals:
     def shortest_length(self, terminal: int) -> int:
         """Bytes of a shortest word of a terminal."""
         return self._pool.shortest_length(terminal)
+
+
+class MarkedTerminals(SpelledTerminals):
+    """The same, and the marks, which no token spells."""
+
+    def terminal_id(self, language: Language) -> int | None:
+        """The id of a terminal; None if no word of it can be spelled."""
+        return (
+            self._pool.terminal_id(language) if is_mark(language) else super().terminal_id(language)
+        )

@@ -157,11 +157,11 @@ def test_examples(schema: Any, good: list[str], bad: list[str]) -> None:
 @pytest.mark.parametrize(
     ("schema", "keyword", "pointer"),
     [
-        ({"items": {"uniqueItems": True}}, "uniqueItems", "/items/uniqueItems"),
+        ({"items": {"prefixItems": [{}, {"type": "null"}], "minItems": 2, "uniqueItems": True}}, "uniqueItems", "/items/uniqueItems"),
         ({"properties": {"a/b": {"minLenght": 1}}}, "minLenght", "/properties/a~1b/minLenght"),
         ({"format": "colour"}, "format", "/format"),
         ({"dependentRequired": {}, "$schema": "http://json-schema.org/draft-07/schema#"}, "dependentRequired", "/dependentRequired"),
-        ({"minProperties": 2}, "minProperties", "/minProperties"),
+        ({"type": "object", "propertyNames": {"pattern": "^[ab]{2}$"}, "minProperties": 2}, "minProperties", "/minProperties"),
         ({"$ref": "https://example.com/other.json"}, "$ref", "/$ref"),
         ({"$ref": "file:///etc/passwd"}, "$ref", "/$ref"),
         ({"$defs": {"a": {"$ref": "other.json#/x"}}, "$ref": "#/$defs/a"}, "$ref", "/$defs/a/$ref"),

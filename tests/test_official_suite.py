@@ -35,11 +35,6 @@ URIS = {
 }
 # Groups that are refused, by file, and why.
 REFUSED = {
-    "uniqueItems validation": "uniqueItems",
-    "uniqueItems with an array of items": "uniqueItems",
-    "validate definition against metaschema": "uniqueItems",
-    "remote ref, containing refs itself": "uniqueItems",
-    "dependencies with escaped characters": "minProperties",
     "schema that uses custom metaschema with with no validation vocabulary": "$schema",
     "ignore unrecognized optional vocabulary": "$schema",
     "float division = inf": "max_dfa_states",

@@ -37,6 +37,12 @@ DRAFT2019 = "https://json-schema.org/draft/2019-09/schema"
         ({"type": "object", "dependentRequired": {"a": ["b"]}}, ["{}", '{"b":1}', '{"a":1,"b":2}'], ['{"a":1}']),
         ({"type": "array", "contains": {"const": 1}, "maxContains": 2}, ["[1]", "[2,1,3,1]"], ["[]", "[2]", "[1,1,1]"]),
         ({"type": "array", "contains": {"const": 1}, "minContains": 0}, ["[]", "[2]"], []),
+        ({"type": "array", "items": {"type": "string"}, "uniqueItems": True}, ["[]", '["a","b",""]'], ['["a","a"]', '["a","\\u0061"]', '["b","a","b"]']),
+        ({"type": "array", "uniqueItems": True}, ['[1,true,"1",[1],{"a":1,"b":2},{"a":1}]'], ["[1,1.0]", "[10,1e1]", '[{"a":1,"b":2},{"b":2,"a":1}]', "[[],[]]", "[null,2,null]"]),
+        ({"type": "array", "uniqueItems": True, "contains": {"type": "number"}, "minContains": 2, "items": {"type": ["number", "string"]}}, ['[1,"a",2]'], ["[1,1]", '[1,"a"]', '[1,2,"a","a"]']),
+        ({"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 20}, "minItems": 20, "uniqueItems": True}, [str([*range(1, 21)])], [str([1] * 20), str([*range(1, 20)])]),
+        ({"minProperties": 2}, ["1", '{"a":1,"b":1}'], ['{"a":1}', '{"a":1,"a":1}', '{"a":1,"\\u0061":1}']),
+        ({"type": "object", "allOf": [{"not": {"additionalProperties": {"not": {"const": n}}}} for n in (1, 2)]}, ['{"a":1,"b":2}', '{"a":2,"b":1,"c":3}'], ['{"a":1}', '{"a":1,"a":2}', '{"a":1,"b":1}']),
         ({"type": "array", "items": {"enum": [1, 2, "a"]}, "uniqueItems": True}, ["[]", '[2,"a",1]'], ["[1,1]", "[1,2,1]"]),
         ({"type": "array", "items": {"type": "boolean"}, "not": {"uniqueItems": True}}, ["[true,true]", "[true,false,true]"], ["[]", "[true,false]"]),
         ({"type": "array", "prefixItems": [{"type": "string"}, {"type": "number"}], "items": False, "uniqueItems": True}, ['["a",1]'], ['["a","a"]']),
@@ -68,16 +74,16 @@ def test_examples(schema: Any, good: list[str], bad: list[str]) -> None:
 @pytest.mark.parametrize(
     ("schema", "keyword", "pointer"),
     [
-        ({"properties": {"a": {"uniqueItems": True}}}, "uniqueItems", "/properties/a/uniqueItems"),
+        ({"properties": {"a": {"prefixItems": [{}, {"const": [1]}], "minItems": 2, "uniqueItems": True}}}, "uniqueItems", "/properties/a/uniqueItems"),
+        ({"type": "array", "contains": {"const": "a"}, "items": {"type": "string"}, "uniqueItems": True}, "uniqueItems", "/uniqueItems"),
         ({"not": {"uniqueItems": True}, "type": "array"}, "uniqueItems", "/not/uniqueItems"),
-        ({"minProperties": 2}, "minProperties", "/minProperties"),
+        ({"type": "object", "propertyNames": {"pattern": "^[ab]{2}$"}, "minProperties": 2}, "minProperties", "/minProperties"),
         ({"anyOf": [{"type": "null"}, {"minlength": 1}]}, "minlength", "/anyOf/1/minlength"),
         ({"not": {"format": "color"}}, "format", "/not/format"),
         ({"not": {"pattern": "(?=a)"}, "type": "string"}, "(?=", "/not/pattern"),
         ({"$schema": DRAFT7, "prefixItems": [{}]}, "prefixItems", "/prefixItems"),
         ({"$schema": "http://json-schema.org/draft-03/schema#", "divisibleBy": 2, "extends": {}}, "$schema", ""),
         ({"not": {"$ref": "http://x.test/other"}}, "$ref", "/not/$ref"),
-        ({"not": {"required": ["a", "b"], "patternProperties": {"^x": {"type": "null"}, "^y": {}}, "minProperties": 9}, "minProperties": 3}, "minProperties", "/minProperties"),
     ],
 )  # fmt: skip
 def test_refusals_name_the_keyword_and_its_place(schema: Any, keyword: str, pointer: str) -> None:
