@@ -15,10 +15,10 @@ import jsonschema
 import referencing.exceptions
 from jsonschema_specifications import REGISTRY as DRAFTS  # type: ignore[import-untyped]
 
-from syntagma.grammar.json_formats import FORMATS
+from syntagma.grammar.json_formats import FORMATS, LOOSE_FORMATS
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.schema_dialects import Dialect, dialect_of
-from syntagma.grammar.schema_document import DOCUMENT_URI
+from syntagma.grammar.schema_document import DOCUMENT_URI, MALFORMED
 from syntagma.grammar.schema_text import JsonSchema, canonical_text
 from syntagma.grammar.schema_universe import SPECIFICATIONS
 
@@ -43,7 +43,7 @@ class SchemaJudge:
         root: the document, which compiles.
         documents: others that references may lead into, by URI.
         options: under ``formats="annotate"`` no format counts. Those that the package cannot check
-            with what is installed never do.
+            with what is installed are read by our loose patterns.
     """
 
     def __init__(
@@ -60,7 +60,9 @@ class SchemaJudge:
         if options.formats != "annotate":
             # The draft's own: `time` was another format in draft 3.
             known = VALIDATORS[self._dialect].FORMAT_CHECKER.checkers
-            self._formats.checkers = {name: known[name] for name in FORMATS if name in known}
+            self._formats.checkers = {
+                name: known.get(name, (functools.partial(_may_be, name), ())) for name in FORMATS
+            }
 
     def verdict(self, text: str | bytes, *, pointer: str = "") -> bool | None:
         """Whether a JSON text is valid; None: this judge cannot tell.
@@ -84,7 +86,9 @@ class SchemaJudge:
             re.error,
             decimal.DecimalException,
             referencing.exceptions.Unresolvable,
+            *MALFORMED,
         ):
+            # The last ones: where a property is called `id`, old drafts take it for an identifier.
             return None
 
 
@@ -114,6 +118,13 @@ def _guarded(dialect: Dialect) -> Any:
 
     usual, extend = VALIDATORS[dialect], cast(Any, jsonschema.validators.extend)
     return extend(usual, {name: guarded(apply) for name, apply in usual.VALIDATORS.items()})
+
+
+def _may_be(name: str, value: object) -> bool:
+    """Whether a value may be a text of a format."""
+    if not isinstance(value, str):
+        return True
+    return all(re.fullmatch(pattern, value) for pattern in LOOSE_FORMATS[name])
 
 
 def _exact(schema: JsonSchema) -> Any:

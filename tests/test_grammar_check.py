@@ -250,12 +250,20 @@ def test_the_judge_calculates_exactly() -> None:
     assert SchemaJudge({"enum": [0.1, 2]}, {}, JsonOptions()).verdict("0.1") is True
     assert SchemaJudge({"format": "time"}, {}, JsonOptions()).verdict('"00:00:00Z"') is True
     assert SchemaJudge({"format": "date"}, {}, JsonOptions()).verdict('"2024-02-30"') is False
+    assert SchemaJudge({"format": "date-time"}, {}, JsonOptions()).verdict('"today"') is False
     annotated = JsonOptions(formats="annotate")
     assert SchemaJudge({"format": "date"}, {}, annotated).verdict('"2024-02-30"') is True
     assert SchemaJudge({"$ref": "#"}, {}, JsonOptions()).verdict("1") is None
     deep = {"items": {"$ref": "#"}, "anyOf": [{"type": "array"}, {"type": "null"}]}
     nested = ["[" * depth + "null" + "]" * depth for depth in (9, 400)]
     assert [SchemaJudge(deep, {}, JsonOptions()).verdict(text) for text in nested] == [True, None]
+    named_id = {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "items": {"properties": {"id": {}, "type": {"type": "null"}}},
+    }
+    judge = SchemaJudge(named_id, {}, JsonOptions())
+    assert judge.verdict("1", pointer="/items/properties/type") is None
+    assert judge.verdict('[{"type": 1}]') is False
     assert SchemaJudge({"pattern": "\\p{L}"}, {}, JsonOptions()).verdict('"a"') is None
 
 
