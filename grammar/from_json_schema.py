@@ -21,7 +21,7 @@ from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.schema_conjunction import Apart, Branch, Goal, GoalKey, goal_key, normal_goal
-from syntagma.grammar.schema_delegation import Delegation
+from syntagma.grammar.schema_delegation import Delegation, alive
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_forms import (
     ArrayForm,
@@ -89,8 +89,7 @@ def _produced_on_demand(
         lowering.call(root)
         if not survey.is_sound(root, delegation.lower):
             return None
-        delegation.finish(survey.dead)
-        lowering.settle(survey.dead)
+        lowering.settle(delegation.bodies)
     except (GrammarError, NeedsMoreError):
         return None
     finally:
@@ -118,9 +117,9 @@ class _Lowering:
         self.lock = threading.Lock()
         self.nodes: dict[GoalKey, ir.Node] = {}
         self.plain_values: dict[str, ir.Node] = {}
-        # What a declared rule is to be: the values of a goal, or the members of an object from an
-        # index on.
-        self.pending: dict[int, Goal | tuple[_Members, int]] = {}
+        # What a declared rule is to be: the values of a goal, the members of an object from an index
+        # on, or what was written during the survey.
+        self.pending: dict[int, Goal | tuple[_Members, int] | ir.Node] = {}
         self.keys: dict[int, GoalKey] = {}
 
     def declare(self, name: str, content: Goal | tuple[_Members, int]) -> int:
@@ -143,12 +142,12 @@ class _Lowering:
         """Under what the survey knows a rule: a goal's key, or the number of any other rule."""
         return self.keys.get(rule, rule)
 
-    def settle(self, dead: set[Key]) -> None:
-        """Nothing is to be produced of goals that have a rule already, or no instance."""
-        for rule, key in self.keys.items():
-            if key in dead:
+    def settle(self, bodies: Mapping[int, ir.Node]) -> None:
+        """Take over the rules that were written during the survey; those without a word have no body."""
+        self.pending.update(bodies)
+        for rule in list(self.pending):
+            if self.key(rule) in self.survey.dead:
                 self.table.define(rule, ir.NOTHING)
-            if self.table.rules[rule] is not None:
                 del self.pending[rule]
 
     def produce(self, rule: int) -> None:
@@ -157,7 +156,9 @@ class _Lowering:
             content = self.pending.get(rule)
             if content is None:
                 return
-            if content and isinstance(content[0], _Members):
+            if not isinstance(content, tuple):
+                body = alive(content, self.survey.dead, self.key)
+            elif content and isinstance(content[0], _Members):
                 members, index = content
                 body = members.body(index, self)
             else:

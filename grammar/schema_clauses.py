@@ -14,6 +14,7 @@ from syntagma.grammar.errors import GrammarSyntaxError
 from syntagma.grammar.schema_formulas import Formulas
 from syntagma.grammar.schema_logic import (
     FALSE,
+    KINDS,
     NEVER,
     TRUE,
     Atom,
@@ -65,6 +66,7 @@ class Clauses:
         self.is_empty: Callable[[Clause, str], bool] = lambda clause, kind: False
         self._found: dict[tuple[Formula, str], list[Clause]] = {}
         self._questions: list[tuple[Formula, str]] = []
+        self._never = {kind: self.logic.never(kind) for kind in KINDS}
 
     def of(self, formula: Formula, kind: str) -> list[Clause]:
         """The alternatives of a formula for one kind; none: no value of that kind fits.
@@ -76,8 +78,20 @@ class Clauses:
         key = formula, kind
         found = self._found.get(key)
         if found is None:
-            found = self._found[key] = self._multiplied_out(formula, kind)
+            is_other = self._is_of_other_kinds(formula, kind)
+            found = self._found[key] = [] if is_other else self._multiplied_out(formula, kind)
         return found
+
+    def _is_of_other_kinds(self, formula: Formula, kind: str) -> bool:
+        """Whether a formula is a place whose ``type`` leaves out a kind, as one look can tell."""
+        node = self.logic.node(formula)
+        if formula < 0 or not isinstance(node, Place):
+            return False
+        inside = self.formulas.expanded(node)
+        node = self.logic.node(inside)
+        if inside < 0 or not isinstance(node, Conjunction):
+            return inside in (FALSE, self._never[kind])
+        return self._never[kind] in node.parts
 
     def _multiplied_out(self, formula: Formula, kind: str) -> list[Clause]:
         finished: dict[Clause, None] = {}
@@ -157,7 +171,8 @@ class Clauses:
                     pending.append((self.formulas.expanded(node), through | {formula}))
             elif formula not in through and formula not in known:
                 known.add(formula)
-                denied.append((~formula, through))
+                if not self._is_of_other_kinds(~formula, kind):
+                    denied.append((~formula, through))
         return _State((), tuple(clause), frozenset(known), tuple(choices), tuple(denied))
 
     def _where(self, formula: Formula) -> str:
@@ -219,7 +234,8 @@ class Clauses:
             if False in values:
                 return formula < 0
             return formula >= 0 if None not in values else None
-        return None
+        place = formula if formula >= 0 else ~formula
+        return formula < 0 if self._is_of_other_kinds(place, kind) else None
 
     def _value_of_part(self, part: Formula, known: set[Formula], kind: str) -> bool | None:
         if part in known:

@@ -48,6 +48,9 @@ class Goals(Protocol):
 class Delegation:
     """The goals of one document that went the general way.
 
+    Attributes:
+        bodies: the rules that were written, with what may turn out to have no word; see `alive`.
+
     Args:
         document: the schema.
         documents: further ones, by URI.
@@ -69,7 +72,7 @@ class Delegation:
         self.terminals = terminals
         self.goals = goals
         self.visit = visit
-        self._bodies: dict[int, ir.Node] = {}
+        self.bodies: dict[int, ir.Node] = {}
 
     @functools.cached_property
     def universe(self) -> SchemaUniverse:
@@ -102,18 +105,11 @@ class Delegation:
             raise NeedsMoreError("$dynamicRef")
         if has_marks(bodies.values()):
             raise NeedsMoreError("what has come before decides")
-        self._bodies |= bodies
+        self.bodies |= bodies
         return {
             self.goals.key(rule): alternatives_of(body, self.goals.key)
             for rule, body in bodies.items()
         }
-
-    def finish(self, dead: set[Key]) -> None:
-        """Define the rules that were written, without what has no word."""
-        for rule, body in self._bodies.items():
-            is_dead = self.goals.key(rule) in dead
-            body = ir.NOTHING if is_dead else alive(body, dead, self.goals.key)
-            self.goals.table.define(rule, body)
 
     def _call(self, formula: Formula) -> ir.Node | None:
         """A value that fits a formula, if that comes down to schemas."""
