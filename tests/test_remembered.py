@@ -10,12 +10,13 @@ import itertools
 import json
 import random
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import regex
-from toy import allowed_ids, byte_vocabulary
+from toy import JSON_TOKENS, accepts, allowed_ids, byte_vocabulary
 
 from syntagma.decoding.matcher import Matcher
 from syntagma.grammar import (
@@ -295,3 +296,78 @@ def test_keys_that_could_run_out_are_refused(keyword: str) -> None:
     with pytest.raises(UnsupportedGrammarError) as caught:
         GrammarCompiler(byte_vocabulary()).compile_json_schema(schemas[keyword])
     assert caught.value.keyword == keyword
+
+
+FULL = byte_vocabulary([*JSON_TOKENS, *CROSSING])
+
+
+def test_instances_of_others_are_accepted() -> None:
+    """`jsonschema` and the grammar agree about listed values."""
+    values: list[Any] = [
+        1,
+        2,
+        "a",
+        None,
+        True,
+        [1],
+        [2],
+        {"a": 1},
+        {"b": 1, "a": 1},
+        {"a": 1, "b": 1},
+        1.5,
+    ]
+    rng = random.Random(5)
+    for schema in (
+        {"type": "array", "uniqueItems": True, "minItems": 2},
+        {"items": {"uniqueItems": True}},
+        {"uniqueItems": True, "prefixItems": [{"type": ["integer", "object"]}]},
+        {"type": ["array", "object"], "minProperties": 2, "uniqueItems": True},
+    ):
+        validator = jsonschema.Draft202012Validator(schema)
+        grammar = GrammarCompiler(FULL).compile_json_schema(schema, property_order="any")
+        for _ in range(60):
+            instance: Any = [rng.choice(values) for _ in range(rng.randint(0, 4))]
+            if rng.random() < 0.3:
+                instance = {rng.choice("abc"): v for v in instance}
+            elif rng.random() < 0.3:
+                instance = [instance, [rng.choice(values), rng.choice(values)]]
+            assert accepts(grammar, json.dumps(instance)) == validator.is_valid(instance), instance
+
+
+def test_forks_and_rollback_keep_what_has_come() -> None:
+    schema = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
+    grammar = GrammarCompiler(FULL).compile_json_schema(schema, whitespace="compact")
+    ids = {token: i for i, token in enumerate(FULL.tokens)}
+    matcher = Matcher(grammar)
+    assert matcher.accept_tokens([ids[b'["'], ids[b"a"], ids[b'","'], ids[b"b"]])
+    fork = matcher.fork()
+    assert fork.accept_tokens([ids[b'","'], ids[b"c"]])
+    assert not fork.accept_tokens([ids[b'","'], ids[b"c"], ids[b'"']])
+    assert not matcher.accept_tokens([ids[b'","'], ids[b"a"], ids[b'"']])
+    assert matcher.validate_tokens([ids[b'","'], ids[b"c"], ids[b'","'], ids[b"b"], ids[b'"']]) == 4
+    matcher.rollback(2)
+    assert matcher.accept_tokens([ids[b'","'], ids[b"c"], ids[b'","'], ids[b"b"], ids[b'"]']])
+    assert matcher.is_accepting()
+
+
+def test_saved_grammars_remember(tmp_path: Path) -> None:
+    schema = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
+    compiler = GrammarCompiler(FULL)
+    compiler.compile_json_schema(schema).save(tmp_path / "grammar")
+    loaded = compiler.load(tmp_path / "grammar")
+    assert accepts(loaded, "[1, 2]")
+    assert not accepts(loaded, "[1, 1]")
+
+
+def test_outputs_leave_nothing_in_the_grammar() -> None:
+    """Other outputs of the same shape need no states of the grammar that the first one has not made."""
+    schema = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
+    grammar = GrammarCompiler(FULL).compile_json_schema(schema, whitespace="compact")
+    sizes = []
+    for word in ("aaaa", "bcba", "zzyx"):
+        text = json.dumps(
+            [word[:n] for n in range(5)] + [word[n:] + "!" for n in range(5)], separators=(",", ":")
+        )
+        assert accepts(grammar, text)
+        sizes.append((grammar.recognizer.num_states, grammar.recognizer.store.pool.num_states))
+    assert sizes[0] == sizes[1] == sizes[2]
