@@ -53,6 +53,8 @@ ESCAPES = {
 }
 MAX_SEARCH_STEPS = 50_000
 MAX_OUTLINES = 512
+MAX_DETOURS = 500
+LAST_RESORTS = b",eE \n"
 EXPONENT = re.compile(rb"[eE]")
 
 
@@ -319,6 +321,7 @@ class RememberingRecognizer:
     def _closing_text(self, state: RememberedState) -> bytes:
         """A completion: the shortest one of the rules, with detours where that is not allowed."""
         text = b""
+        num_detours = 0
         while not self.is_accepting(state):
             shortest = self._shortest(state)
             whole = self.read(state, shortest)
@@ -326,10 +329,11 @@ class RememberingRecognizer:
                 return text + shortest
             state, added = self._as_far_as_possible(state, shortest)
             text += added
-            if len(text) > MAX_CLOSING_BYTES:
+            num_detours += 1
+            if len(text) > MAX_CLOSING_BYTES or num_detours > MAX_DETOURS:
                 raise ValueError(
-                    f"the completion has more than {MAX_CLOSING_BYTES} bytes; lower the grammar's "
-                    "minimum counts"
+                    f"the completion has more than {MAX_CLOSING_BYTES} bytes, or none was found with "
+                    f"{MAX_DETOURS} detours; lower the grammar's minimum counts"
                 )
         return text
 
@@ -346,18 +350,40 @@ class RememberingRecognizer:
             after = self.read(state, text[count : count + 1])
             if after is None:
                 ways = [
-                    (len(self._shortest(_remembered(way))), byte, _remembered(way))
+                    (self._shortest(_remembered(way)), byte, _remembered(way))
                     for byte in self._bytes_after(state)
                     if (way := self.read(state, bytes([byte]))) is not None
                 ]
                 assert ways, "a viable state leads nowhere"
-                # Digits and letters look best.
-                best = min(
-                    ways, key=lambda found: (found[0], not chr(found[1]).isalnum(), found[1])
+                # Digits and letters look best; blanks, exponents and another member tell nothing apart.
+                ways.sort(
+                    key=lambda way: (
+                        LAST_RESORTS.find(way[1]),
+                        len(way[0]),
+                        not chr(way[1]).isalnum(),
+                        way[1],
+                    )
                 )
+                ended = _ended_by(state.reading, text[count : count + 1])
+                # 0.0 is no way out where 0 is not: rather one that ends what has come before.
+                best = next((way for way in ways if self._leads_past(ended, way)), ways[0])
                 return best[2], text[:count] + bytes([best[1]])
             state = _remembered(after)
         return state, text
+
+    def _leads_past(
+        self, ended: set[tuple[bool, int]], way: tuple[bytes, int, RememberedState]
+    ) -> bool:
+        """Whether behind a way out the item or key ends that could not (`_ended_by`)."""
+        text, _, state = way
+        for count in range(len(text)):
+            after = self.read(state, text[count : count + 1])
+            if after is None:
+                return False
+            if not ended or _ended_by(state.reading, text[count : count + 1]) & ended:
+                return True
+            state = _remembered(after)
+        return True
 
     def _fill(self, state: RememberedState, row: Int32Array) -> None:
         outline = self._outline(state)
@@ -510,6 +536,22 @@ KINDS = {b"": BLANK, b'"': TEXT}
 def _remembered(state: MatcherState) -> RememberedState:
     assert isinstance(state, RememberedState), "a state of another recognizer"
     return state
+
+
+def _ended_by(reading: Reading, byte: bytes) -> set[tuple[bool, int]]:
+    """What a byte ends: whether that is a key, or else an item, and how deep it stands."""
+    after, ends = reading.read(byte)
+    found = {(end.is_key, _depth(reading)) for end in ends}
+    if after.is_new is not None and after.frame is not None:
+        found.add((after.frame.is_object, _depth(after)))
+    return found
+
+
+def _depth(reading: Reading) -> int:
+    depth, frame = 0, reading.frame
+    while frame is not None:
+        depth, frame = depth + 1, frame.outer
+    return depth
 
 
 def _ids(row: Int32Array) -> list[int]:

@@ -371,3 +371,18 @@ def test_outputs_leave_nothing_in_the_grammar() -> None:
         assert accepts(grammar, text)
         sizes.append((grammar.recognizer.num_states, grammar.recognizer.store.pool.num_states))
     assert sizes[0] == sizes[1] == sizes[2]
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        {"type": "string"},
+        {"type": "integer", "minimum": 3},
+        {"type": "object", "properties": {"a": {"enum": [1, 2]}}, "required": ["a"]},
+        {"type": "array", "items": {"type": "boolean"}},
+    ],
+)
+def test_completions_repeat_nothing(items: Any) -> None:
+    schema = {"type": "array", "items": items, "uniqueItems": True, "minItems": 4}
+    witness = json.loads(GrammarCompiler(FULL).compile_json_schema(schema).witness)
+    jsonschema.Draft202012Validator(schema).validate(witness)
