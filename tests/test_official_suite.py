@@ -39,8 +39,9 @@ REFUSED = {
     "ignore unrecognized optional vocabulary": "$schema",
     "float division = inf": "max_dfa_states",
 }
-# Valid texts of formats that are not written: leap seconds, quoted local parts, names in Punycode.
-UNWRITTEN = {"date-time": 3, "time": 6, "email": 5, "hostname": 15}
+# Valid texts of formats that are not written: leap seconds, quoted local parts, names in Punycode,
+# named groups, look-behind and empty classes of expressions.
+UNWRITTEN = {"date-time": 3, "time": 6, "email": 5, "hostname": 15, "ecmascript-regex": 6}
 
 pytestmark = pytest.mark.skipif(
     not SUITE.is_dir(), reason="the official test suite does not lie beside the checkout"
@@ -111,7 +112,8 @@ def test_formats(draft: str) -> None:
     ours = compiler()
     unwritten: dict[str, int] = {}
     for file, group in groups(f"{draft}/optional/format"):
-        if file not in FORMATS:
+        names = {group["schema"].get("format")}
+        if not names <= {*FORMATS, "regex"}:
             with pytest.raises(UnsupportedGrammarError):
                 ours.compile_json_schema(group["schema"])
             continue
