@@ -225,7 +225,7 @@ def _terminals(grammar: ir.Grammar) -> list[ir.Terminal]:
 def test_long_chains_and_doubling_rules_stay_within_bounds() -> None:
     chain = "\n".join(f"r{i} ::= 'a' (r{i + 1} | 'b' root)" for i in range(3000))
     doubling = "\n".join(f"d{i} ::= d{i + 1} d{i + 1}" for i in range(60))
-    compiler = GrammarCompiler(byte_vocabulary())
+    compiler = GrammarCompiler(byte_vocabulary(), limits=CompileLimits(max_seconds=60))
     grammar = compiler.compile_ebnf(f"root ::= r0 | 'x'\n{chain}\nr3000 ::= 'c'")
     assert accepts(grammar, "a" * 3000 + "c") and accepts(grammar, "aabx")
     words = absorbed(f"root ::= d0\n{doubling}\nd60 ::= 'a'?")

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import itertools
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -20,6 +21,7 @@ from syntagma.grammar import (
     GrammarLimitError,
     UnsatisfiableGrammarError,
     UnsupportedGrammarError,
+    schema_conflict,
 )
 
 COMPILER = GrammarCompiler(byte_vocabulary(JSON_TOKENS))
@@ -60,6 +62,14 @@ CASES: list[tuple[Any, list[str]]] = [
     ({"$ref": "#/$defs/n", "$defs": {"n": {"type": "object", "required": ["n"], "properties": {"n": {"$ref": "#/$defs/n"}}}}}, ["/$ref", "/$defs/n/type", "/$defs/n/required", "/$defs/n/properties/n/$ref"]),
     ({"type": "object", "unevaluatedProperties": False, "required": ["a"], "properties": {"b": {}}}, ["/type", "/unevaluatedProperties", "/required"]),
 ]  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _has_time() -> Iterator[None]:
+    """A busy machine must not make conflicts larger than need be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schema_conflict, "MAX_SECONDS", 60.0)
+        yield
 
 
 @pytest.mark.parametrize(("schema", "conflict"), CASES)

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import itertools
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -17,6 +18,7 @@ from syntagma.grammar import (
     GrammarCompiler,
     UnsatisfiableGrammarError,
     UnsupportedGrammarError,
+    schema_conflict,
 )
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.schema_judge import SchemaJudge
@@ -30,6 +32,14 @@ SCALARS = [
 ]  # fmt: skip
 FEW = [None, True, 0, 1, 2, 0.5, "", "a", "ab", [], {}, [1], {"a": 1}]
 NAMES = ["a", "b", "c", "ab", "next"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _has_time() -> Iterator[None]:
+    """A busy machine must not make conflicts larger than need be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schema_conflict, "MAX_SECONDS", 60.0)
+        yield
 
 
 def small_values() -> list[Any]:
