@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import itertools
 import json
 import random
 import re
@@ -16,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schema_strategies import instances, schemas
-from toy import JSON_TOKENS, accepts, byte_vocabulary, sample
+from toy import JSON_TOKENS, accepts, byte_vocabulary, orders, sample
 from wide_schemas import wide_schemas
 
 from syntagma.clients import JsonPolicies as ClientPolicies
@@ -41,13 +40,6 @@ def check(policies: dict[str, Any], schema: Any, good: list[str], bad: list[str]
     grammar = COMPILER.compile_json_schema(schema, **policies)
     assert [text for text in good if not accepts(grammar, text)] == []
     assert [text for text in bad if accepts(grammar, text)] == []
-
-
-def orders(value: Any) -> list[Any]:
-    """An object with its members in every order."""
-    if not isinstance(value, dict):
-        return [value]
-    return [dict(members) for members in itertools.permutations(value.items())]
 
 
 def both_ways(policies: dict[str, Any], schema: Any, good: list[str], bad: list[str]) -> None:
@@ -364,7 +356,7 @@ def test_closed_objects(schema: Any, written_out: Any) -> None:
     same = COMPILER.compile_json_schema(written_out)
     validator = jsonschema.validators.validator_for(written_out)(written_out)
     for value in OBJECTS:
-        texts = list(map(json.dumps, orders(value)))
+        texts = list(map(json.dumps, orders(value, 100)))
         found = any(accepts(grammar, text) for text in texts)
         assert found == any(accepts(same, text) for text in texts) == validator.is_valid(value)
 

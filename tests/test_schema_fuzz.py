@@ -7,7 +7,6 @@ one thing changed, which are nearly valid. The order of members is put aside: so
 from __future__ import annotations
 
 import copy
-import itertools
 import json
 import random
 import re
@@ -18,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schema_strategies import NAMES, instances, schemas
-from toy import JSON_TOKENS, accepts, byte_vocabulary
+from toy import JSON_TOKENS, accepts, byte_vocabulary, orders
 from wide_schemas import wide_schemas
 
 from syntagma.decoding.self_test import draw, spellings
@@ -46,21 +45,6 @@ LOOSE_FORMATS = re.compile('"format": "(time|date-time|email)"')
 
 # What has been compared, by verdict; for whoever wants to know how much that was.
 COMPARED: Counter[str] = Counter()
-
-
-def orders(value: Any) -> list[Any]:
-    """A value with the members of its objects in every order, as far as there are not too many."""
-    if isinstance(value, list):
-        parts = list(itertools.islice(itertools.product(*map(orders, value)), MAX_ORDERS + 1))
-        return [list(items) for items in parts]
-    if isinstance(value, dict):
-        found = (
-            dict(zip(names, members, strict=True))
-            for names in itertools.permutations(value)
-            for members in itertools.product(*(orders(value[name]) for name in names))
-        )
-        return list(itertools.islice(found, MAX_ORDERS + 1))
-    return [value]
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:
@@ -142,7 +126,7 @@ def compare(schema: Any, values: list[Any], rng: random.Random, policies: dict[s
         others = [*values, *(changed(value, rng) for value in own for _ in range(2))]
     for value in [*own, *others]:
         expected = judge.verdict(json.dumps(value))
-        written = orders(value)
+        written = orders(value, MAX_ORDERS)
         if expected is None or len(written) > MAX_ORDERS:
             continue
         found = any(accepts(grammar, text) for form in written for text in spellings(form, options))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -75,3 +77,23 @@ def sample(
             return out
         out += vocabulary.tokens[token_id]
     return None
+
+
+def orders(value: Any, most: int) -> list[Any]:
+    """A value with the members of its objects in every order, and whole numbers with and without fraction.
+
+    As an integer a number is written without one (`numbers="canonical"`), and as `const` lists it.
+    Of very many, ``most`` and one more.
+    """
+    found: Iterable[Any] = [value]
+    if isinstance(value, list):
+        found = map(list, itertools.product(*(orders(item, most) for item in value)))
+    elif isinstance(value, dict):
+        found = (
+            dict(zip(names, members, strict=True))
+            for names in itertools.permutations(value)
+            for members in itertools.product(*(orders(value[name], most) for name in names))
+        )
+    elif isinstance(value, float) and value.is_integer():
+        found = [value, int(value)]
+    return list(itertools.islice(found, most + 1))
