@@ -26,7 +26,8 @@ import peers
 import vocabularies
 from keyword_cases import CASES, KeywordCase
 
-from syntagma.grammar import CompiledGrammar, GrammarCompiler, GrammarError, Vocabulary
+from syntagma.decoding import self_test
+from syntagma.grammar import GrammarCompiler, GrammarError, Vocabulary
 
 Acceptor = Callable[[str], bool]
 GOOD_VERDICTS = frozenset(["ok", "refused"])
@@ -52,7 +53,7 @@ class Ours:
             grammar = self._compiler.compile_json_schema(case.schema, **policies)
         except GrammarError as error:
             raise Refused(str(error)) from error
-        return lambda text: _reads(grammar, text)
+        return lambda text: self_test.accepts(grammar, text)
 
 
 class Peer:
@@ -154,17 +155,6 @@ def table(engines: list[Engine], verdicts: dict[str, list[str]]) -> str:
         for i in range(len(engines))
     ]
     return "\n".join([*lines, f"| all {len(verdicts)} | {' | '.join(sums)} |"])
-
-
-def _reads(grammar: CompiledGrammar, text: str) -> bool:
-    recognizer = grammar.recognizer
-    state = recognizer.initial
-    for byte in text.encode():
-        after = recognizer.read(state, bytes([byte]))
-        if after is None:
-            return False
-        state = after
-    return recognizer.is_accepting(state)
 
 
 def main() -> int:

@@ -53,13 +53,7 @@ def formulas_to_grammar(
         GrammarError: as `GrammarCompiler.compile_json_schema`.
     """
     universe = SchemaUniverse(document, documents, budget)
-    grammar = ir.Grammar()
-    lowering = FormulaLowering(universe, JsonTerminals(options, budget), grammar)
-    root = lowering.formulas.of(universe.root, NO_SCOPE)
-    lowering.declare("root", functools.partial(lowering.body, root))
-    for rule, body in lowering.produce_all().items():
-        grammar.define(rule, body)
-    return grammar
+    return _rules_of([universe.root], universe, options, budget)
 
 
 def _of_its_own(formula: Formula) -> None:
@@ -78,17 +72,24 @@ def schemas_without_instance(
     Raises:
         GrammarError: as `formulas_to_grammar`, for any of them.
     """
-    universe = SchemaUniverse(document, documents, budget)
+    grammar = _rules_of(schemas, SchemaUniverse(document, documents, budget), options, budget)
+    return [
+        not is_productive for is_productive in productive_rules(grammar, budget)[: len(schemas)]
+    ]
+
+
+def _rules_of(
+    schemas: Sequence[JsonSchema], universe: SchemaUniverse, options: JsonOptions, budget: Budget
+) -> ir.Grammar:
+    """The rules of some schemas, which come first, and of all that they need."""
     grammar = ir.Grammar()
     lowering = FormulaLowering(universe, JsonTerminals(options, budget), grammar)
-    rules = []
     for schema in schemas:
         formula = lowering.formulas.of(schema, NO_SCOPE)
-        rules.append(lowering.declare("schema", functools.partial(lowering.body, formula)))
+        lowering.declare("root", functools.partial(lowering.body, formula))
     for rule, body in lowering.produce_all().items():
         grammar.define(rule, body)
-    productive = productive_rules(grammar, budget)
-    return [not productive[rule] for rule in rules]
+    return grammar
 
 
 class FormulaLowering:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Final
 
 from syntagma.grammar.kernel_types import Int32Array
@@ -15,6 +16,11 @@ MOVES_STRIDE: Final = 1 << 32
 
 # How a config is written down.
 CONFIG: Final = struct.Struct("2i")
+
+
+def key_of(configs: Iterable[Config]) -> bytes:
+    """Configs, given in ascending order, as the key of a state."""
+    return b"".join(CONFIG.pack(*config) for config in configs)
 
 
 class MatcherState:

@@ -13,7 +13,7 @@ from typing import Final
 from syntagma.grammar.closing_tokens import MAX_FORCED_BYTES, ClosingTokens, forced_bytes
 from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.mask_store import MaskStore
-from syntagma.grammar.matcher_state import CONFIG, Config, MatcherState
+from syntagma.grammar.matcher_state import Config, MatcherState, key_of
 from syntagma.grammar.parser import START_STATE, Parser
 from syntagma.grammar.row_filler import RowFiller
 from syntagma.grammar.walker import Walker
@@ -43,7 +43,7 @@ class Recognizer:
         # The initial state is not looked up by its configs: only before the first byte may the
         # output end for want of any terminal.
         begun = parser.lower(START_STATE)
-        key = b"".join(CONFIG.pack(START_STATE, lexer) for lexer in begun.lexers)
+        key = key_of((START_STATE, lexer) for lexer in begun.lexers)
         self.initial = MatcherState(0, key, begun.can_end)
         self._states: dict[bytes, MatcherState] = {}
 
@@ -72,7 +72,7 @@ class Recognizer:
             key = self._walker.read_token(state.key, token_id)
             if not key:
                 return None
-            target = self._states.get(key) or self._new_state(key)
+            target = self._state_with(key)
             if len(self.moves) >= MAX_MOVES:
                 self.forget_moves()
             self.moves[state.first_move + token_id] = target
@@ -84,18 +84,20 @@ class Recognizer:
             return None
         with self._lock:
             key = self._walker.read(state.key, text)
-            return (self._states.get(key) or self._new_state(key)) if key else None
+            return self._state_with(key) if key else None
 
-    def _new_state(self, key: bytes) -> MatcherState:
-        found = self._states[key] = MatcherState(len(self._states) + 1, key)
+    def _state_with(self, key: bytes) -> MatcherState:
+        """The state of some configs."""
+        found = self._states.get(key)
+        if found is None:
+            found = self._states[key] = MatcherState(len(self._states) + 1, key)
         return found
 
     def joined(self, one: MatcherState, other: MatcherState) -> MatcherState:
         """The state of all configs of two states."""
-        configs = sorted({*one.configs, *other.configs})
-        key = b"".join(CONFIG.pack(*config) for config in configs)
+        key = key_of(sorted({*one.configs, *other.configs}))
         with self._lock:
-            return self._states.get(key) or self._new_state(key)
+            return self._state_with(key)
 
     def forced_bytes(self, state: MatcherState) -> bytes:
         """The bytes that every output has next, MAX_FORCED_BYTES at most."""

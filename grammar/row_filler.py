@@ -13,7 +13,7 @@ import numpy as np
 
 from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.mask_store import MaskStore
-from syntagma.grammar.matcher_state import CONFIG, MatcherState
+from syntagma.grammar.matcher_state import CONFIG, Config, MatcherState
 from syntagma.grammar.parser import Parser
 from syntagma.grammar.parser_arrays import NO_HEIGHT
 from syntagma.grammar.store_entry import Residuals, StoreEntry
@@ -46,14 +46,14 @@ class RowFiller:
             state: the state.
             row: int32[num_words], whatever is in it.
         """
-        key = state.key
-        if len(key) == CONFIG.size and CONFIG.unpack(key)[1] in self._store.wide_inside:
-            self._progress[LOWEST_MET] = self._parser.lowest(CONFIG.unpack(key)[0])
+        only = CONFIG.unpack(state.key) if len(state.key) == CONFIG.size else None
+        if only is not None and only[1] in self._store.wide_inside:
+            self._progress[LOWEST_MET] = self._parser.lowest(only[0])
             if state.is_accepting is None:
                 state.is_accepting = False
-            self._add_wide(state, [list(CONFIG.unpack(key))], False, row)
+            self._add_wide(state, [only], False, row)
         else:
-            self._walker.walk_root(key, row)
+            self._walker.walk_root(state.key, row)
             if state.is_accepting is None:
                 state.is_accepting = bool(self._progress[MAY_END])
             if self._progress[NUM_WIDE]:
@@ -63,7 +63,7 @@ class RowFiller:
             np.bitwise_or(row, self._stop_row, row)
 
     def _add_wide(
-        self, state: MatcherState, wide: list[list[int]], has_narrow: bool, row: Int32Array
+        self, state: MatcherState, wide: list[Config], has_narrow: bool, row: Int32Array
     ) -> None:
         """Complete a row with what wide configs allow, or copy a state's that has the same.
 

@@ -14,7 +14,7 @@ from syntagma.grammar.array_context import ArrayContext
 from syntagma.grammar.kernel_types import Int32Array, Int64Array
 from syntagma.grammar.lexer_arrays import LexerArrays
 from syntagma.grammar.mask_store import MaskStore
-from syntagma.grammar.matcher_state import CONFIG
+from syntagma.grammar.matcher_state import CONFIG, Config
 from syntagma.grammar.parser import Parser
 from syntagma.grammar.parser_arrays import NO_HEIGHT, ParserArrays
 from syntagma.grammar.step_kernels import (
@@ -121,10 +121,9 @@ class Walker:
             initial = np.frombuffer(key, np.int32).reshape(-1, 2)
             self._go_on(self._trie, self._max_depth, initial, row, self._max_width)
 
-    def wide_configs(self) -> list[list[int]]:
-        """The (parser state, lexer state) that `walk_root` has left out."""
-        found: list[list[int]] = self._wide[: self.progress[NUM_WIDE]].tolist()
-        return found
+    def wide_configs(self) -> list[Config]:
+        """The configs that `walk_root` has left out."""
+        return list(map(tuple, self._wide[: self.progress[NUM_WIDE]].tolist()))
 
     def walk(
         self, trie: TokenTrie, initial: Int32Array, row: Int32Array, num_nodes: int = TOO_MANY
