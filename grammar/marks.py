@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from syntagma.grammar import ir
+from syntagma.grammar.ir_fold import children, fold, rebuilt
 from syntagma.grammar.terminals import Language, WordList
 
 # The item, or the key, that has just ended is the first of its kind in its array or object.
@@ -36,13 +37,9 @@ def has_marks(bodies: Iterable[ir.Node | None]) -> bool:
         if id(node) in seen:
             continue
         seen.add(id(node))
-        if isinstance(node, ir.Terminal):
-            if is_mark(node.language):
-                return True
-        elif isinstance(node, ir.Sequence | ir.Choice):
-            waiting += node.parts
-        elif isinstance(node, ir.Repeat):
-            waiting.append(node.part)
+        if isinstance(node, ir.Terminal) and is_mark(node.language):
+            return True
+        waiting += children(node)
     return False
 
 
@@ -54,29 +51,15 @@ def without_marks(grammar: ir.Grammar) -> ir.Grammar:
 
 
 def _unmarked(root: ir.Node, known: dict[int, ir.Node]) -> ir.Node:
-    """A node without marks; parts come before the whole, equal objects once."""
-    waiting = [root]
-    while waiting:
-        node = waiting[-1]
-        parts: tuple[ir.Node, ...] = ()
-        if isinstance(node, ir.Sequence | ir.Choice):
-            parts = node.parts
-        elif isinstance(node, ir.Repeat):
-            parts = (node.part,)
-        missing = [part for part in parts if id(part) not in known]
-        if missing:
-            waiting += missing
-            continue
-        waiting.pop()
-        found = tuple(known[id(part)] for part in parts)
+    """A node without marks; equal objects are looked at once."""
+
+    def unmarked(node: ir.Node, parts: list[ir.Node]) -> ir.Node:
+        found = node
         if isinstance(node, ir.Terminal) and is_mark(node.language):
-            known[id(node)] = ir.EMPTY
-        elif all(a is b for a, b in zip(parts, found, strict=True)):
-            known[id(node)] = node
-        elif isinstance(node, ir.Repeat):
-            known[id(node)] = ir.Repeat(found[0], node.min_count, node.max_count)
-        elif isinstance(node, ir.Sequence):
-            known[id(node)] = ir.Sequence(found)
-        else:
-            known[id(node)] = ir.Choice(found)
-    return known[id(root)]
+            found = ir.EMPTY
+        elif any(a is not b for a, b in zip(children(node), parts, strict=True)):
+            found = rebuilt(node, parts)
+        known[id(node)] = found
+        return found
+
+    return fold(root, unmarked, shortcut=lambda node: known.get(id(node)))

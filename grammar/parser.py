@@ -9,8 +9,8 @@ them freely.
 
 **What a state depends on.** Lowering looks at a stack's frames when it returns, and when it puts frames
 of several stacks together for a rule that takes the place of several callers: such a stack may stand higher
-than some of its frames did. The lowest stack whose frames it looked at has a *height*, the longest way from there to the bottom. So a caller who
-walks from a start state over some others looks at most
+than some of its frames did. The lowest stack whose frames it looked at has a *height*, the longest way
+from there to the bottom. So a caller who walks from a start state over some others looks at most
 
     depth = max(0, height(start) + 1 - min(lowest of the states it lowered))
 

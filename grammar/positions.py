@@ -15,9 +15,7 @@ from syntagma.grammar.terminals import Language
 # Kinds of positions: what label and target mean.
 READ: Final = 0  # a terminal (label: language), then target
 CALL: Final = 1  # a word of another rule (label), then target
-ROUND: Final = (
-    2  # a counted repetition (label: loop) of which some rounds (target: their count) are done
-)
+ROUND: Final = 2  # a repetition (label: loop) of which some rounds (target: their count) are done
 FORK: Final = 3  # any of several positions (label: fork)
 END: Final = 4  # the end of a rule (label)
 ENTRY: Final = 5  # the start of a rule (label), for its words that are not empty
