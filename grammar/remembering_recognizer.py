@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from syntagma.grammar.closing_kernels import fewest_tokens
-from syntagma.grammar.closing_tokens import MAX_CLOSING_BYTES, MAX_FORCED_BYTES
+from syntagma.grammar.closing_tokens import MAX_FORCED_BYTES
 from syntagma.grammar.json_reading import End, Mode, Reading
 from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.marks import IS_NEW_ITEM, IS_NEW_KEY
@@ -35,6 +35,8 @@ from syntagma.grammar.matcher_state import MatcherState
 from syntagma.grammar.open_ends import ENOUGH, OpenEnds
 from syntagma.grammar.parser import Parser
 from syntagma.grammar.recognizer import Recognizer
+from syntagma.grammar.remembered_completion import completion
+from syntagma.grammar.remembered_state import RememberedState, remembered
 from syntagma.grammar.rivals import NONE, Rivals, rivals_of, split_raw
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.spelled_walk import SpelledWalk
@@ -53,27 +55,7 @@ ESCAPES = {
 }
 MAX_SEARCH_STEPS = 50_000
 MAX_OUTLINES = 512
-MAX_DETOURS = 500
-LAST_RESORTS = b",eE \n"
 EXPONENT = re.compile(rb"[eE]")
-
-
-class RememberedState(MatcherState):
-    """A state of both grammars and what has been read.
-
-    Attributes:
-        marked, unmarked: the states.
-        reading: the text, as far as it matters.
-    """
-
-    __slots__ = ("marked", "reading", "unmarked")
-
-    def __init__(self, marked: MatcherState, unmarked: MatcherState, reading: Reading) -> None:
-        # Moves of such states are not remembered: no two outputs share them for long.
-        super().__init__(0, marked.key, marked.is_accepting)
-        self.marked = marked
-        self.unmarked = unmarked
-        self.reading = reading
 
 
 class RememberingRecognizer:
@@ -118,7 +100,7 @@ class RememberingRecognizer:
     def is_satisfiable(self) -> bool:
         """Whether there is any output."""
         with self._lock:
-            return self._is_viable(_remembered(self.initial))
+            return self._is_viable(remembered(self.initial))
 
     @property
     def num_states(self) -> int:
@@ -144,7 +126,7 @@ class RememberingRecognizer:
         """Whether the output may end in a state."""
         known = state.is_accepting
         if known is None:
-            known = state.is_accepting = self._marked.is_accepting(_remembered(state).marked)
+            known = state.is_accepting = self._marked.is_accepting(remembered(state).marked)
         return known
 
     def advance(self, state: MatcherState, token_id: int) -> MatcherState | None:
@@ -156,14 +138,14 @@ class RememberingRecognizer:
         if not text:
             return None
         with self._lock:
-            after = self._go_on(_remembered(state), text)
+            after = self._go_on(remembered(state), text)
             return after if after is not None and self._is_viable(after) else None
 
     def forced_bytes(self, state: MatcherState) -> bytes:
         """The bytes that every output has next, MAX_FORCED_BYTES at most."""
         forced = b""
         while len(forced) < MAX_FORCED_BYTES and not self.is_accepting(state):
-            run = self._unmarked.forced_bytes(_remembered(state).unmarked)
+            run = self._unmarked.forced_bytes(remembered(state).unmarked)
             run = run[: MAX_FORCED_BYTES - len(forced)] or self._only_byte(state)
             after = self.read(state, run)
             if after is None:
@@ -182,7 +164,7 @@ class RememberingRecognizer:
         What they spell is a shortest completion of the rules alone, changed where that would repeat
         something.
         """
-        text = self._closing_text(_remembered(state))
+        text = completion(self, remembered(state))
         if not text:
             return []
         byte, _, subtree_end, token_start, token_ids = self.store.trie.arrays
@@ -207,7 +189,7 @@ class RememberingRecognizer:
                 return row
             slot = arena.acquire()
             try:
-                self._fill(_remembered(state), arena.writable[slot])
+                self._fill(remembered(state), arena.writable[slot])
             except BaseException:
                 arena.release(slot)
                 raise
@@ -268,7 +250,7 @@ class RememberingRecognizer:
         was found from a state is found again from the one behind it.
         """
         num_steps = 0
-        path = [(start, b"", iter(self._bytes_after(start)))]
+        path = [(start, b"", iter(self.bytes_after(start)))]
         while path:
             state, escape, waiting = path[-1]
             for byte in waiting:
@@ -283,13 +265,13 @@ class RememberingRecognizer:
                 num_steps += 1
                 if num_steps > MAX_SEARCH_STEPS:
                     return False
-                path.append((after, after_escape, iter(self._bytes_after(after))))
+                path.append((after, after_escape, iter(self.bytes_after(after))))
                 break
             else:
                 path.pop()
         return False
 
-    def _bytes_after(self, state: RememberedState) -> bytes:
+    def bytes_after(self, state: RememberedState) -> bytes:
         """The bytes that rules allow next, in the order in which a search tries them."""
         unmarked = state.unmarked
         known = self._next_bytes.get(unmarked.first_move)
@@ -299,6 +281,11 @@ class RememberingRecognizer:
             ]
             known = self._next_bytes[unmarked.first_move] = bytes(allowed)
         return known
+
+    def shortest_by_rules(self, state: RememberedState) -> bytes:
+        """A shortest completion of the rules alone."""
+        tokens = self._vocabulary.tokens
+        return b"".join(tokens[t] for t in self._unmarked.closing_tokens(state.unmarked))
 
     def _escape_after(self, escape: bytes, byte: int, reading: Reading) -> bytes | None:
         """What a search has begun of an escape after a byte; None: it need not try the byte."""
@@ -317,73 +304,6 @@ class RememberingRecognizer:
                     return b""
                 found = bytes([byte])
         return found
-
-    def _closing_text(self, state: RememberedState) -> bytes:
-        """A completion: the shortest one of the rules, with detours where that is not allowed."""
-        text = b""
-        num_detours = 0
-        while not self.is_accepting(state):
-            shortest = self._shortest(state)
-            whole = self.read(state, shortest)
-            if whole is not None:
-                return text + shortest
-            state, added = self._as_far_as_possible(state, shortest)
-            text += added
-            num_detours += 1
-            if len(text) > MAX_CLOSING_BYTES or num_detours > MAX_DETOURS:
-                raise ValueError(
-                    f"the completion has more than {MAX_CLOSING_BYTES} bytes, or none was found with "
-                    f"{MAX_DETOURS} detours; lower the grammar's minimum counts"
-                )
-        return text
-
-    def _shortest(self, state: RememberedState) -> bytes:
-        """A shortest completion of the rules alone."""
-        tokens = self._vocabulary.tokens
-        return b"".join(tokens[t] for t in self._unmarked.closing_tokens(state.unmarked))
-
-    def _as_far_as_possible(
-        self, state: RememberedState, text: bytes
-    ) -> tuple[RememberedState, bytes]:
-        """Read a text while that is allowed, then the best of other bytes."""
-        for count in range(len(text)):
-            after = self.read(state, text[count : count + 1])
-            if after is None:
-                ways = [
-                    (self._shortest(_remembered(way)), byte, _remembered(way))
-                    for byte in self._bytes_after(state)
-                    if (way := self.read(state, bytes([byte]))) is not None
-                ]
-                assert ways, "a viable state leads nowhere"
-                # Digits and letters look best; blanks, exponents and another member tell nothing apart.
-                ways.sort(
-                    key=lambda way: (
-                        LAST_RESORTS.find(way[1]),
-                        len(way[0]),
-                        not chr(way[1]).isalnum(),
-                        way[1],
-                    )
-                )
-                ended = _ended_by(state.reading, text[count : count + 1])
-                # 0.0 is no way out where 0 is not: rather one that ends what has come before.
-                best = next((way for way in ways if self._leads_past(ended, way)), ways[0])
-                return best[2], text[:count] + bytes([best[1]])
-            state = _remembered(after)
-        return state, text
-
-    def _leads_past(
-        self, ended: set[tuple[bool, int]], way: tuple[bytes, int, RememberedState]
-    ) -> bool:
-        """Whether behind a way out the item or key ends that could not (`_ended_by`)."""
-        text, _, state = way
-        for count in range(len(text)):
-            after = self.read(state, text[count : count + 1])
-            if after is None:
-                return False
-            if not ended or _ended_by(state.reading, text[count : count + 1]) & ended:
-                return True
-            state = _remembered(after)
-        return True
 
     def _fill(self, state: RememberedState, row: Int32Array) -> None:
         outline = self._outline(state)
@@ -531,27 +451,6 @@ class Outline(NamedTuple):
 
 BLANK, TEXT, OTHER = 0, 1, 2
 KINDS = {b"": BLANK, b'"': TEXT}
-
-
-def _remembered(state: MatcherState) -> RememberedState:
-    assert isinstance(state, RememberedState), "a state of another recognizer"
-    return state
-
-
-def _ended_by(reading: Reading, byte: bytes) -> set[tuple[bool, int]]:
-    """What a byte ends: whether that is a key, or else an item, and how deep it stands."""
-    after, ends = reading.read(byte)
-    found = {(end.is_key, _depth(reading)) for end in ends}
-    if after.is_new is not None and after.frame is not None:
-        found.add((after.frame.is_object, _depth(after)))
-    return found
-
-
-def _depth(reading: Reading) -> int:
-    depth, frame = 0, reading.frame
-    while frame is not None:
-        depth, frame = depth + 1, frame.outer
-    return depth
 
 
 def _ids(row: Int32Array) -> list[int]:
