@@ -14,7 +14,8 @@ class CompileLimits:
     """Bounds of one compilation; reaching one raises `GrammarLimitError` with its name.
 
     Attributes:
-        max_seconds: wall time of a compilation.
+        max_seconds: wall time of a compilation. Nobody waits two seconds for an answer, a late check
+            included.
         max_source_bytes: size of a schema, regex or choice list as text.
         max_schema_depth: nesting of a JSON Schema document.
         max_enum_values: members of one ``enum`` or choice list.
@@ -27,7 +28,7 @@ class CompileLimits:
         max_branches: alternatives that one schema may multiply out to.
     """
 
-    max_seconds: float = 2.0
+    max_seconds: float = 1.8
     max_source_bytes: int = 4 << 20
     max_schema_depth: int = 128
     max_enum_values: int = 200_000

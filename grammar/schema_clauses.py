@@ -7,7 +7,7 @@ known already excludes it, nothing has to be multiplied out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 from syntagma.grammar.errors import GrammarSyntaxError
@@ -95,6 +95,7 @@ class Clauses:
 
     def _multiplied_out(self, formula: Formula, kind: str) -> list[Clause]:
         finished: dict[Clause, None] = {}
+        seen: set[Hashable] = set()
         waiting = [_State(((formula, NOWHERE),))]
         while waiting:
             self.budget.check_time()
@@ -105,6 +106,11 @@ class Clauses:
             state = self._closed(waiting.pop(), kind)
             if state is None or self.is_empty(state.clause, kind):
                 continue
+            # Alternatives that say the same, reached through different references, are followed once.
+            left = _left_to_do(state)
+            if left in seen:
+                continue
+            seen.add(left)
             if state.choices:
                 (alternatives, through), *others = state.choices
                 rest = replace(state, choices=tuple(others))
@@ -113,8 +119,8 @@ class Clauses:
                     for alternative in reversed(alternatives)
                 ]
             elif state.denied:
-                (place, through), *left = state.denied
-                state = replace(state, denied=tuple(left))
+                (place, through), *denied = state.denied
+                state = replace(state, denied=tuple(denied))
                 if not self._is_excluded(place, state.clause, kind):
                     denial = ~self.formulas.expanded(self._place(place))
                     state = replace(state, pending=((denial, through | {~place}),))
@@ -267,6 +273,12 @@ class Clauses:
         if any(~atom in known for atom in other):
             return True
         return self.is_empty((*one, *(atom for atom in other if atom not in known)), kind)
+
+
+def _left_to_do(state: _State) -> Hashable:
+    """What a state stands for, whatever it was reached through."""
+    choices = tuple(alternatives for alternatives, _ in state.choices)
+    return state.clause, choices, tuple(place for place, _ in state.denied)
 
 
 def _holds_by_kind(atom: Atom, formula: Formula, kind: str) -> bool | None:

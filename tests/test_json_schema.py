@@ -262,6 +262,14 @@ def _doubling(levels: int) -> dict[str, Any]:
     return {"$ref": "#/$defs/l0", "$defs": {**defs, f"l{levels}": {"type": "null"}}}
 
 
+def _doubling_alternatives(levels: int) -> dict[str, Any]:
+    """Every definition is one of two that are the same, reached through different references."""
+    defs: dict[str, Any] = {
+        f"l{i}": {"anyOf": [{"$ref": f"#/$defs/l{i + 1}"} for _ in range(2)]} for i in range(levels)
+    }
+    return {"$ref": "#/$defs/l0", "$defs": {**defs, f"l{levels}": {"type": "null"}}}
+
+
 def _deep_any_of(depth: int) -> Any:
     level: list[Any] = [{"const": i} for i in range(2**depth)]
     for _ in range(depth):
@@ -301,11 +309,12 @@ def test_hostile_schemas_meet_a_limit(schema: Any) -> None:
         ({"type": "array", "minItems": 2, "maxItems": 10**9}, "[1,2]"),
         ({"enum": [f"value {i}" for i in range(100_000)]}, '"value 77"'),
         (_doubling(40), '{"a":{}}'),
+        (_doubling_alternatives(40), "null"),
         (_nested(60), "[]"),
         ({"type": "string", "format": "email", "maxLength": 254, "minLength": 3}, '"a@b"'),
         ({"type": "integer", "minimum": -(10**2000), "maximum": 1.7e308}, "-5"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_large_schemas_that_are_harmless(schema: Any, good: str) -> None:
     assert accepts(compiler().compile_json_schema(schema), good)
