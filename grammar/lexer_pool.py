@@ -169,17 +169,21 @@ class LexerPool:
 
     def _apart(self, terminals: tuple[int, ...]) -> list[tuple[int, ...]]:
         """The finest groups of which no two share a first byte."""
-        groups: list[tuple[int, tuple[int, ...]]] = []
+        groups: list[tuple[int, list[int]]] = []
         for terminal in terminals:
             first = self._first_bytes[terminal]
-            group: tuple[int, ...] = (terminal,)
+            joined = [terminal]
             apart = []
             for other in groups:
                 if other[0] & first:
-                    first, group = first | other[0], other[1] + group
+                    first |= other[0]
+                    # The longer list takes the other: there may be thousands that begin alike.
+                    long, short = sorted((other[1], joined), key=len, reverse=True)
+                    long += short
+                    joined = long
                 else:
                     apart.append(other)
-            groups = [*apart, (first, group)]
+            groups = [*apart, (first, joined)]
         return [tuple(sorted(group)) for _, group in groups]
 
     def complete_as(self, terminals: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from syntagma.server import serve as serve_module
 from syntagma.server.cli import run
-from syntagma.server.serve import ready_lines
+from syntagma.server.serve import ready_lines, spare_what_is_loaded
 from syntagma.server.settings import Settings, flag_name, setting_names
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
@@ -164,6 +165,15 @@ def test_a_model_that_is_not_there(
     printed = capsys.readouterr()
     assert f"model: {tmp_path}" in printed.out
     assert f"cannot load {tmp_path}" in printed.err
+
+
+def test_collections_spare_what_is_loaded() -> None:
+    before = gc.get_freeze_count()
+    try:
+        spare_what_is_loaded()
+        assert gc.get_freeze_count() > before + 10_000
+    finally:
+        gc.unfreeze()
 
 
 def test_ready_lines() -> None:
