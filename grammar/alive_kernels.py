@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from syntagma.grammar.kernel_types import Int32Array, UInt8Array, UInt64Array, kernel
+from syntagma.grammar.kernel_types import Int32Array, UInt8Array, UInt64Array, kernel, lean_kernel
 from syntagma.grammar.lexer_arrays import (
     CELL,
     DEAD_STATE,
@@ -69,7 +69,7 @@ def children(
     return child_start, child_byte, child_node
 
 
-@kernel
+@lean_kernel
 def has_byte(alive: UInt64Array, state: int, byte: int) -> bool:
     """Whether a row of words has a byte's bit."""
     return bool((alive[state, byte >> 6] >> np.uint64(byte & 63)) & np.uint64(1))
@@ -111,36 +111,69 @@ def know_bytes(lexer: LexerArrays, alive: UInt64Array, state: int) -> None:
     alive[state, KNOWLEDGE] = BYTES_KNOWN
 
 
-@kernel
-def is_wide(
-    trie: ChildTrie, lexer: LexerArrays, alive: UInt64Array, state: int, max_width: int
+@lean_kernel
+def _exceeds(
+    trie: ChildTrie,
+    lexer: LexerArrays,
+    alive: UInt64Array,
+    node: int,
+    state: int,
+    max_width: int,
 ) -> bool:
-    """Whether a walk from a lexer state visits more nodes of a trie than ``max_width``.
-
-    Looks two bytes ahead and counts the subtrees there whole. A sparse state is as wide as what it
-    falls back on, if anything. Remembered, so it must always be the same trie and limit.
-    """
-    root = dense_root(lexer, state)
-    if root != DEAD_STATE:
-        state = root
-    know_bytes(lexer, alive, state)
-    if alive[state, KNOWLEDGE] >= NARROW:
-        return bool(alive[state, KNOWLEDGE] == WIDE)
+    """Whether there are more than ``max_width`` nodes below a node where a state and its successors live."""
     size = 0
-    for c in range(trie.child_start[0], trie.child_start[1]):
+    for c in range(trie.child_start[node], trie.child_start[node + 1]):
         if not has_byte(alive, state, trie.child_byte[c]):
             continue
-        node = trie.child_node[c]
+        child = trie.child_node[c]
         size += 1
         after = next_state(lexer, state, trie.child_byte[c])
-        if trie.subtree_end[node] > node + 1:
+        if trie.subtree_end[child] > child + 1:
             know_bytes(lexer, alive, after)
-            for d in range(trie.child_start[node], trie.child_start[node + 1]):
+            for d in range(trie.child_start[child], trie.child_start[child + 1]):
                 if has_byte(alive, after, trie.child_byte[d]):
                     below = trie.child_node[d]
                     size += trie.subtree_end[below] - below
         if size > max_width:
-            alive[state, KNOWLEDGE] = WIDE
             return True
-    alive[state, KNOWLEDGE] = NARROW
     return False
+
+
+@lean_kernel
+def is_wide(
+    trie: ChildTrie,
+    lexer: LexerArrays,
+    alive: UInt64Array,
+    node: int,
+    state: int,
+    max_width: int,
+) -> bool:
+    """Whether a walk from a node of a trie in a lexer state visits more nodes than ``max_width``.
+
+    Looks two bytes ahead and counts the subtrees there whole. A sparse state is as wide as what it
+    falls back on, if anything. Remembered for the root, so it must always be the same trie and limit.
+    """
+    if trie.subtree_end[node] - node <= max_width:
+        return False
+    root = dense_root(lexer, state)
+    if root != DEAD_STATE:
+        state = root
+    know_bytes(lexer, alive, state)
+    if node > 0:
+        return _exceeds(trie, lexer, alive, node, state, max_width)
+    if alive[state, KNOWLEDGE] >= NARROW:
+        return bool(alive[state, KNOWLEDGE] == WIDE)
+    found = _exceeds(trie, lexer, alive, node, state, max_width)
+    alive[state, KNOWLEDGE] = WIDE if found else NARROW
+    return found
+
+
+@kernel
+def bytes_of_any(lexer: LexerArrays, alive: UInt64Array, configs: Int32Array) -> UInt64Array:
+    """uint64[1, 4], a bit for each byte with which the lexer state of some config goes on."""
+    words = np.zeros((1, 4), np.uint64)
+    for i in range(configs.shape[0]):
+        know_bytes(lexer, alive, configs[i, 1])
+        for w in range(4):
+            words[0, w] |= alive[configs[i, 1], w]
+    return words

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from syntagma.grammar.kernel_types import Int32Array, Int64Array, kernel
+from syntagma.grammar.kernel_types import Int32Array, Int64Array, kernel, lean_kernel
 
 
-@kernel
+@lean_kernel
 def set_bit(row: Int32Array, token_id: int) -> None:
     """Allow one token."""
     row[token_id >> 5] |= np.int32(1) << np.int32(token_id & 31)
 
 
-@kernel
+@lean_kernel
 def clear_bit(row: Int32Array, token_id: int) -> None:
     """Forbid one token."""
     row[token_id >> 5] &= ~(np.int32(1) << np.int32(token_id & 31))

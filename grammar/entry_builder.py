@@ -31,7 +31,7 @@ from syntagma.grammar.pair_kernels import (
 )
 from syntagma.grammar.row_memory import RowMemory
 from syntagma.grammar.store_entry import Exits, Residuals, StoreEntry
-from syntagma.grammar.token_trie import TokenTrie
+from syntagma.grammar.token_trie import ROOT, TokenTrie
 
 ANY_STRING, FREE_TEXT, SHORT_STRING = 0, 1, 2
 # Not a state of a pool.
@@ -84,7 +84,8 @@ class EntryBuilder:
         pool: whose states they are for.
         memory: rows to write to.
         entry: an entry of the store, computed if it is not at hand.
-        min_wide_nodes: states alive in fewer nodes of the trie are walked without looking for a base.
+        min_wide_nodes: states alive in fewer nodes of the trie are walked without looking for a base, and
+            what is left of tokens is merged whole if it has fewer.
         max_residual_bytes: for lists of nodes, which entries share, and the tries below them; as
             much again for what is known about pairs of states, twice.
     """
@@ -94,7 +95,7 @@ class EntryBuilder:
         trie: TokenTrie,
         pool: LexerPool,
         memory: RowMemory,
-        entry: Callable[[int], StoreEntry],
+        entry: Callable[[int, int], StoreEntry],
         *,
         min_wide_nodes: int,
         max_residual_bytes: int,
@@ -132,25 +133,28 @@ class EntryBuilder:
         for groups in COMMON_GROUPS:
             self._free_row(groups)
         for state in self._short_strings:
-            self._kept[state] = self._entry(state)
+            self._kept[state] = self._entry(state, ROOT)
 
-    def build(self, lexer_state: int) -> StoreEntry:
-        """The cheapest way to an entry that the lexer state allows."""
+    def build(self, lexer_state: int, node: int) -> StoreEntry:
+        """The cheapest way to an entry that the lexer state allows, for all tokens or those below a node."""
+        original = self.pool.original_of(lexer_state)
+        if original is not None:
+            return self._relabelled(lexer_state, node, *original)
+        if node != ROOT:
+            members = self.pool.members_of(lexer_state)
+            return self._joined(members, node) if members else self._walk(lexer_state, node)
         fallback = self.pool.fallback_of(lexer_state)
         if fallback != DEAD_STATE:
             return self._walk_against(lexer_state, fallback)
-        original = self.pool.original_of(lexer_state)
-        if original is not None:
-            return self._relabelled(lexer_state, *original)
         width = width_of(self.pool.arrays, lexer_state, self._groups.top_sizes)
         if width < self._min_wide_nodes:
-            return self._walk(lexer_state)
+            return self._walk(lexer_state, ROOT)
         if not self.pool.is_dense_terminal(lexer_state):
             members = self.pool.members_of(lexer_state)
-            return self._joined(members) if members else self._walk(lexer_state)
+            return self._joined(members, ROOT) if members else self._walk(lexer_state, ROOT)
         near = self._nearest_base(lexer_state)
         return (
-            self._walk(lexer_state)
+            self._walk(lexer_state, ROOT)
             if near.size > width // 2
             else self._walk_near(lexer_state, near)
         )
@@ -264,27 +268,27 @@ class EntryBuilder:
             self._free_rows[groups] = row
         return row
 
-    def _walk(self, lexer_state: int) -> StoreEntry:
-        """Walk the whole vocabulary."""
+    def _walk(self, lexer_state: int, node: int) -> StoreEntry:
+        """Walk all that is below a node."""
         row = self._memory.row()
         row.fill(0)
         trie, pool = self.trie, self.pool
         if pool.is_dense_terminal(lexer_state):
             terminal = pool.terminal_of(lexer_state)
             nodes = walk_dense(
-                *trie.arrays, self._max_depth, pool.dense_terminal(terminal), lexer_state, row
+                *trie.arrays, self._max_depth, node, pool.dense_terminal(terminal), lexer_state, row
             )
             terminals = np.full(nodes.size, terminal, np.int32)
         else:
             nodes, terminals = walk_interior(
-                *trie.arrays, self._max_depth, pool.arrays, lexer_state, row
+                *trie.arrays, self._max_depth, node, pool.arrays, lexer_state, row
             )
         row.setflags(write=False)
         return StoreEntry(row, self.exits(nodes, terminals))
 
     def _walk_against(self, lexer_state: int, base: int) -> StoreEntry:
         """Walk where the state differs from its base, as a key differs from any other string."""
-        known = self._entry(base)
+        known = self._entry(base, ROOT)
         row = self._memory.row()
         np.copyto(row, known.interior)
         nodes, terminals, removed = walk_against_base(
@@ -307,7 +311,7 @@ class EntryBuilder:
             known = StoreEntry(self._free_row(near.groups), ())
             other = _free_text(near.groups)
         else:
-            known = self._kept.get(base) or self._entry(base)
+            known = self._kept.get(base) or self._entry(base, ROOT)
             other = near.companion.terminal
         row = self._memory.row()
         np.copyto(row, known.interior)
@@ -341,13 +345,13 @@ class EntryBuilder:
         order = np.argsort(all_nodes, kind="stable")
         return self.exits(all_nodes[order].astype(np.int32), all_terminals[order])
 
-    def _joined(self, members: list[int]) -> StoreEntry:
+    def _joined(self, members: list[int], node: int) -> StoreEntry:
         """The entry of states that run side by side: a token goes on if it does in any of them."""
         row = self._memory.row()
         row.fill(0)
         lists: dict[int, dict[Residuals, None]] = {}
         for member in members:
-            entry = self._entry(member)
+            entry = self._entry(member, node)
             np.bitwise_or(row, entry.interior, row)
             for terminal, residuals in entry.exits:
                 lists.setdefault(terminal, {})[residuals] = None
@@ -361,9 +365,9 @@ class EntryBuilder:
                 exits.append((terminal, self._residuals_at(nodes)))
         return StoreEntry(row, tuple(exits))
 
-    def _relabelled(self, lexer_state: int, original: int, terminal: int) -> StoreEntry:
+    def _relabelled(self, lexer_state: int, node: int, original: int, terminal: int) -> StoreEntry:
         """The entry of a state that behaves as another, in a terminal of its own."""
-        known = self._entry(original)
+        known = self._entry(original, node)
         own = self.pool.terminal_of(lexer_state)
         renamed = tuple((own if t == terminal else t, residuals) for t, residuals in known.exits)
         return StoreEntry(known.interior, renamed)
@@ -384,6 +388,6 @@ class EntryBuilder:
         key = nodes.tobytes()
         found = self._residuals.get(key)
         if found is None:
-            found = Residuals(self.trie, nodes)
+            found = Residuals(self.trie, nodes, self._min_wide_nodes)
             self._residuals.put(key, found, 2 * found.num_bytes)
         return found

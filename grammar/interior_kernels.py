@@ -45,6 +45,7 @@ def walk_interior(
     token_start: Int32Array,
     token_ids: Int32Array,
     max_depth: int,
+    top: int,
     lexer: LexerArrays,
     state: int,
     row: Int32Array,
@@ -54,19 +55,20 @@ def walk_interior(
     Args:
         byte .. token_ids: the token trie.
         max_depth: of the trie.
-        state: the lexer state to start in.
+        top: a node of the trie; only what is below it is walked.
+        state: the lexer state there.
         row: int32[words], gets a bit for each surviving token.
 
     Returns:
         (nodes, terminals): at each node, which has more below it, the terminal may be complete.
     """
     states = np.zeros(max_depth + 1, np.int32)
-    states[0] = state
+    states[depth[top]] = state
     exit_nodes = np.empty(64, np.int32)
     exit_terminals = np.empty(64, np.int32)
     num_exits = 0
-    node = 1
-    while node < byte.size:
+    node = top + 1
+    while node < subtree_end[top]:
         level = depth[node]
         after = next_state(lexer, states[level - 1], byte[node])
         if after == DEAD_STATE:
@@ -170,6 +172,7 @@ def walk_dense(
     token_start: Int32Array,
     token_ids: Int32Array,
     max_depth: int,
+    top: int,
     terminal: DenseTerminal,
     state: int,
     row: Int32Array,
@@ -183,15 +186,15 @@ def walk_dense(
     # indices, for which no wrap-around is checked; room for exits everywhere, because an array that
     # may be replaced in the loop makes it three times as slow.
     cells = np.zeros(max_depth + 1, np.int64)
-    cells[0] = (state - terminal.first_state) * terminal.width
-    exit_nodes = np.empty(byte.size, np.int32)
+    cells[depth[top]] = (state - terminal.first_state) * terminal.width
+    exit_nodes = np.empty(subtree_end[top] - top, np.int32)
     num_exits = 0
     table = terminal.table
     class_map = terminal.class_map
     one = np.uint64(1)
-    node = one
-    num_nodes = np.uint64(byte.size)
-    while node < num_nodes:
+    node = np.uint64(top + 1)
+    end = np.uint64(subtree_end[top])
+    while node < end:
         level = np.uint64(depth[node])
         after = table[np.uint64(cells[level - one] + class_map[byte[node]])]
         if after == DEAD_STATE:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from syntagma.grammar.kernel_types import Int32Array, UInt8Array, kernel
+from syntagma.grammar.kernel_types import Int32Array, UInt8Array, kernel, lean_kernel
 
 # Columns of `LexerArrays.states`.
 CELL: Final = 0
@@ -40,7 +40,7 @@ class LexerArrays(NamedTuple):
     accepts: Int32Array
 
 
-@kernel
+@lean_kernel
 def next_state(lexer: LexerArrays, state: int, byte: int) -> int:
     """The lexer state after one byte, 0 if dead."""
     while True:
@@ -58,7 +58,7 @@ def next_state(lexer: LexerArrays, state: int, byte: int) -> int:
             return DEAD_STATE
 
 
-@kernel
+@lean_kernel
 def dense_root(lexer: LexerArrays, state: int) -> int:
     """The dense state that a state falls back on in the end, itself if it is dense; 0 if none."""
     while state != DEAD_STATE and lexer.states[state, KIND] < 0:

@@ -22,14 +22,14 @@ from syntagma.grammar.row_arena import RowArena
 from syntagma.grammar.row_memory import RowMemory
 from syntagma.grammar.store_entry import StoreEntry
 from syntagma.grammar.store_file import FiledEntries
-from syntagma.grammar.token_trie import TokenTrie
+from syntagma.grammar.token_trie import ALL_BYTES, ROOT, TokenTrie
 from syntagma.grammar.vocabulary import Vocabulary
 
 DEFAULT_MAX_BYTES = 64 << 20
 # Narrower states are walked as they are: by the store without looking for a base, by recognizers without
 # asking the store.
 MIN_WIDE_NODES = 4_000
-MAX_WIDTH = 1_500
+MAX_WIDTH = 500
 FIRST_ALIVE = 1 << 10
 # Lexer states for which there is memory at start, unless the vocabulary is a toy.
 READY_STATES = 1 << 16
@@ -108,7 +108,7 @@ class MaskStore:
             vocabulary.num_words, min(MAX_READY_ROWS, max_bytes // (4 * vocabulary.num_words))
         )
         self._prelude = prelude
-        self._entries: ByteLru[int, StoreEntry] = ByteLru(max_bytes // 2)
+        self._entries: ByteLru[tuple[int, int], StoreEntry] = ByteLru(max_bytes // 2)
         self._exit_rows: ByteLru[Hashable, ExitRow] = ByteLru(max_bytes // 8)
         self._alive = np.zeros((FIRST_ALIVE, NUM_COLUMNS), np.uint64)
         self._builder = EntryBuilder(
@@ -154,7 +154,7 @@ class MaskStore:
         start, terminal = self.pool.any_string_start()
         for lexer_state in range(start, self.pool.states_of(terminal)[1]):
             for _, residuals in self.entry(lexer_state).exits:
-                _ = residuals.trie
+                residuals.trie_from(ALL_BYTES)
         self._builder.prepare()
         _ = self.trie.context, self.vocabulary.spells_all
 
@@ -195,20 +195,27 @@ class MaskStore:
         with self._lock:
             self._exit_rows.put(key, row, row[0].nbytes + 200)
 
-    def entry(self, lexer_state: int) -> StoreEntry:
-        """The entry of a lexer state, computed if it is not at hand."""
+    def entry(self, lexer_state: int, node: int = ROOT) -> StoreEntry:
+        """The entry of a lexer state, computed if it is not at hand.
+
+        Args:
+            lexer_state: the state.
+            node: of the token trie; if it is not the root, the entry speaks of the tokens below it only,
+                and the state is the one in which they are at the node.
+        """
         with self._lock:
-            found = self._entries.get(lexer_state)
+            key = (lexer_state, node)
+            found = self._entries.get(key)
             if found is not None:
                 self._num_hits += 1
                 return found
-            found = self._filed(lexer_state)
+            found = self._filed(lexer_state) if node == ROOT else None
             if found is None:
-                found = self._builder.build(lexer_state)
+                found = self._builder.build(lexer_state, node)
                 self._num_computed += 1
             else:
                 self._num_filed += 1
-            self._entries.put(lexer_state, found, found.num_bytes)
+            self._entries.put(key, found, found.num_bytes)
             return found
 
     def _filed(self, lexer_state: int) -> StoreEntry | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from syntagma.grammar.kernel_types import Int32Array, kernel
+from syntagma.grammar.kernel_types import Int32Array, lean_kernel
 
 # Columns of `ParserArrays.states`.
 LEXER_START: Final = 0
@@ -46,7 +46,7 @@ class ParserArrays(NamedTuple):
     merges: Int32Array
 
 
-@kernel
+@lean_kernel
 def merged_state(parser: ParserArrays, first: int, second: int) -> int:
     """The state that goes on as either of two states does, NOT_MERGED if it is not known yet."""
     if first == second:

@@ -2,27 +2,43 @@
 
 A mask is made of two parts. Where few tokens can come, a kernel walks the token trie with the configs.
 Where a lexer state is *wide*, as inside a string, its row comes from the mask store, and only the tokens
-that leave the terminal are walked.
+that leave the terminal are walked. A state may be wide at the root or where the walk has come to: before an
+operand only a blank is narrow, below the blank nearly every word can come.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from syntagma.grammar.config_kernels import (
+    LOWEST_MET,
+    MAY_END,
+    NUM_NARROW,
+    NUM_VISITED,
+    NUM_WIDE,
+)
 from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.mask_store import MaskStore
-from syntagma.grammar.matcher_state import CONFIG, Config, MatcherState
+from syntagma.grammar.matcher_state import CONFIG, MatcherState
 from syntagma.grammar.parser import Parser
 from syntagma.grammar.parser_arrays import NO_HEIGHT
 from syntagma.grammar.store_entry import Residuals, StoreEntry
+from syntagma.grammar.token_trie import ROOT
 from syntagma.grammar.twins import Twins
-from syntagma.grammar.walk_kernels import LOWEST_MET, MAY_END, NUM_NARROW, NUM_VISITED, NUM_WIDE
-from syntagma.grammar.walker import MAX_INCOMPLETE, Walker
+from syntagma.grammar.walker import MAX_INCOMPLETE, Walker, WideConfig
 
 # The row of a walk over more nodes than this is kept for other states with the same continuation.
 LONG_WALK: Final = 300
+
+
+class Begun(NamedTuple):
+    """Parser states that have read nothing yet: their configs, the bytes to begin with, how low they looked."""
+
+    configs: Int32Array
+    first_bytes: int
+    lowest: int
 
 
 class RowFiller:
@@ -36,7 +52,7 @@ class RowFiller:
         self._stop_row = store.vocabulary.stop_row
         self._name = object()
         self._twins = Twins(parser)
-        self._begun: dict[tuple[int, ...], tuple[Int32Array, int]] = {}
+        self._begun: dict[tuple[int, ...], Begun] = {}
         self._long_walks: set[tuple[Residuals, tuple[int, ...]]] = set()
 
     def fill(self, state: MatcherState, row: Int32Array) -> None:
@@ -51,7 +67,7 @@ class RowFiller:
             self._progress[LOWEST_MET] = self._parser.lowest(only[0])
             if state.is_accepting is None:
                 state.is_accepting = False
-            self._add_wide(state, [only], False, row)
+            self._add_wide(state, [(*only, ROOT)], False, row)
         else:
             self._walker.walk_root(state.key, row)
             if state.is_accepting is None:
@@ -63,7 +79,7 @@ class RowFiller:
             np.bitwise_or(row, self._stop_row, row)
 
     def _add_wide(
-        self, state: MatcherState, wide: list[Config], has_narrow: bool, row: Int32Array
+        self, state: MatcherState, wide: list[WideConfig], has_narrow: bool, row: Int32Array
     ) -> None:
         """Complete a row with what wide configs allow, or copy a state's that has the same.
 
@@ -77,18 +93,18 @@ class RowFiller:
                 np.copyto(row, known.row)
                 return
         pool = self._store.pool
-        parser_state, lexer_state = wide[0]
+        parser_state, lexer_state, node = wide[0]
         is_alone = len(wide) == 1 and not has_narrow
-        if len(wide) == 1 and not pool.complete_in(lexer_state):
+        if len(wide) == 1 and node == ROOT and not pool.complete_in(lexer_state):
             self._store.wide_inside.add(lexer_state)
         if is_alone and lexer_state in self._store.wide_inside:
             self._fill_inside(parser_state, lexer_state, row)
         else:
-            parsers_of: dict[int, list[int]] = {}
-            for parser_state, lexer_state in wide:
-                parsers_of.setdefault(lexer_state, []).append(parser_state)
-            for lexer_state, parser_states in parsers_of.items():
-                self._add_entry(self._store.entry(lexer_state), parser_states, row)
+            parsers_of: dict[tuple[int, int], list[int]] = {}
+            for parser_state, lexer_state, node in wide:
+                parsers_of.setdefault((lexer_state, node), []).append(parser_state)
+            for (lexer_state, node), parser_states in parsers_of.items():
+                self._add_entry(self._store.entry(lexer_state, node), parser_states, row)
         if family is not None:
             family.enter(state, self._progress[LOWEST_MET])
 
@@ -125,13 +141,14 @@ class RowFiller:
         """The tokens that leave at some residuals and go on in some parser states."""
         if not targets:
             return
-        initial, lowest = self._begun.get(targets) or self._begin(targets)
+        begun = self._begun.get(targets) or self._begin(targets)
         progress = self._progress
-        progress[LOWEST_MET] = min(progress[LOWEST_MET], lowest)
+        progress[LOWEST_MET] = min(progress[LOWEST_MET], begun.lowest)
         key = (residuals, targets)
+        trie = residuals.trie_from(begun.first_bytes)
         if key not in self._long_walks:
             progress[NUM_VISITED] = 0
-            self._walker.walk(residuals.trie, initial, row)
+            self._walker.walk(trie, begun.configs, row)
             if progress[NUM_VISITED] > LONG_WALK:
                 self._long_walks.add(key)
             return
@@ -140,19 +157,19 @@ class RowFiller:
             before = progress[LOWEST_MET]
             progress[LOWEST_MET] = NO_HEIGHT
             found = self._store.new_row()
-            self._walker.walk(residuals.trie, initial, found)
+            self._walker.walk(trie, begun.configs, found)
             known = found, progress[LOWEST_MET]
             progress[LOWEST_MET] = before
             self._store.keep_exit_row((self._name, *key), known)
         np.bitwise_or(row, known[0], row)
         progress[LOWEST_MET] = min(progress[LOWEST_MET], known[1])
 
-    def _begin(self, targets: tuple[int, ...]) -> tuple[Int32Array, int]:
-        """The configs of parser states that have read nothing yet, and how low they looked."""
+    def _begin(self, targets: tuple[int, ...]) -> Begun:
         parser = self._parser
         begun = [(target, lexer) for target in targets for lexer in parser.lexers(target)]
+        configs = np.array(begun, np.int32).reshape(-1, 2)
         lowest = min(map(parser.lowest, targets))
-        found = self._begun[targets] = np.array(begun, np.int32).reshape(-1, 2), lowest
+        found = self._begun[targets] = Begun(configs, self._walker.first_bytes(configs), lowest)
         return found
 
     def _targets(self, parser_states: list[int], terminal: int) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """The kernels of one decoding step, called with addresses of arrays (`array_context`).
 
-They unpack what `walk_kernels` and `edge_kernels` take one by one. Places in a recognizer's context and in a
+They unpack what `walk_kernels`, `read_kernels` and `edge_kernels` take one by one. Places in a recognizer's context and in a
 trie's come first.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from syntagma.grammar.alive_kernels import NUM_COLUMNS as ALIVE_COLUMNS
-from syntagma.grammar.alive_kernels import ChildTrie
+from syntagma.grammar.alive_kernels import ChildTrie, bytes_of_any
 from syntagma.grammar.array_context import (
     int32_table,
     int32_view,
@@ -18,19 +18,25 @@ from syntagma.grammar.array_context import (
     uint8_view,
     uint64_table,
 )
-from syntagma.grammar.edge_kernels import differing_nodes
-from syntagma.grammar.kernel_types import Int32Array, Int64Array, UInt8Array, kernel
-from syntagma.grammar.lexer_arrays import LexerArrays
-from syntagma.grammar.parser_arrays import LOWEST, NO_HEIGHT, NUM_COLUMNS, ParserArrays
-from syntagma.grammar.walk_kernels import (
+from syntagma.grammar.config_kernels import (
     LOWEST_MET,
     MAY_END,
     NUM_INCOMPLETE,
     NUM_MISSING,
     NUM_WIDE,
-    read_bytes,
-    walk_tokens,
 )
+from syntagma.grammar.edge_kernels import differing_nodes
+from syntagma.grammar.kernel_types import (
+    Int32Array,
+    Int64Array,
+    UInt8Array,
+    UInt64Array,
+    kernel,
+)
+from syntagma.grammar.lexer_arrays import LexerArrays
+from syntagma.grammar.parser_arrays import LOWEST, NO_HEIGHT, NUM_COLUMNS, ParserArrays
+from syntagma.grammar.read_kernels import read_bytes
+from syntagma.grammar.walk_kernels import WIDE_COLUMNS, walk_tokens
 
 # A recognizer's context: the members of LexerArrays and ParserArrays, then what is its own.
 LEXER: Final = 0
@@ -102,7 +108,7 @@ def walk(
         _parser(context),
         initial,
         max_width,
-        int32_table(context, WIDE, 2),
+        int32_table(context, WIDE, WIDE_COLUMNS),
         row,
         int32_view(context, MISSING),
         int64_view(context, PROGRESS),
@@ -145,7 +151,7 @@ def walk_root(
         parser,
         initial,
         max_width,
-        int32_table(context, WIDE, 2),
+        int32_table(context, WIDE, WIDE_COLUMNS),
         row,
         int32_view(context, MISSING),
         progress,
@@ -186,6 +192,14 @@ def read_token(context: Int64Array, token_id: int, count: int) -> int:
     text = uint8_view(context, TOKEN_TEXT)[starts[token_id] : starts[token_id + 1]]
     num_found: int = read(context, text, count)
     return num_found
+
+
+@kernel
+def first_bytes(context: Int64Array, initial: Int32Array) -> UInt64Array:
+    """`bytes_of_any` in a recognizer's context."""
+    alive = uint64_table(context, ALIVE, ALIVE_COLUMNS)
+    words: UInt64Array = bytes_of_any(_lexer(context), alive, initial)
+    return words
 
 
 @kernel

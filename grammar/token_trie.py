@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from syntagma.grammar.alive_kernels import ChildTrie, children
 from syntagma.grammar.array_context import ArrayContext
 from syntagma.grammar.kernel_types import Int32Array, Int64Array, UInt8Array
 from syntagma.grammar.vocabulary import Vocabulary
+
+ROOT: Final = 0
+ALL_BYTES: Final = (1 << 256) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +45,21 @@ class TokenTrie:
         text = np.frombuffer(b"".join(tokens[i] for i in order), np.uint8)
         return cls(*kernels.build_trie(text, ends, np.array(order, np.int32)))
 
-    def below(self, nodes: Int32Array) -> TokenTrie:
-        """The trie of what may follow the given nodes, all their subtrees merged."""
+    def below(self, nodes: Int32Array, first_bytes: int = ALL_BYTES) -> TokenTrie:
+        """The trie of what may follow the given nodes, all their subtrees merged.
+
+        Args:
+            nodes: int32[N], the nodes.
+            first_bytes: a bit for each byte; what begins with another one is left out.
+        """
+        words = np.frombuffer(bytearray(first_bytes.to_bytes(32, "little")), np.uint64)
         merged = kernels.merge_subtrees(
-            self.byte, self.subtree_end, self.token_start, self.token_ids, nodes
+            self.byte,
+            self.subtree_end,
+            self.token_start,
+            self.token_ids,
+            nodes,
+            words.reshape(1, -1),
         )
         return TokenTrie(*merged)
 

@@ -10,7 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from syntagma.grammar.kernel_types import Int32Array, Int64Array, UInt8Array, kernel
+from syntagma.grammar.alive_kernels import has_byte
+from syntagma.grammar.kernel_types import (
+    Int32Array,
+    Int64Array,
+    UInt8Array,
+    UInt64Array,
+    kernel,
+)
 
 Trie = tuple[UInt8Array, Int32Array, Int32Array, Int32Array, Int32Array]
 
@@ -84,8 +91,14 @@ def merge_subtrees(
     token_start: Int32Array,
     token_ids: Int32Array,
     roots: Int32Array,
+    first_bytes: UInt64Array,
 ) -> Trie:
     """One trie of what follows the given nodes: the union of their subtrees, without themselves.
+
+    Args:
+        byte .. token_ids: the trie that the nodes are of.
+        roots: int32[N], the nodes.
+        first_bytes: uint64[1, 4], a bit for each byte; what begins with another one is left out.
 
     Returns:
         As `build_trie`; a node's tokens are those of all the nodes merged into it.
@@ -93,8 +106,12 @@ def merge_subtrees(
     capacity = 1
     num_tokens = 0
     for root in roots:
-        capacity += subtree_end[root] - root - 1
-        num_tokens += token_start[subtree_end[root]] - token_start[root + 1]
+        below = root + 1
+        while below < subtree_end[root]:
+            if has_byte(first_bytes, 0, byte[below]):
+                capacity += subtree_end[below] - below
+                num_tokens += token_start[subtree_end[below]] - token_start[below]
+            below = subtree_end[below]
     out_byte = np.zeros(capacity, np.uint8)
     out_depth = np.zeros(capacity, np.int32)
     out_end = np.zeros(capacity, np.int32)
@@ -142,8 +159,11 @@ def merge_subtrees(
                     written += 1
             below = member + 1
             while below < subtree_end[member]:
-                child[num_children] = below
                 b = byte[below]
+                if depth == 0 and not has_byte(first_bytes, 0, b):
+                    below = subtree_end[below]
+                    continue
+                child[num_children] = below
                 link[num_children] = by_byte[b]
                 by_byte[b] = num_children
                 low = min(low, b)

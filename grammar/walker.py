@@ -11,10 +11,17 @@ from typing import Final
 import numpy as np
 
 from syntagma.grammar.array_context import ArrayContext
+from syntagma.grammar.config_kernels import (
+    LOWEST_MET,
+    NUM_INCOMPLETE,
+    NUM_MISSING,
+    NUM_WIDE,
+    PROGRESS_SIZE,
+)
 from syntagma.grammar.kernel_types import Int32Array, Int64Array
 from syntagma.grammar.lexer_arrays import LexerArrays
 from syntagma.grammar.mask_store import MaskStore
-from syntagma.grammar.matcher_state import CONFIG, Config
+from syntagma.grammar.matcher_state import CONFIG
 from syntagma.grammar.parser import Parser
 from syntagma.grammar.parser_arrays import NO_HEIGHT, ParserArrays
 from syntagma.grammar.step_kernels import (
@@ -26,6 +33,7 @@ from syntagma.grammar.step_kernels import (
     PARSER,
     SOME_MISSING,
     TOKEN_TEXT,
+    first_bytes,
     part_from_base,
     read,
     read_token,
@@ -33,14 +41,7 @@ from syntagma.grammar.step_kernels import (
     walk_root,
 )
 from syntagma.grammar.token_trie import TokenTrie
-from syntagma.grammar.walk_kernels import (
-    LOWEST_MET,
-    NUM_INCOMPLETE,
-    NUM_MISSING,
-    NUM_WIDE,
-    PROGRESS_SIZE,
-    TOO_MANY,
-)
+from syntagma.grammar.walk_kernels import TOO_MANY, WIDE_COLUMNS
 
 MAX_MISSING: Final = 256
 MAX_INCOMPLETE: Final = 1024
@@ -53,11 +54,15 @@ LOWERED_AHEAD: Final = 3
 FEW_MOVES: Final = 2
 
 
+# (parser state, lexer state, node)
+WideConfig = tuple[int, int, int]
+
+
 class Walker:
     """Reads on from configs of one grammar. Not locked: the owner locks.
 
     Attributes:
-        progress: int64[8], what the last walk came to; see `walk_kernels`.
+        progress: int64[8], what the last walk came to; see `walk_tokens`.
 
     Args:
         parser: the grammar's.
@@ -73,7 +78,7 @@ class Walker:
         self._max_width = store.max_width
         self._missing = np.zeros(MAX_MISSING, np.int32)
         self._nodes = np.zeros(MAX_INCOMPLETE, np.int32)
-        self._wide = np.zeros((MAX_WIDE, 2), np.int32)
+        self._wide = np.zeros((MAX_WIDE, WIDE_COLUMNS), np.int32)
         progress = np.zeros(PROGRESS_SIZE, np.int64)
         # Single numbers are read and written through a view: several times as fast.
         self.progress = progress.data
@@ -121,8 +126,8 @@ class Walker:
             initial = np.frombuffer(key, np.int32).reshape(-1, 2)
             self._go_on(self._trie, self._max_depth, initial, row, self._max_width)
 
-    def wide_configs(self) -> list[Config]:
-        """The configs that `walk_root` has left out."""
+    def wide_configs(self) -> list[WideConfig]:
+        """What `walk_root` has left out: parser state, lexer state, node of the trie."""
         return list(map(tuple, self._wide[: self.progress[NUM_WIDE]].tolist()))
 
     def walk(
@@ -145,6 +150,11 @@ class Walker:
         if self.progress[NUM_INCOMPLETE]:
             self._go_on(context, depth, initial, row, NO_WIDTH_LIMIT)
 
+    def first_bytes(self, initial: Int32Array) -> int:
+        """A bit for each byte with which some config goes on that has read nothing yet."""
+        words = first_bytes(self._addresses(), initial)
+        return int.from_bytes(words.tobytes(), "little")
+
     def part_from_base(self, lexer_state: int, base: int, row: Int32Array) -> int:
         """Remove what a sparse lexer state does not allow; how many nodes may have more, or too many."""
         return part_from_base(self._addresses(), self._trie, lexer_state, base, row)
@@ -163,6 +173,7 @@ class Walker:
             if progress[NUM_INCOMPLETE] == TOO_MANY:
                 self._nodes[0] = 0
                 progress[NUM_INCOMPLETE] = 1
+                progress[NUM_WIDE] = 0
             if progress[NUM_MISSING]:
                 self._provide_missing()
             walk(self._addresses(), trie, max_depth, initial, max_width, row)

@@ -4,9 +4,9 @@
 
 Draws small grammars (recursive in every way, ambiguous, with empty words, dead branches and counted
 repetitions) and vocabularies, some without all single bytes, visits the texts of each in breadth and compares
-every mask with Earley's algorithm on each token. Every other grammar has all its lexer states wide, so that
-rows come from the mask store. Prints how far it is; the first difference ends it with an error that tells
-how to see it again.
+every mask with Earley's algorithm on each token. Most grammars have lexer states that are wide, all of them or
+those that lead to more than a few nodes, so that rows come from the mask store. Prints how far it is; the first
+difference ends it with an error that tells how to see it again.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from syntagma.grammar.limits import Budget
 from syntagma.grammar.mask_store import MaskStore
 
 ALPHABET = b"abc,"
+WIDTHS = (None, 0, 2, 0, 5, 12)
 MAX_STATES = 400
 MAX_LENGTH = 12
 REPORT_EVERY = 20_000
@@ -82,17 +83,20 @@ def spelled(grammar: ir.Grammar, vocabulary: Vocabulary) -> NaiveEarley:
 
 
 def compared(
-    grammar: ir.Grammar, vocabulary: Vocabulary, rng: random.Random, *, is_wide: bool
+    grammar: ir.Grammar, vocabulary: Vocabulary, rng: random.Random, *, max_width: int | None
 ) -> Iterator[bytes]:
     """Visit texts in breadth; yields each whose mask has been compared.
+
+    Args:
+        max_width: lexer states that lead to more nodes are wide; None: as it is by default, and nothing is.
 
     Raises:
         AssertionError: a mask differs, with the text.
     """
     naive = spelled(grammar, vocabulary)
     compiler = GrammarCompiler(vocabulary)
-    if is_wide:
-        compiler._store = MaskStore(vocabulary, min_wide_nodes=0, max_width=0)
+    if max_width is not None:
+        compiler._store = MaskStore(vocabulary, min_wide_nodes=0, max_width=max_width)
     try:
         compiled = compiler._finish(
             "regex", grammar, lambda: "", Budget(CompileLimits(max_seconds=600)), 0.0
@@ -129,7 +133,8 @@ def main() -> None:
         rng = random.Random(f"{arguments.seed}/{num_grammars}")
         grammar, vocabulary = random_grammar(rng), random_vocabulary(rng)
         try:
-            for _ in compared(grammar, vocabulary, rng, is_wide=num_grammars % 2 == 1):
+            max_width = WIDTHS[num_grammars % len(WIDTHS)]
+            for _ in compared(grammar, vocabulary, rng, max_width=max_width):
                 num_states += 1
                 if num_states % REPORT_EVERY == 0:
                     seconds = time.perf_counter() - started

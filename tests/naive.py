@@ -15,6 +15,7 @@ import numpy as np
 from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.lexer_arrays import LexerArrays
+from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.token_trie import TokenTrie
 
 Table = Sequence[Sequence[int]]
@@ -345,6 +346,26 @@ def naive_exits(dfa: Dfa, state: int, tokens: Sequence[bytes]) -> set[bytes]:
     """The proper, non-empty prefixes of tokens at which a DFA accepts."""
     prefixes = {token[:length] for token in tokens for length in range(1, len(token))}
     return {prefix for prefix in prefixes if dfa.accepting[naive_state(dfa, state, prefix)]}
+
+
+def naive_ways(pool: LexerPool, state: int, symbols: bytes, enough: int) -> int:
+    """In how many ways some bytes may go on from a lexer state, writing out every text."""
+    texts = [(b"", state)]
+    most = num_complete = 0
+    for _ in range(64):
+        texts = [
+            (text + bytes([byte]), after)
+            for text, before in texts
+            for byte in symbols
+            if (after := pool.step(before, byte))
+        ]
+        num_complete += sum(
+            1 for text, s in texts if not text.endswith(b"0") and pool.complete_in(s)
+        )
+        most = max(most, len(texts), num_complete)
+        if most >= enough or not texts:
+            break
+    return min(most, enough)
 
 
 def allowed_ids(row: Iterable[int], size: int) -> set[int]:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from naive import (
+    TOKENS,
     NaiveParser,
     allowed_ids,
     csr,
@@ -29,6 +30,7 @@ from naive import (
     naive_state,
     naive_trie,
     naive_trim,
+    naive_ways,
     nested,
     subtries,
 )
@@ -39,8 +41,22 @@ from syntagma.grammar import code_points as cp
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import minimise_kernels, product_kernels, word_kernels
 from syntagma.grammar import regex_ast as ast
-from syntagma.grammar.alive_kernels import NUM_COLUMNS, has_byte, is_wide, know_bytes
+from syntagma.grammar.alive_kernels import (
+    NUM_COLUMNS,
+    bytes_of_any,
+    has_byte,
+    is_wide,
+    know_bytes,
+)
 from syntagma.grammar.bitmask_kernels import clear_bit, gather_rows, set_bit
+from syntagma.grammar.config_kernels import (
+    FIRST_CONFIGS,
+    LOWEST_MET,
+    NUM_INCOMPLETE,
+    NUM_MISSING,
+    NUM_WIDE,
+    PROGRESS_SIZE,
+)
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_bytes
 from syntagma.grammar.group_kernels import row_over_groups, subtree_groups, width_of
@@ -71,19 +87,11 @@ from syntagma.grammar.parser_arrays import (
 )
 from syntagma.grammar.parser_table import ParserTable
 from syntagma.grammar.partition_kernels import partition
+from syntagma.grammar.read_kernels import read_bytes
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.trie_kernels import build_trie, merge_subtrees
-from syntagma.grammar.walk_kernels import (
-    FIRST_CONFIGS,
-    LOWEST_MET,
-    NUM_INCOMPLETE,
-    NUM_MISSING,
-    NUM_WIDE,
-    PROGRESS_SIZE,
-    TOO_MANY,
-    read_bytes,
-    walk_tokens,
-)
+from syntagma.grammar.value_kernels import ZERO, num_ways, states_ahead, terminals_ahead
+from syntagma.grammar.walk_kernels import TOO_MANY, WIDE_COLUMNS, walk_tokens
 
 ALPHABET = b"abc"
 WORDS = [bytes(w) for n in range(5) for w in itertools.product(ALPHABET, repeat=n)]
@@ -392,13 +400,27 @@ def test_build_trie(tokens: list[bytes]) -> None:
 
 @given(tokens_lists, st.data())
 def test_merge_subtrees(tokens: list[bytes], data: st.DataObject) -> None:
+    """Whole, or without what begins with other bytes than some."""
     trie = flat_trie(tokens)
     roots = data.draw(st.lists(st.integers(0, trie.num_nodes - 1), unique=True))
+    first = data.draw(st.sets(st.sampled_from(ALPHABET)))
+    words = np.zeros((1, 4), np.uint64)
+    for byte in first:
+        words[0, byte >> 6] |= np.uint64(1) << np.uint64(byte & 63)
     merged = merge_subtrees(
-        trie.byte, trie.subtree_end, trie.token_start, trie.token_ids, np.array(roots, np.int32)
+        trie.byte,
+        trie.subtree_end,
+        trie.token_start,
+        trie.token_ids,
+        np.array(roots, np.int32),
+        words,
     )
     in_preorder = list(subtries(nested(trie)))
-    assert nested(TokenTrie(*merged)) == naive_merge([in_preorder[root] for root in roots])
+    below = [
+        {b: child for b, child in in_preorder[root].items() if b == TOKENS or b in first}
+        for root in roots
+    ]
+    assert nested(TokenTrie(*merged)) == naive_merge(below)
 
 
 # Lexers and walks
@@ -482,26 +504,41 @@ def prefixes_of(trie: TokenTrie) -> list[bytes]:
     return found
 
 
-@given(st.lists(terminals, min_size=1, max_size=3), tokens_lists, st.sampled_from(WORDS[:13]))
-def test_walk_interior(given: list[Dfa], tokens: list[bytes], prefix: bytes) -> None:
-    """From where a lexer of some terminals stands after a prefix."""
+@given(
+    st.lists(terminals, min_size=1, max_size=3),
+    tokens_lists,
+    st.sampled_from(WORDS[:13]),
+    st.data(),
+)
+def test_walk_interior(
+    given: list[Dfa], tokens: list[bytes], prefix: bytes, data: st.DataObject
+) -> None:
+    """From where a lexer of some terminals stands after a prefix, below any node."""
     pool = LexerPool()
     by_id = register(pool, given)
     start = run(pool, pool.lexer(tuple(sorted(by_id)))[0], prefix)
     if start == 0:
         return
     trie = flat_trie(tokens)
+    where = prefixes_of(trie)
+    top = data.draw(st.integers(0, trie.num_nodes - 1))
+    text = where[top]
+    rests = [t[len(text) :] if t.startswith(text) else b"" for t in tokens]
     row = np.zeros(2, np.int32)
-    nodes, ended = walk_interior(*trie.arrays, trie.max_depth, pool.arrays, start, row)
+    nodes, ended = walk_interior(*trie.arrays, trie.max_depth, top, pool.arrays, start, row)
     states = {t: naive_state(dfa, 1, prefix) for t, dfa in by_id.items()}
     living = {t: s for t, s in states.items() if s}
     assert allowed_ids(row, len(tokens)) == set().union(
-        *(naive_interior(by_id[t], s, tokens) for t, s in living.items())
+        *(naive_interior(by_id[t], s, rests) for t, s in living.items())
     )
-    where = prefixes_of(trie)
     assert {(where[n], int(t)) for n, t in zip(nodes, ended, strict=True)} == {
-        (exit_, t) for t, s in living.items() for exit_ in naive_exits(by_id[t], s, tokens)
+        (text + exit_, t) for t, s in living.items() for exit_ in naive_exits(by_id[t], s, rests)
     }
+    if pool.is_dense_terminal(start):
+        dense = pool.dense_terminal(pool.terminal_of(start))
+        dense_row = np.zeros(2, np.int32)
+        found = walk_dense(*trie.arrays, trie.max_depth, top, dense, start, dense_row)
+        assert (dense_row.tolist(), found.tolist()) == (row.tolist(), nodes.tolist())
 
 
 @given(
@@ -525,7 +562,7 @@ def test_walk_against_base(
     rows = np.zeros((2, 2), np.int32)
     exits = []
     for row, from_state in zip(rows, (state, base), strict=True):
-        found = walk_interior(*trie.arrays, trie.max_depth, pool.arrays, from_state, row)
+        found = walk_interior(*trie.arrays, trie.max_depth, 0, pool.arrays, from_state, row)
         exits.append({(where[n], int(t)) for n, t in zip(*found, strict=True)})
     corrected = rows[1].copy()
     nodes, ended, removed = walk_against_base(
@@ -595,7 +632,7 @@ def test_walk_with_known_distances(
     where = prefixes_of(trie)
     rows = np.zeros((2, 2), np.int32)
     found = [
-        walk_interior(*trie.arrays, trie.max_depth, pool.arrays, s, row)[0].tolist()
+        walk_interior(*trie.arrays, trie.max_depth, 0, pool.arrays, s, row)[0].tolist()
         for s, row in zip((state, base), rows, strict=True)
     ]
     height, below = subtree_groups(trie.byte, trie.subtree_end, group_of)
@@ -616,7 +653,7 @@ def test_walk_with_known_distances(
     assert rows[1].tolist() == rows[0].tolist()
     assert sorted({*added.tolist(), *found[1]} - set(removed.tolist())) == found[0]
     row = np.zeros(2, np.int32)
-    nodes = walk_dense(*trie.arrays, trie.max_depth, dense, state, row)
+    nodes = walk_dense(*trie.arrays, trie.max_depth, 0, dense, state, row)
     assert (row.tolist(), nodes.tolist()) == (rows[0].tolist(), found[0])
     tops = {w[0]: sum(v.startswith(w) for v in where) for w in where if len(w) == 1}
     sizes = np.zeros(256, np.int64)
@@ -719,13 +756,14 @@ def test_walk_tokens(
     nodes = np.zeros(data.draw(st.integers(1, 4)), np.int32)
     missing = np.zeros(data.draw(st.integers(1, 8)), np.int32)
     max_width = data.draw(st.integers(0, trie.num_nodes + 1))
-    wide = np.zeros((data.draw(st.integers(0, 3)), 2), np.int32)
+    wide = np.zeros((data.draw(st.integers(0, 6)), WIDE_COLUMNS), np.int32)
     progress = np.zeros(PROGRESS_SIZE, np.int64)
     progress[LOWEST_MET], progress[NUM_INCOMPLETE] = NO_HEIGHT, TOO_MANY
     while progress[NUM_INCOMPLETE]:
         if progress[NUM_INCOMPLETE] == TOO_MANY:
             nodes[0] = 0
             progress[NUM_INCOMPLETE] = 1
+            progress[NUM_WIDE] = 0
         parser = parser_arrays(pool, moves, lowered)
         initial = initial_configs(parser, starts)
         walk_tokens(
@@ -750,18 +788,26 @@ def test_walk_tokens(
         assert bool(asked) == bool(progress[NUM_INCOMPLETE])
         lowered |= asked
         progress[NUM_MISSING] = 0
-    left_out = {tuple(config) for config in wide[: progress[NUM_WIDE]].tolist()}
-    assert left_out <= set(map(tuple, initial.tolist()))
-    if len(left_out) < len(wide):
-        tables = alive_table(pool)
-        assert left_out == {
-            (p, s)
-            for p, s in initial.tolist()
-            if max_width < trie.num_nodes
-            and is_wide(trie.with_children, pool.arrays, tables, s, max_width)
+    num_wide = int(progress[NUM_WIDE])
+    left_out = {(p, s, node) for p, s, node in wide[:num_wide].tolist()}
+    assert len(left_out) == num_wide
+    at_root = set(map(tuple, initial.tolist()))
+    assert {(p, s) for p, s, node in left_out if node == 0} <= at_root
+    tables = alive_table(pool)
+    children = trie.with_children
+    for _, s, node in left_out:
+        assert is_wide(children, pool.arrays, tables, node, s, max_width)
+    if num_wide < len(wide):
+        assert {(p, s) for p, s, node in left_out if node == 0} == {
+            (p, s) for p, s in at_root if is_wide(children, pool.arrays, tables, 0, s, max_width)
         }
-    for config in left_out:
-        seen |= {i for i, t in enumerate(tokens) if t and len(read_token(pool, moves, config, t))}
+    where = prefixes_of(trie)
+    for p, s, node in left_out:
+        text = where[node]
+        longer = {i: t for i, t in enumerate(tokens) if t.startswith(text) and t != text}
+        seen |= {
+            i for i, t in longer.items() if len(read_token(pool, moves, (p, s), t[len(text) :]))
+        }
     assert seen == expected
 
 
@@ -784,26 +830,28 @@ def test_what_is_known_of_lexer_states(dfas: list[Dfa], tokens: list[bytes]) -> 
     register(pool, dfas)
     pool.lexer(tuple(range(pool.num_terminals)))
     trie = flat_trie(tokens)
-    below = {t[:2] for t in tokens if len(t) > 1}
-    sizes = {
-        two: len({t[:n] for t in tokens if t[:2] == two for n in range(2, len(t) + 1)})
-        for two in below
-    }
+    where = prefixes_of(trie)
     for max_width in (0, 2, 5, 1000):
         alive = alive_table(pool)
         for state in range(1, pool.num_states):
             root = pool.fallback_of(state) or state
-            size = len({t[:1] for t in tokens if t and pool.step(root, t[0])})
-            after = {two: pool.step(pool.step(root, two[0]), two[1]) for two in below}
-            size += sum(sizes[two] for two in below if after[two])
-            for _ in range(2):
-                assert is_wide(trie.with_children, pool.arrays, alive, state, max_width) == (
-                    size > max_width
-                )
+            for node, text in enumerate(where):
+                rests = {w[len(text) :] for w in where if w.startswith(text)}
+                after = {rest: run(pool, root, rest[:2]) for rest in rests}
+                size = sum(1 for rest in rests if rest and after[rest])
+                for _ in range(2):
+                    assert is_wide(
+                        trie.with_children, pool.arrays, alive, node, state, max_width
+                    ) == (size > max_width)
+    going_on = {s: {b for b in range(256) if pool.step(s, b)} for s in range(1, pool.num_states)}
     for state in range(1, pool.num_states):
         know_bytes(pool.arrays, alive, state)
-        found = {byte for byte in range(256) if has_byte(alive, state, byte)}
-        assert found == {byte for byte in range(256) if pool.step(state, byte)}
+        assert going_on[state] == {byte for byte in range(256) if has_byte(alive, state, byte)}
+    configs = np.array([(0, state) for state in going_on if state % 3], np.int32).reshape(-1, 2)
+    words = bytes_of_any(pool.arrays, alive_table(pool), configs)
+    assert {byte for byte in range(256) if has_byte(words, 0, byte)} == set().union(
+        *(going_on[state] for _, state in configs.tolist())
+    )
 
 
 @given(parsers(), st.sampled_from(WORDS[1:]), st.data())
@@ -862,7 +910,7 @@ def test_walks_with_more_configs_than_fit_at_first() -> None:
         parser,
         initial_configs(parser, sorted(everywhere)),
         trie.num_nodes,
-        np.zeros((4, 2), np.int32),
+        np.zeros((4, WIDE_COLUMNS), np.int32),
         row,
         np.zeros(4, np.int32),
         progress,
@@ -883,6 +931,42 @@ def test_walks_with_more_configs_than_fit_at_first() -> None:
         )
         found = twin.read(list(everywhere), token)
         assert {p for p, _ in configs.tolist()} == {p for p, _, _ in found}
+
+
+numbers = st.builds(
+    terminal,
+    st.sets(st.lists(st.sampled_from(b"01a"), min_size=1, max_size=3).map(bytes), min_size=1,
+            max_size=4),
+    st.lists(st.sampled_from(b"01"), max_size=2).map(bytes),
+)  # fmt: skip
+
+
+@given(
+    st.lists(numbers, min_size=1, max_size=3),
+    st.sets(st.sampled_from(b"01a"), min_size=1).map(sorted),
+    st.integers(1, 60),
+    st.integers(1, 12),
+)
+def test_what_may_follow_a_lexer_state(
+    given: list[Dfa], symbols: list[int], enough: int, max_states: int
+) -> None:
+    """In how many ways, in which states and completing what."""
+    assert ord("0") == ZERO
+    pool = LexerPool()
+    by_id = register(pool, given)
+    pool.lexer(tuple(sorted(by_id)))
+    for state in range(1, pool.num_states):
+        ways = num_ways(pool.arrays, state, np.array(symbols, np.uint8), enough)
+        assert ways == naive_ways(pool, state, bytes(symbols), enough)
+        reached = [state]
+        for before in reached:
+            after = dict.fromkeys(pool.step(before, byte) for byte in range(256))
+            reached += [s for s in after if s and s not in reached]
+        ahead = states_ahead(pool.arrays, state, max_states)
+        assert ahead.tolist() == (reached if len(reached) <= max_states else [])
+        assert terminals_ahead(pool.arrays, ahead).tolist() == [
+            t for s in ahead.tolist() for t in complete_in(pool, s)
+        ]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 95)), max_size=30))

@@ -12,7 +12,7 @@ from naive import allowed_ids as ids_of
 from toy import JSON_TOKENS, allowed_ids, byte_vocabulary
 
 from syntagma.decoding.matcher import Matcher
-from syntagma.grammar import GrammarCompiler, Vocabulary
+from syntagma.grammar import CompileLimits, GrammarCompiler, Vocabulary
 from syntagma.grammar.edge_kernels import differing_nodes
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.mask_store import MaskStore
@@ -69,6 +69,55 @@ def test_wide_or_walked_masks_are_the_same(schema: dict[str, Any], rng: random.R
         if matchers[0].is_terminated():
             break
         text += VOCABULARY.tokens[token_id]
+
+
+SUM = """
+root ::= ws sum
+sum  ::= term (("+" | "-") ws term)*
+term ::= (name | number | name "(" ws sum ("," ws sum)* ")" | "(" ws sum ")") ws
+name ::= [ab] [ab0-9]*
+number ::= [0-9]+ ("." [0-9]+)?
+ws ::= " "*
+"""
+SUM_TOKENS = [b" a", b" ab", b" abba", b" b0", b" a+", b" ab -", b" b(", b" (", b"((", b" 1", b" 10", b"+ a",
+              b"+ ba", b"- b", b"-  a", b"  a", b"  ab", b" ba (", b"a(b", b"ab,", b", a", b", ab", b"1 + a",
+              b" a + b", b" b)", b")) +", b" 0.5", b"  ", b"   "]  # fmt: skip
+
+
+@SETTINGS
+@given(st.integers(0, 20), st.sampled_from([0, 4000]), st.randoms(use_true_random=False))
+def test_operands_behind_a_blank(max_width: int, min_wide_nodes: int, rng: random.Random) -> None:
+    """Narrow at the root, wide below the blank: the rest of the row comes from the store as well."""
+    vocabulary = byte_vocabulary(SUM_TOKENS)
+    matchers = []
+    for width, nodes in ((max_width, min_wide_nodes), (1 << 40, 4000)):
+        compiler = GrammarCompiler(vocabulary, limits=CompileLimits(max_seconds=600))
+        compiler._store = MaskStore(vocabulary, max_width=width, min_wide_nodes=nodes)
+        matchers.append(Matcher(compiler.compile_ebnf(SUM)))
+    text = b""
+    for _ in range(16):
+        found, expected = ({vocabulary.tokens[i] for i in allowed_ids(m)} for m in matchers)
+        assert found == expected, (text, found ^ expected)
+        token_id = rng.choice(sorted(allowed_ids(matchers[1])))
+        for matcher in matchers:
+            assert matcher.accept_token(token_id)
+        if matchers[0].is_terminated():
+            break
+        text += vocabulary.tokens[token_id]
+
+
+def test_entries_below_the_root() -> None:
+    """What comes behind a blank is worked out once for all states in which an operand begins there."""
+    vocabulary = byte_vocabulary(SUM_TOKENS)
+    compiler = GrammarCompiler(vocabulary, limits=CompileLimits(max_seconds=600))
+    compiler._store = MaskStore(vocabulary, max_width=6, min_wide_nodes=0)
+    matcher = Matcher(compiler.compile_ebnf(SUM))
+    counts = []
+    for token in (b"a", b"+", b"b", b"-", b"(", b"a", b"+"):
+        assert matcher.accept_token(vocabulary.tokens.index(token))
+        allowed_ids(matcher)
+        counts.append(compiler.store.statistics.num_computed)
+    assert counts[0] < counts[1] == counts[3]
 
 
 @SETTINGS

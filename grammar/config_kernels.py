@@ -1,0 +1,191 @@
+"""Numba kernels on configs.
+
+A *config* is a parser state and a lexer state; a matcher state is a set of configs. Reading a byte
+moves the lexer; where a terminal is complete, the byte may instead begin the next terminal, in the
+parser states behind the complete one. So configs are *opened* before a byte is read: those that begin
+behind complete terminals join them. Because grammars are pruned, whatever is alive can be completed, so a
+token is allowed exactly when a config survives its last byte.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from syntagma.grammar.kernel_types import (
+    Int32Array,
+    Int64Array,
+    inlined_kernel,
+    kernel,
+    lean_kernel,
+)
+from syntagma.grammar.lexer_arrays import ACCEPTS, DEAD_STATE, LexerArrays, next_state
+from syntagma.grammar.parser_arrays import (
+    GOTO_END,
+    GOTO_START,
+    LEXER_END,
+    LEXER_START,
+    LOWEST,
+    NOT_LOWERED,
+    NOT_MERGED,
+    ParserArrays,
+    merged_state,
+)
+
+FIRST_CONFIGS: Final = 64
+NO_ROOM: Final = -1
+INCOMPLETE: Final = -2
+
+# More parser states than these that begin behind one byte go on as one, or an ambiguous grammar's
+# configs would multiply with every byte.
+MERGE_ABOVE: Final = 4
+
+# Places in the array of a walk's progress.
+NUM_MISSING: Final = 0
+LOWEST_MET: Final = 1
+NUM_INCOMPLETE: Final = 2
+NUM_WIDE: Final = 3
+MAY_END: Final = 4
+NUM_VISITED: Final = 5
+NUM_BORN: Final = 6
+NUM_NARROW: Final = 7
+PROGRESS_SIZE: Final = 8
+
+
+@lean_kernel
+def _first_goto(parser: ParserArrays, parser_state: int, terminal: int) -> int:
+    """The first of a parser state's moves, which are sorted, that is not below a terminal."""
+    low: int = parser.states[parser_state, GOTO_START]
+    high: int = parser.states[parser_state, GOTO_END]
+    while low < high:
+        middle = (low + high) >> 1
+        if parser.gotos[middle, 0] < terminal:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def _report(missing: Int32Array, progress: Int64Array, states: Int32Array, count: int) -> None:
+    """Note states that must be merged: minus their number, then the states, as many as there is room."""
+    room = missing.size - progress[NUM_MISSING]
+    count = min(count, room - 1)
+    if count < 2:
+        return
+    at = progress[NUM_MISSING]
+    missing[at] = -count
+    missing[at + 1 : at + 1 + count] = states[:count]
+    progress[NUM_MISSING] += 1 + count
+
+
+@kernel
+def _merge_born(
+    parser: ParserArrays, born: Int32Array, num_born: int, missing: Int32Array, progress: Int64Array
+) -> int:
+    """Merge the parser states that begin behind one byte into the first; 1, or 0 if that is to come."""
+    born[:num_born].sort()
+    for i in range(1, num_born):
+        result = merged_state(parser, born[0], born[i])
+        if result == NOT_MERGED:
+            born[i - 1] = born[0]
+            _report(missing, progress, born[i - 1 :], num_born - i + 1)
+            return 0
+        born[0] = result
+    return 1
+
+
+@inlined_kernel
+def open_configs(
+    lexer: LexerArrays,
+    parser: ParserArrays,
+    configs: Int32Array,
+    begin: int,
+    end: int,
+    born: Int32Array,
+    missing: Int32Array,
+    progress: Int64Array,
+) -> int:
+    """Write the configs that begin behind complete terminals behind ``end``.
+
+    Returns:
+        Where they end, NO_ROOM, or INCOMPLETE if parser states are missing. ``born`` gets the
+        parser states behind the terminals, progress[NUM_BORN] how many.
+    """
+    num_born = 0
+    is_incomplete = False
+    for i in range(begin, end):
+        listed = lexer.states[configs[i, 1], ACCEPTS]
+        for a in range(listed + 1, listed + 1 + lexer.accepts[listed]):
+            g = _first_goto(parser, configs[i, 0], lexer.accepts[a])
+            if (
+                g == parser.states[configs[i, 0], GOTO_END]
+                or parser.gotos[g, 0] != lexer.accepts[a]
+            ):
+                continue
+            is_new = True
+            for b in range(num_born):
+                if born[b] == parser.gotos[g, 1]:
+                    is_new = False
+                    break
+            if is_new:
+                if num_born == born.size:
+                    return NO_ROOM
+                born[num_born] = parser.gotos[g, 1]
+                num_born += 1
+    if num_born > MERGE_ABOVE:
+        num_born = _merge_born(parser, born, num_born, missing, progress)
+        is_incomplete = num_born == 0
+    opened = end
+    for b in range(num_born):
+        target = born[b]
+        first = parser.states[target, LEXER_START]
+        if first == NOT_LOWERED:
+            is_incomplete = True
+            if progress[NUM_MISSING] < missing.size:
+                missing[progress[NUM_MISSING]] = target
+                progress[NUM_MISSING] += 1
+            continue
+        progress[LOWEST_MET] = min(progress[LOWEST_MET], parser.states[target, LOWEST])
+        last = parser.states[target, LEXER_END]
+        if opened + last - first > configs.shape[0]:
+            return NO_ROOM
+        for s in range(first, last):
+            configs[opened, 0] = target
+            configs[opened, 1] = parser.lexers[s]
+            opened += 1
+    progress[NUM_BORN] = num_born
+    return INCOMPLETE if is_incomplete else opened
+
+
+@inlined_kernel
+def step_configs(lexer: LexerArrays, configs: Int32Array, begin: int, end: int, byte: int) -> int:
+    """Write the configs after one byte behind ``end``; returns how many, or NO_ROOM.
+
+    Args:
+        begin, end: opened configs.
+    """
+    if 2 * end - begin > configs.shape[0]:
+        return NO_ROOM
+    after_last = end
+    for i in range(begin, end):
+        after = next_state(lexer, configs[i, 1], byte)
+        if after == DEAD_STATE:
+            continue
+        is_new = True
+        for k in range(end, after_last):
+            if configs[k, 1] == after and configs[k, 0] == configs[i, 0]:
+                is_new = False
+                break
+        if is_new:
+            configs[after_last, 0] = configs[i, 0]
+            configs[after_last, 1] = after
+            after_last += 1
+    return after_last - end
+
+
+@inlined_kernel
+def move_configs(configs: Int32Array, begin: int, count: int, to: int) -> None:
+    """Copy some configs to an earlier place."""
+    for i in range(count):
+        configs[to + i, 0] = configs[begin + i, 0]
+        configs[to + i, 1] = configs[begin + i, 1]
