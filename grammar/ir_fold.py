@@ -13,7 +13,7 @@ T = TypeVar("T")
 def children(node: ir.Node) -> tuple[ir.Node, ...]:
     """The parts of a node; none for terminals and calls."""
     # Not by `match`, which takes much longer.
-    if isinstance(node, ir.Sequence | ir.Choice):
+    if isinstance(node, ir.Sequence | ir.Choice | ir.AnyOrder):
         return node.parts
     return (node.part,) if isinstance(node, ir.Repeat) else ()
 
@@ -63,5 +63,15 @@ def rebuilt(node: ir.Node, parts: list[ir.Node]) -> ir.Node:
             return ir.Choice(tuple(parts))
         case ir.Repeat(_, min_count, max_count):
             return ir.Repeat(parts[0], min_count, max_count)
+        case ir.AnyOrder(required, optional, _, separator, min_count, max_count):
+            first, second = len(required), len(required) + len(optional)
+            return ir.AnyOrder(
+                tuple(parts[:first]),
+                tuple(parts[first:second]),
+                tuple(parts[second:]),
+                separator,
+                min_count,
+                max_count,
+            )
         case _:
             return node

@@ -102,12 +102,8 @@ class JsonOptions:
 
     @property
     def is_usual(self) -> bool:
-        """Whether order, numbers and formats are treated as they are by default."""
-        return (self.property_order, self.numbers, self.formats) == (
-            "schema",
-            "canonical",
-            "enforce",
-        )
+        """Whether numbers and formats are treated as they are by default."""
+        return (self.numbers, self.formats) == ("canonical", "enforce")
 
     def describe(self) -> dict[str, Any]:
         """The policies that a caller can choose, by name."""

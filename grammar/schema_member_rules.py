@@ -38,6 +38,8 @@ def object_node(lowering: Lowering, form: MembersForm, sorter: KeySorter) -> ir.
     if form.high is not None and form.low > form.high:
         return ir.NOTHING
     rules = MemberRules(lowering, form, sorter.sorted(form))
+    if rules.is_any_order and not rules.keys.obligations:
+        return rules.in_any_order(form)
     parts: list[ir.Node] = []
     if rules.may_continue(rules.start):
         parts.append(ir.Call(rules.rule(rules.start)))
@@ -152,6 +154,49 @@ class MemberRules:
         if self.high is not None and state.count >= self.high:
             return False
         return bool(state.left or (self.classes and not state.is_ended))
+
+    def in_any_order(self, form: MembersForm) -> ir.Node:
+        """An object whose names need only be told apart, ``{`` and ``}`` included."""
+        if self.required & ~self.written:
+            return ir.NOTHING
+        required: list[ir.Node] = []
+        optional: list[ir.Node] = []
+        for i, name in enumerate(self.keys.names):
+            if self.written >> i & 1:
+                key, value = self.lowering.terminals.key(name), self.keys.values[i]
+                part = self._part(key, value, ir.EMPTY)
+                (required if i in self.keys.required else optional).append(part)
+        texts = self.lowering.emptiness.texts
+        mark = NEW_KEY if self.are_others_marked else ir.EMPTY
+        repeated = [
+            self._part(texts.node(texts.form(clause)), found.value, mark)
+            for found in self.classes
+            for clause in found.keys
+        ]
+        terminals = self.lowering.terminals
+        members = ir.AnyOrder(
+            tuple(required),
+            tuple(optional),
+            tuple(repeated),
+            terminals.comma,
+            form.low,
+            form.high,
+        )
+        filled = ir.Sequence((members, terminals.closing["}"]))
+        may_be_empty = not required and form.low == 0
+        has_parts = members.has_word([True] * len(members.parts))
+        return terminals.enclosed("{}", *[filled] * has_parts, may_be_empty=may_be_empty)
+
+    def _part(self, key: ir.Node, value: Formula, mark: ir.Node) -> ir.Node:
+        """A member as a part in any order."""
+        is_terminal = isinstance(key, ir.Terminal)
+        before = (mark,) if is_terminal else (key, mark)
+
+        def body() -> ir.Node:
+            return ir.Sequence((*before, self.lowering.terminals.colon, self.lowering.value(value)))
+
+        call = ir.Call(self.lowering.declare("member", body))
+        return ir.Sequence((key, call)) if is_terminal else call
 
     def rule(self, state: _State) -> int:
         """The rule of a state: one or more members and the closing brace."""

@@ -263,6 +263,8 @@ def test_names_in_any_order_by_marks(monkeypatch: pytest.MonkeyPatch) -> None:
         "additionalProperties": False,
         "required": ["b"],
         "minProperties": 2,
+        # A member of a kind must be there.
+        "not": {"patternProperties": {"^b": {"const": 0}}},
     }
     vocabulary = small_vocabulary(b'{}:,"ab01')
     remembered = GrammarCompiler(vocabulary).compile_json_schema(
