@@ -50,6 +50,7 @@ class Order:
     Attributes:
         parts: those that must come, then those that may come once, then those that may come again.
         num_required, num_single: how many there are of the first kind, and of the first two.
+        final: those of the first kind behind which none comes again, as bits.
         separator: the terminal between parts.
         low, high: bounds on their number that exclude anything; 0 and None: no bound.
         after: the position behind the last part.
@@ -60,6 +61,7 @@ class Order:
     parts: tuple[AnyOrderPart, ...]
     num_required: int
     num_single: int
+    final: int
     separator: int
     low: int
     high: int | None
@@ -95,22 +97,30 @@ class Order:
         if self.high is not None and progress.num_parts >= self.high:
             return
         most = max(self.low, self.high or 0)
-        left, count = progress.left & self.alive, min(progress.num_parts + 1, most)
+        left, num_parts = progress.left & self.alive, min(progress.num_parts + 1, most)
         for index in _bits(left):
-            after = Progress(left & ~(1 << index), count, True)
+            after = Progress(left & ~(1 << index), num_parts, True)
             if self._can_be_completed(after):
                 yield self.parts[index], after
-        again = Progress(left, count, True)
+        if not self._may_repeat(left):
+            return
+        again = Progress(left, num_parts, True)
         for index in range(self.num_single, len(self.parts)):
             if self.alive >> index & 1 and self._can_be_completed(again):
                 yield self.parts[index], again
 
     def _can_be_completed(self, progress: Progress) -> bool:
         """Whether enough parts are left, and those that must come are not too many."""
-        left, count, _ = progress
-        if self.high is not None and count + (left & self.required).bit_count() > self.high:
+        left, num_parts, _ = progress
+        if self.high is not None and num_parts + (left & self.required).bit_count() > self.high:
             return False
-        return count + left.bit_count() >= self.low or self.alive >> self.num_single != 0
+        if num_parts + left.bit_count() >= self.low:
+            return True
+        return self.alive >> self.num_single != 0 and self._may_repeat(left)
+
+    def _may_repeat(self, left: int) -> bool:
+        """Whether parts that may come again may come."""
+        return left & self.final == self.final
 
     def cost(
         self, progress: Progress, part_cost: Callable[[AnyOrderPart], int], separator_cost: int
@@ -129,20 +139,22 @@ class Order:
             return 0
         required = [part_cost(part) for part in self.required_left(progress)]
         missing = max(self.low - progress.num_parts - len(required), 0 if required else 1)
-        others = self._cheapest(progress.left & ~self.required, missing, part_cost)
+        others = self._cheapest(progress.left, missing, part_cost)
         if UNPRODUCTIVE in required or others == UNPRODUCTIVE:
             return UNPRODUCTIVE
         num_separators = len(required) + missing - (not progress.is_between)
         return sum(required) + others + num_separators * separator_cost
 
-    def _cheapest(self, once: int, number: int, part_cost: Callable[[AnyOrderPart], int]) -> int:
-        """The cost of some parts that need not come: of those given, each once, and those that may again."""
+    def _cheapest(self, left: int, number: int, part_cost: Callable[[AnyOrderPart], int]) -> int:
+        """The cost of so many parts that need not come."""
         if number == 0:
             return 0
-        costs = (part_cost(self.parts[i]) for i in _bits(once))
+        costs = (part_cost(self.parts[i]) for i in _bits(left & ~self.required))
         found = heapq.nsmallest(number, (cost for cost in costs if cost != UNPRODUCTIVE))
-        again = [part_cost(part) for part in self.parts[self.num_single :]]
-        cheapest = min((cost for cost in again if cost != UNPRODUCTIVE), default=None)
+        again = self.parts[self.num_single :] if self._may_repeat(left) else ()
+        cheapest = min(
+            (cost for part in again if (cost := part_cost(part)) != UNPRODUCTIVE), default=None
+        )
         if cheapest is not None:
             found = [cost for cost in found if cost < cheapest]
             return sum(found) + (number - len(found)) * cheapest

@@ -10,7 +10,7 @@ that parts come before the whole, equal ones once. Arrays, for N nodes and R rul
 
 ``low`` is a terminal's language, a call's rule or a repetition's least count; ``high`` is its greatest
 count, -1 for none. Parts in any order have counts like a repetition; the node's parts are the separator and
-then those that must come, those that may and those that may again, an empty sequence between each kind.
+then those of each kind (see `ir.AnyOrder`), an empty sequence between two kinds.
 """
 
 from __future__ import annotations
@@ -279,8 +279,10 @@ def _parts(node: ir.Node) -> Sequence[ir.Node]:
         case ir.Repeat(part, _, _):
             return (part,)
         case ir.AnyOrder():
-            kinds = (*node.required, ir.EMPTY, *node.optional, ir.EMPTY, *node.repeated)
-            return (node.separator, *kinds)
+            found: list[ir.Node] = [node.separator]
+            for kind in (node.required, node.final, node.optional, node.repeated):
+                found += (*kind, ir.EMPTY)
+            return found[:-1]
         case ir.Terminal() | ir.Call():
             return ()
 
@@ -322,14 +324,14 @@ def _node(
 
 def _any_order(parts: Sequence[ir.Node], low: int, high: int | None) -> ir.AnyOrder:
     ends = [i for i, part in enumerate(parts) if part == ir.EMPTY]
-    if len(ends) != 2 or ends[0] == 0:
-        raise StoreFileError("a grammar's parts in any order are not of three kinds")
+    if len(ends) != 3 or ends[0] == 0:
+        raise StoreFileError("a grammar's parts in any order are not of four kinds")
     separator = parts[0]
-    found = tuple(
+    required, final, optional, repeated = (
         tuple(parts[start + 1 : end])
         for start, end in zip([0, *ends], [*ends, len(parts)], strict=True)
     )
-    for part in (part for kind in found for part in kind):
+    for part in required + final + optional + repeated:
         match part:
             case ir.Call() | ir.Sequence((ir.Terminal(), ir.Call())):
                 pass
@@ -337,4 +339,4 @@ def _any_order(parts: Sequence[ir.Node], low: int, high: int | None) -> ir.AnyOr
                 raise StoreFileError("a grammar's part in any order is no call behind a terminal")
     if not isinstance(separator, ir.Terminal):
         raise StoreFileError("a grammar's parts in any order have no terminal between them")
-    return ir.AnyOrder(found[0], found[1], found[2], separator, low, high)
+    return ir.AnyOrder(required, optional, repeated, separator, low, high, final)

@@ -150,13 +150,14 @@ def _order_of(
                 parts.append(AnyOrderPart(head, number_of(callee)))
             case _:
                 raise ValueError("a part in any order is a call, or a terminal and a call")
-    num_required = len(node.required)
+    num_required = node.num_required
     num_single = num_required + len(node.optional)
     is_bounded = node.max_count is not None and (node.repeated or node.max_count < num_single)
     return Order(
         parts=tuple(parts),
         num_required=num_required,
         num_single=num_single,
+        final=((1 << len(node.final)) - 1) << len(node.required),
         separator=positions.language_number(node.separator.language),
         low=node.min_count if node.min_count > num_required else 0,
         high=node.max_count if is_bounded else None,

@@ -181,7 +181,7 @@ def _all_of(parts: Iterable[list[Alternative]]) -> list[Alternative]:
 
 
 def _ways_in_any_order(node: ir.AnyOrder, parts: list[list[Alternative]]) -> list[Alternative]:
-    first, second = len(node.required), len(node.required) + len(node.optional)
+    first, second = node.num_required, node.num_required + len(node.optional)
     missing = node.num_missing
     if node.max_count is not None and first + missing > node.max_count:
         return []

@@ -24,14 +24,14 @@ class _WrittenOut:
         self.grammar = grammar
         self.node = node
         self.rules: dict[tuple[frozenset[int], int], int] = {}
-        single = node.required + node.optional
+        single = node.required + node.final + node.optional
         self.start = self.behind(frozenset(range(len(single))), 0, is_first=True)
 
     def behind(self, left: frozenset[int], number: int, *, is_first: bool = False) -> ir.Node:
         """What comes behind some parts: the end, or another part."""
         ways: list[ir.Node] = []
         if not is_first and number >= self.node.min_count:
-            ways += [ir.EMPTY] * left.isdisjoint(range(len(self.node.required)))
+            ways += [ir.EMPTY] * left.isdisjoint(range(self.node.num_required))
         if self.node.max_count is None or number < self.node.max_count:
             more = ir.Call(self.rule(left, number))
             ways.append(more if is_first else ir.Sequence((self.node.separator, more)))
@@ -48,6 +48,8 @@ class _WrittenOut:
                 ir.Sequence((self.node.parts[i], self.behind(left - {i}, after)))
                 for i in sorted(left)
             ]
-            ways += [ir.Sequence((part, self.behind(left, after))) for part in self.node.repeated]
+            first = len(self.node.required)
+            if left.issuperset(range(first, first + len(self.node.final))):
+                ways += [ir.Sequence((p, self.behind(left, after))) for p in self.node.repeated]
             self.grammar.define(rule, ir.Choice(tuple(ways)))
         return self.rules[key]
