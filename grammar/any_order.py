@@ -98,9 +98,10 @@ class Order:
             return
         most = max(self.low, self.high or 0)
         left, num_parts = progress.left & self.alive, min(progress.num_parts + 1, most)
+        is_bounded = most > 0
         for index in _bits(left):
-            after = Progress(left & ~(1 << index), num_parts, True)
-            if self._can_be_completed(after):
+            after = Progress(left ^ 1 << index, num_parts, True)
+            if not is_bounded or self._can_be_completed(after):
                 yield self.parts[index], after
         if not self._may_repeat(left):
             return
