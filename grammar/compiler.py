@@ -108,7 +108,7 @@ class GrammarCompiler:
         options = JsonOptions(**policies)
         budget = Budget(self.limits)
         started = time.perf_counter()
-        document = SchemaDocument.load(schema, budget)
+        document = SchemaDocument.load(schema, budget, options)
         if not options.additional_properties_default:
             close_objects(document, budget)
         read = {uri: read_schema(other, budget) for uri, other in (schemas or {}).items()}

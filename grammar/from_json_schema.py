@@ -67,7 +67,7 @@ def json_schema_to_grammar(
     Raises:
         GrammarError: as `GrammarCompiler.compile_json_schema`.
     """
-    if options.is_usual:
+    if options.is_fast:
         grammar = _produced_on_demand(document, documents or {}, JsonTerminals(options, budget))
         if grammar is not None:
             return grammar
