@@ -133,7 +133,8 @@ class GrammarCompiler:
 
         Raises:
             GrammarSyntaxError: malformed pattern, with line and column.
-            UnsupportedGrammarError: look-around, back-references and the like.
+            UnsupportedGrammarError: look-around (but ahead from the beginning), back-references and the
+                like.
             UnsatisfiableGrammarError: nothing matches.
             GrammarLimitError: too large or too slow to compile.
         """

@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from json.encoder import encode_basestring, encode_basestring_ascii
 
-from syntagma.grammar import code_points as cp
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
 from syntagma.grammar import regex_ast as ast
@@ -26,7 +25,6 @@ from syntagma.grammar.pattern_cache import PATTERNS, StringConstraints
 from syntagma.grammar.terminals import Language, OtherStrings, WordList, any_string
 from syntagma.grammar.uri_parts import PARTED_FORMATS, WHOLE_LENGTH, uri_variants
 
-ANY_CHAR = ast.CharSet(cp.ANY)
 BLANKS = ast.CharSet(((9, 9), (0x20, 0x20)))
 
 # Longer strings are counted in blocks by the parser instead of being unrolled in one automaton.
@@ -416,7 +414,7 @@ def _integer(low: int | None, high: int | None, options: JsonOptions) -> Dfa:
 
 @functools.lru_cache(maxsize=256)
 def _body(low: int, high: int | None) -> Dfa:
-    tree = ast.Repeat(ANY_CHAR, low, high)
+    tree = ast.Repeat(ast.ANY_CHAR, low, high)
     return dfa_from_code_points(tree, Encoder.JSON, Budget.unlimited())
 
 
@@ -450,7 +448,7 @@ def _bounded_string(bounds: StringBounds, limits: CompileLimits) -> Dfa:
 def _string(low: int, high: int | None) -> Dfa:
     if low == 0 and high is None:
         return any_string()
-    tree = ast.Repeat(ANY_CHAR, low, high)
+    tree = ast.Repeat(ast.ANY_CHAR, low, high)
     return dfa_from_all([tree], Encoder.JSON, Budget.unlimited(), is_quoted=True)
 
 

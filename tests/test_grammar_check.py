@@ -346,7 +346,7 @@ def test_the_endpoint_reports() -> None:
 def test_the_endpoint_explains_refusals() -> None:
     unsatisfiable, unsupported, slip, malformed, rules = posted(
         {"json_schema": {"properties": {"a": {"type": "string", "enum": [1]}}, "required": ["a", "b"], "type": "object"}},
-        {"json_schema": {"items": {"pattern": "(?=a)b"}}},
+        {"json_schema": {"items": {"pattern": "(?<=a)b"}}},
         {"json_schema": {"minLenght": 1}},
         {"json_schema": {"type": "text"}},
         {"ebnf": "root ::= missing"},
