@@ -15,7 +15,8 @@ from syntagma.grammar.dfa_builder import strings_other_than
 from syntagma.grammar.encoders import Encoder
 from syntagma.grammar.errors import GrammarError
 from syntagma.grammar.json_formats import FORMATS, LOOSE_FORMATS
-from syntagma.grammar.json_terminals import JsonTerminals, StringBounds
+from syntagma.grammar.json_string_automata import StringBounds
+from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.pattern_cache import PATTERNS, StringConstraints
 from syntagma.grammar.regex_parser import parse_regex

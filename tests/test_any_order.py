@@ -223,3 +223,16 @@ def test_sixty_properties_meet_no_limit(order: str) -> None:
     assert not is_output(grammar, json.dumps(dict.fromkeys(names[:39], True)))
     shortest = json.loads(grammar.witness)
     assert set(shortest) == set(names[:40])
+
+
+def test_keys_in_two_parts() -> None:
+    """A bound on undeclared keys that is longer than what one automaton counts."""
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    grammar = COMPILER.compile_json_schema(
+        schema, property_order="any", max_string=600, whitespace="compact"
+    )
+    for length, expected in ((600, True), (601, False)):
+        key = "k" * length
+        assert is_output(grammar, f'{{"{key}":1,"a":2}}') == expected
+    assert is_output(grammar, '{"b":1,"a":2,"c":3}')
+    assert not is_output(grammar, '{"a":2,"a":2}')
