@@ -38,10 +38,20 @@ class EngineMatcher:
 
 
 class Engine:
-    """syntagma with its default settings, except for a longer time limit."""
+    """syntagma as one would run it for schemas that others wrote, with a longer time limit.
+
+    Properties come in any order, for instances are given in one of their own. What validators pass over
+    has no effect: formats that nobody knows, keywords that look like a slip of the pen. By default both are
+    refused, so that whoever wrote the schema hears of it, and properties come in the schema's order, which
+    is what models do best.
+    """
 
     kinds: tuple[str, ...] = ("json_schema", "ebnf")
-    schema_options: Mapping[str, Any] = {}
+    schema_options: Mapping[str, Any] = {
+        "property_order": "any",
+        "formats": "known",
+        "slips": "annotate",
+    }
 
     def __init__(self, tok: Any) -> None:
         self.version = version("syntagma")
@@ -58,6 +68,12 @@ class Engine:
     def compile(self, text: str, kind: str = "json_schema") -> EngineMatcher:
         """Compile a schema or grammar given as text; raises `GrammarError` if it is refused."""
         return EngineMatcher(self._compile[kind](text), self._bits)
+
+
+class StrictEngine(Engine):
+    """The default policies."""
+
+    schema_options: Mapping[str, Any] = {}
 
 
 class SpecEngine(Engine):

@@ -27,7 +27,7 @@ from syntagma.grammar.errors import GrammarError
 from syntagma.grammar.json_formats import FORMATS
 from syntagma.grammar.json_numbers import integer_tree
 from syntagma.grammar.json_options import JsonOptions
-from syntagma.grammar.json_terminals import BLOCK_LENGTH, StringBounds
+from syntagma.grammar.json_string_automata import BLOCK_LENGTH, StringBounds
 from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.pattern_cache import StringConstraints
 from syntagma.grammar.warm_up import warm_kernels

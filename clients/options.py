@@ -31,6 +31,7 @@ class JsonPolicies(TypedDict, total=False):
         property_order: ``schema`` or ``any``.
         numbers: ``canonical`` or ``any``.
         formats: ``enforce``, ``known`` or ``annotate``.
+        slips: ``refuse`` or ``annotate``.
         additional_properties_default: whether undeclared properties are allowed where the schema does
             not say.
         string_escapes: ``any`` or ``canonical``.
@@ -42,6 +43,7 @@ class JsonPolicies(TypedDict, total=False):
     property_order: Literal["schema", "any"] | None
     numbers: Literal["canonical", "any"] | None
     formats: Literal["enforce", "known", "annotate"] | None
+    slips: Literal["refuse", "annotate"] | None
     additional_properties_default: bool | None
     string_escapes: Literal["any", "canonical"] | None
     max_digits: int | Literal["none"] | None

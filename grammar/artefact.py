@@ -9,7 +9,8 @@ that parts come before the whole, equal ones once. Arrays, for N nodes and R rul
     low, high    int64[N]        parts       int32[...]       name_ends    int64[R], into name_text
 
 ``low`` is a terminal's language, a call's rule or a repetition's least count; ``high`` is its greatest
-count, -1 for none.
+count, -1 for none. Parts in any order have counts like a repetition; the node's parts are the separator and
+then those of each kind (see `ir.AnyOrder`), an empty sequence between two kinds.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Operator(enum.IntEnum):
     CHOICE = 2
     REPEAT = 3
     CALL = 4
+    ANY_ORDER = 5
 
 
 DTYPES = {
@@ -233,19 +235,19 @@ def _check_nodes(arrays: Mapping[str, AnyArray], num_languages: int) -> None:
         raise StoreFileError("a grammar's parts do not fit its nodes")
     counts = start[1:] - start[:-1]
     is_before = (parts >= 0) & (parts < np.repeat(np.arange(num_nodes), counts))
-    if not is_before.all() or (operators > Operator.CALL).any() or (low < 0).any():
+    if not is_before.all() or (operators > max(Operator)).any() or (low < 0).any():
         raise StoreFileError("a grammar's node is unknown or has parts that do not come before it")
     is_leaf = (operators == Operator.TERMINAL) | (operators == Operator.CALL)
-    is_repeat = operators == Operator.REPEAT
-    if counts[is_leaf].any() or (counts[is_repeat] != 1).any():
+    is_counted = (operators == Operator.REPEAT) | (operators == Operator.ANY_ORDER)
+    if counts[is_leaf].any() or (counts[operators == Operator.REPEAT] != 1).any():
         raise StoreFileError("a grammar's node has too many parts or too few")
     if (low[operators == Operator.TERMINAL] >= num_languages).any():
         raise StoreFileError("a grammar uses a terminal it does not have")
     if (low[operators == Operator.CALL] >= bodies.size).any():
         raise StoreFileError("a grammar calls a rule it does not have")
-    if high[~is_repeat].any() or low[~is_repeat & ~is_leaf].any():
+    if high[~is_counted].any() or low[~is_counted & ~is_leaf].any():
         raise StoreFileError("a grammar's node has counts that mean nothing")
-    if ((high[is_repeat] < low[is_repeat]) & (high[is_repeat] != -1)).any():
+    if ((high[is_counted] < low[is_counted]) & (high[is_counted] != -1)).any():
         raise StoreFileError("a grammar's repetition has impossible counts")
     if bodies.size == 0 or not are_below(bodies, num_nodes):
         raise StoreFileError("a grammar's rule has a body that is not there")
@@ -276,6 +278,11 @@ def _parts(node: ir.Node) -> Sequence[ir.Node]:
             return parts
         case ir.Repeat(part, _, _):
             return (part,)
+        case ir.AnyOrder():
+            found: list[ir.Node] = [node.separator]
+            for kind in (node.required, node.final, node.optional, node.repeated):
+                found += (*kind, ir.EMPTY)
+            return found[:-1]
         case ir.Terminal() | ir.Call():
             return ()
 
@@ -291,6 +298,8 @@ def _row(node: ir.Node, language_numbers: Mapping[bytes, int], numbers: Mapping[
             return Operator.CHOICE, 0, 0, parts
         case ir.Repeat(_, low, high):
             return Operator.REPEAT, low, -1 if high is None else high, parts
+        case ir.AnyOrder(min_count=low, max_count=high):
+            return Operator.ANY_ORDER, low, -1 if high is None else high, parts
         case ir.Call(rule):
             return Operator.CALL, rule, 0, parts
 
@@ -307,5 +316,27 @@ def _node(
             return ir.Choice(tuple(parts))
         case Operator.REPEAT:
             return ir.Repeat(parts[0], low, None if high == -1 else high)
+        case Operator.ANY_ORDER:
+            return _any_order(parts, low, None if high == -1 else high)
         case _:
             return ir.Call(low)
+
+
+def _any_order(parts: Sequence[ir.Node], low: int, high: int | None) -> ir.AnyOrder:
+    ends = [i for i, part in enumerate(parts) if part == ir.EMPTY]
+    if len(ends) != 3 or ends[0] == 0:
+        raise StoreFileError("a grammar's parts in any order are not of four kinds")
+    separator = parts[0]
+    required, final, optional, repeated = (
+        tuple(parts[start + 1 : end])
+        for start, end in zip([0, *ends], [*ends, len(parts)], strict=True)
+    )
+    for part in required + final + optional + repeated:
+        match part:
+            case ir.Call() | ir.Sequence((ir.Terminal(), ir.Call())):
+                pass
+            case _:
+                raise StoreFileError("a grammar's part in any order is no call behind a terminal")
+    if not isinstance(separator, ir.Terminal):
+        raise StoreFileError("a grammar's parts in any order have no terminal between them")
+    return ir.AnyOrder(required, optional, repeated, separator, low, high, final)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
+from syntagma.grammar.any_order import UNPRODUCTIVE
 from syntagma.grammar.moves import TAIL
-from syntagma.grammar.positions import ENTRY, NONE, ROUND, WITHIN
+from syntagma.grammar.positions import CALL, ENTRY, NONE, ORDER, READ, ROUND, WITHIN
 from syntagma.grammar.rule_automata import RuleAutomata
-from syntagma.grammar.shortest import UNPRODUCTIVE
 from syntagma.grammar.stacks import BOTTOM, Frame, Stacks
 
 
@@ -24,6 +24,8 @@ class Closing:
         self._stacks = stacks
         # Cost of a stack and the frame that leads there.
         self._cheapest: dict[int, tuple[int, Frame]] = {BOTTOM: (0, stacks.frames[BOTTOM][0])}
+        # The cost of positions among parts in any order.
+        self._orders: dict[int, int] = {}
         # For each goal, the cost from the end of a rule of its component to the goal's end.
         self._climbs: dict[int, dict[int, int]] = {}
 
@@ -112,14 +114,33 @@ class Closing:
         shortest = self._automata.shortest
         if position < len(shortest) and shortest[position] != UNPRODUCTIVE:
             return shortest[position]
-        # Rounds are counted as the parser does them.
+        # Made by the parser: rounds that it has counted, and what it has read of parts in any order.
         positions = self._automata.positions
-        kind, label, count = positions.records[position]
-        if kind != ROUND:
-            raise ValueError(f"position {position!r} is no part of a rule that can be completed")
-        loop = positions.loops[label]
-        rounds = max(0, loop.min_count - count)
-        return rounds * shortest[positions.starts[loop.body]] + self._part_cost(loop.after)
+        kind, label, target = positions.records[position]
+        if kind == READ:
+            return self._automata.length_of(label) + self._part_cost(target)
+        if kind == CALL:
+            return shortest[positions.starts[label]] + self._part_cost(target)
+        if kind == ROUND:
+            loop = positions.loops[label]
+            rounds = max(0, loop.min_count - target)
+            return rounds * shortest[positions.starts[loop.body]] + self._part_cost(loop.after)
+        if kind == ORDER:
+            return self._cost_in_order(position)
+        raise ValueError(f"position {position!r} is no part of a rule that can be completed")
+
+    def _cost_in_order(self, position: int) -> int:
+        """Bytes from a position among parts in any order to the end of their rule."""
+        known = self._orders.get(position)
+        if known is None:
+            automata = self._automata
+            order = automata.positions.orders[automata.positions.records[position][1]]
+            known = self._orders[position] = order.cost(
+                automata.positions.progress_at(position),
+                automata.part_cost,
+                automata.length_of(order.separator),
+            ) + self._part_cost(order.after)
+        return known
 
     def _climb(self, goal: int) -> dict[int, int]:
         """Dijkstra's algorithm from the goal down its left calls."""

@@ -108,7 +108,7 @@ class GrammarCompiler:
         options = JsonOptions(**policies)
         budget = Budget(self.limits)
         started = time.perf_counter()
-        document = SchemaDocument.load(schema, budget)
+        document = SchemaDocument.load(schema, budget, options)
         if not options.additional_properties_default:
             close_objects(document, budget)
         read = {uri: read_schema(other, budget) for uri, other in (schemas or {}).items()}
@@ -133,7 +133,8 @@ class GrammarCompiler:
 
         Raises:
             GrammarSyntaxError: malformed pattern, with line and column.
-            UnsupportedGrammarError: look-around, back-references and the like.
+            UnsupportedGrammarError: look-around (but ahead from the beginning), back-references and the
+                like.
             UnsatisfiableGrammarError: nothing matches.
             GrammarLimitError: too large or too slow to compile.
         """

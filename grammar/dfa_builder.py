@@ -41,12 +41,18 @@ def dfa_from_code_points(tree: ast.Node, encoder: Encoder, budget: Budget) -> Df
 
 
 def dfa_from_all(
-    trees: Iterable[ast.Node], encoder: Encoder, budget: Budget, *, is_quoted: bool = False
+    trees: Iterable[ast.Node],
+    encoder: Encoder,
+    budget: Budget,
+    *,
+    excluded: Iterable[ast.Node] = (),
+    is_quoted: bool = False,
 ) -> Dfa:
     """The words that each of some trees over code points matches, spelled by the encoder.
 
     Args:
         trees: one at least.
+        excluded: what none of the words may match.
         is_quoted: whether quotation marks stand around the words (`Encoder.JSON` only).
 
     Raises:
@@ -54,9 +60,11 @@ def dfa_from_all(
     """
     alphabet = nfa.Alphabet()
     flat = [nfa.flatten(tree, alphabet, budget) for tree in trees]
+    num_asked = len(flat)
+    flat += [nfa.flatten(tree, alphabet, budget) for tree in excluded]
     classes = alphabet.classes(budget)
     outer, class_of, labels = _canonical(flat[0], classes, budget)
-    for tree in flat[1:]:
+    for number, tree in enumerate(flat[1:], 1):
         right, right_of, right_labels = _canonical(tree, classes, budget)
         class_of, left_class, right_class = product_kernels.joint_classes(class_of, right_of)
         num_states, outer, labels = product_kernels.product(
@@ -66,7 +74,7 @@ def dfa_from_all(
             right_labels,
             left_class,
             right_class,
-            False,
+            number >= num_asked,
             budget.max_rows(left_class.size),
         )
         if num_states == kernels.LIMIT_REACHED:

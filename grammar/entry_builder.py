@@ -17,7 +17,7 @@ from syntagma.grammar.interior_kernels import (
     walk_dense_against_base,
     walk_interior,
 )
-from syntagma.grammar.json_terminals import SHORT_LENGTH, short_string
+from syntagma.grammar.json_string_automata import SHORT_LENGTH, short_string
 from syntagma.grammar.kernel_types import Int32Array, UInt8Array
 from syntagma.grammar.lexer_arrays import DEAD_STATE
 from syntagma.grammar.lexer_pool import LexerPool

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from syntagma.grammar import ir
@@ -67,7 +67,7 @@ def json_schema_to_grammar(
     Raises:
         GrammarError: as `GrammarCompiler.compile_json_schema`.
     """
-    if options.is_usual:
+    if options.is_fast:
         grammar = _produced_on_demand(document, documents or {}, JsonTerminals(options, budget))
         if grammar is not None:
             return grammar
@@ -117,12 +117,14 @@ class _Lowering:
         self.lock = threading.Lock()
         self.nodes: dict[GoalKey, ir.Node] = {}
         self.plain_values: dict[str, ir.Node] = {}
+        self.plain_members: dict[str, ir.Call] = {}
+        self.is_any_order = terminals.options.property_order == "any"
         # What a declared rule is to be: the values of a goal, the members of an object from an index
-        # on, or what was written during the survey.
-        self.pending: dict[int, Goal | tuple[_Members, int] | ir.Node] = {}
+        # on, one of them in any order, or what was written during the survey.
+        self.pending: dict[int, Goal | tuple[_Members, int] | _Member | ir.Node] = {}
         self.keys: dict[int, GoalKey] = {}
 
-    def declare(self, name: str, content: Goal | tuple[_Members, int]) -> int:
+    def declare(self, name: str, content: Goal | tuple[_Members, int] | _Member) -> int:
         """A new rule, its body made when it is asked for."""
         rule = self.table.declare(name)
         self.pending[rule] = content
@@ -156,7 +158,9 @@ class _Lowering:
             content = self.pending.get(rule)
             if content is None:
                 return
-            if not isinstance(content, tuple):
+            if isinstance(content, _Member):
+                body = content.body(self)
+            elif not isinstance(content, tuple):
                 body = alive(content, self.survey.dead, self.key)
             elif content and isinstance(content[0], _Members):
                 members, index = content
@@ -169,13 +173,13 @@ class _Lowering:
     def value_of(self, schema: dict[str, Any]) -> ir.Node:
         """A value that one schema allows."""
         if is_scalar_type(schema):
-            return self.plain_value(schema)
+            return self.plain_value(schema["type"])
         return self.value(normal_goal([schema], self.document))
 
     def value(self, goal: Goal) -> ir.Node:
         """A value that satisfies a goal: a call of its rule, or its body if that is short."""
         if len(goal) == 1 and isinstance(goal[0], dict) and is_scalar_type(goal[0]):
-            return self.plain_value(goal[0])
+            return self.plain_value(goal[0]["type"])
         key = goal_key(goal)
         node = self.nodes.get(key)
         if node is None:
@@ -184,12 +188,11 @@ class _Lowering:
             node = self.nodes[key] = self.goal_body(goal)
         return node
 
-    def plain_value(self, schema: dict[str, Any]) -> ir.Node:
+    def plain_value(self, name: str) -> ir.Node:
         """The values of a type without any other assertion."""
-        name = schema["type"]
         node = self.plain_values.get(name)
         if node is None:
-            node = self.plain_values[name] = self.branch((schema,))
+            node = self.plain_values[name] = self.branch(({"type": name},))
         return node
 
     def is_scalar(self, goal: Goal) -> bool:
@@ -303,8 +306,49 @@ class _Lowering:
             return ir.NOTHING
         parts: list[ir.Node] = []
         if form.names or form.additional is not None:
-            parts.append(ir.Call(_Members(form).rule(0, self)))
+            if self.is_any_order:
+                members = self.in_any_order(form)
+                parts.append(ir.Sequence((members, self.terminals.closing["}"])))
+            else:
+                parts.append(ir.Call(_Members(form).rule(0, self)))
         return self.terminals.enclosed("{}", *parts, may_be_empty=not form.required)
+
+    def in_any_order(self, form: ObjectForm) -> ir.Node:
+        """One or more members, separated by commas."""
+        required: list[ir.Node] = []
+        optional: list[ir.Node] = []
+        for name in form.names:
+            schema = only_member_schema(form, name)
+            if schema is not None and is_scalar_type(schema):
+                member = self.plain_member(schema["type"])
+            else:
+                member = ir.Call(self.declare("member", _Member(form, name)))
+            part = ir.Sequence((self.terminals.key(name), member))
+            (required if name in form.required else optional).append(part)
+        repeated: list[ir.Node] = []
+        if form.additional is not None:
+            key = self.terminals.key_other_than(form.declared)
+            is_simple = isinstance(key, ir.Terminal)
+            rest = _Member(form, None, ir.EMPTY if is_simple else key)
+            call = ir.Call(self.declare("member", rest))
+            repeated.append(ir.Sequence((key, call)) if is_simple else call)
+        comma = self.terminals.comma
+        return ir.AnyOrder(tuple(required), tuple(optional), tuple(repeated), comma)
+
+    def member_value(self, form: ObjectForm, name: str) -> ir.Node:
+        """The value of a declared member."""
+        schema = only_member_schema(form, name)
+        if schema is None:
+            return self.value(member_goal(form, name, self.document))
+        return self.value_of(schema)
+
+    def plain_member(self, name: str) -> ir.Call:
+        """What follows the key of a member that need only be of a type of scalars."""
+        node = self.plain_members.get(name)
+        if node is None:
+            rule = self.declare("member", _Member(None, name))
+            node = self.plain_members[name] = ir.Call(rule)
+        return node
 
     def without_dead_members(self, form: ObjectForm) -> ObjectForm:
         """The form without the members that have no instance."""
@@ -367,11 +411,7 @@ class _Members:
             after = self.after(index, lowering)
             return ir.Sequence((key, terminals.colon, value, after))
         name = form.names[index]
-        schema = only_member_schema(form, name)
-        if schema is None:
-            value = lowering.value(member_goal(form, name, lowering.document))
-        else:
-            value = lowering.value_of(schema)
+        value = lowering.member_value(form, name)
         present = lowering.member(name, value, self.after(index + 1, lowering))
         if name in form.required or index + 1 == self.num_rules:
             return present
@@ -385,3 +425,28 @@ class _Members:
             return closing
         more = ir.Sequence((terminals.comma, ir.Call(self.rule(index, lowering))))
         return more if index <= self.last_required else ir.Choice((more, closing))
+
+
+@dataclass(frozen=True)
+class _Member:
+    """What follows the key of a member where members come in any order.
+
+    Attributes:
+        form: the object; None: the value is only of a type.
+        name: the member, or the type; None: an undeclared one.
+        key: what comes first, for keys that are not one terminal.
+    """
+
+    form: ObjectForm | None
+    name: str | None
+    key: ir.Node = ir.EMPTY
+
+    def body(self, lowering: _Lowering) -> ir.Node:
+        """The colon and the value."""
+        if self.form is None:
+            value = lowering.plain_value(self.name or "")
+        elif self.name is None:
+            value = lowering.value(self.form.additional or ())
+        else:
+            value = lowering.member_value(self.form, self.name)
+        return ir.Sequence((self.key, lowering.terminals.colon, value))

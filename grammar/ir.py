@@ -46,7 +46,54 @@ class Call:
     rule: int
 
 
-Node = Terminal | Sequence | Choice | Repeat | Call
+@dataclass(frozen=True, slots=True)
+class AnyOrder:
+    """One or more parts in any order, a separator between them.
+
+    A part is a call, or a terminal and a call (`Sequence`); its words are not empty.
+
+    Attributes:
+        required: each exactly once.
+        optional: each at most once.
+        repeated: each any number of times.
+        separator: between parts.
+        min_count, max_count: how many parts in all (None: without bound).
+        final: each exactly once, and no repeated one behind any of them.
+    """
+
+    required: tuple[Node, ...]
+    optional: tuple[Node, ...]
+    repeated: tuple[Node, ...]
+    separator: Terminal
+    min_count: int = 0
+    max_count: int | None = None
+    final: tuple[Node, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Node, ...]:
+        """All parts: those that must come, those that may, those that may again."""
+        return self.required + self.final + self.optional + self.repeated
+
+    @property
+    def num_required(self) -> int:
+        """How many parts must come."""
+        return len(self.required) + len(self.final)
+
+    @property
+    def num_missing(self) -> int:
+        """How many parts must come beside those that are required."""
+        return max(self.min_count - self.num_required, 0 if self.num_required else 1)
+
+    def has_word(self, alive: list[bool]) -> bool:
+        """Whether there is one, if it is known of each part whether that has any."""
+        first, second = self.num_required, self.num_required + len(self.optional)
+        if self.max_count is not None and first + self.num_missing > self.max_count:
+            return False
+        is_enough = any(alive[second:]) or sum(alive[first:second]) >= self.num_missing
+        return all(alive[:first]) and is_enough
+
+
+Node = Terminal | Sequence | Choice | Repeat | Call | AnyOrder
 
 EMPTY = Sequence(())
 NOTHING = Choice(())

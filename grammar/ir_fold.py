@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from syntagma.grammar import ir
@@ -13,7 +15,7 @@ T = TypeVar("T")
 def children(node: ir.Node) -> tuple[ir.Node, ...]:
     """The parts of a node; none for terminals and calls."""
     # Not by `match`, which takes much longer.
-    if isinstance(node, ir.Sequence | ir.Choice):
+    if isinstance(node, ir.Sequence | ir.Choice | ir.AnyOrder):
         return node.parts
     return (node.part,) if isinstance(node, ir.Repeat) else ()
 
@@ -63,5 +65,14 @@ def rebuilt(node: ir.Node, parts: list[ir.Node]) -> ir.Node:
             return ir.Choice(tuple(parts))
         case ir.Repeat(_, min_count, max_count):
             return ir.Repeat(parts[0], min_count, max_count)
+        case ir.AnyOrder():
+            given = iter(parts)
+            required, final, optional, repeated = (
+                tuple(itertools.islice(given, len(kind)))
+                for kind in (node.required, node.final, node.optional, node.repeated)
+            )
+            return replace(
+                node, required=required, final=final, optional=optional, repeated=repeated
+            )
         case _:
             return node

@@ -51,13 +51,18 @@ def _is_productive(root: ir.Node, rules: list[bool]) -> bool:
                     values.append(True)
                 else:
                     waiting.append((part, False))
-            case ir.Sequence(parts) | ir.Choice(parts):
-                if not is_ready:
-                    waiting.append((node, True))
-                    waiting += [(part, False) for part in parts]
-                    continue
-                start = len(values) - len(parts)
+            case _ if not is_ready:
+                waiting.append((node, True))
+                waiting += [(part, False) for part in reversed(node.parts)]
+            case _:
+                start = len(values) - len(node.parts)
                 found = values[start:]
                 del values[start:]
-                values.append(all(found) if isinstance(node, ir.Sequence) else any(found))
+                values.append(_is_whole_productive(node, found))
     return values[0]
+
+
+def _is_whole_productive(node: ir.Sequence | ir.Choice | ir.AnyOrder, parts: list[bool]) -> bool:
+    if isinstance(node, ir.AnyOrder):
+        return node.has_word(parts)
+    return all(parts) if isinstance(node, ir.Sequence) else any(parts)

@@ -12,6 +12,7 @@ Whitespace = Literal["flexible", "compact", "pretty"]
 PropertyOrder = Literal["schema", "any"]
 Numbers = Literal["canonical", "any"]
 Formats = Literal["enforce", "known", "annotate"]
+Slips = Literal["refuse", "annotate"]
 StringEscapes = Literal["any", "canonical"]
 
 CHOICES = {
@@ -19,6 +20,7 @@ CHOICES = {
     "property_order": get_args(PropertyOrder),
     "numbers": get_args(Numbers),
     "formats": get_args(Formats),
+    "slips": get_args(Slips),
     "string_escapes": get_args(StringEscapes),
 }
 
@@ -33,6 +35,7 @@ class JsonPolicies(TypedDict, total=False):
     property_order: PropertyOrder
     numbers: Numbers
     formats: Formats
+    slips: Slips
     additional_properties_default: bool
     string_escapes: StringEscapes
     max_digits: int | None
@@ -44,7 +47,7 @@ POLICIES = tuple(JsonPolicies.__annotations__)
 
 @dataclass(frozen=True, kw_only=True)
 class JsonOptions:
-    """The policies of one grammar. Most say how values are spelled; ``formats``,
+    """The policies of one grammar. Most say how values are spelled; ``formats``, ``slips``,
     ``additional_properties_default`` and the bounds also say which there are.
 
     Attributes:
@@ -57,6 +60,8 @@ class JsonOptions:
             listed. ``"any"``: zeros may follow behind a point (``1.0``).
         formats: ``"enforce"``: those that are known, others are refused. ``"known"``: those that are
             known, others have no effect. ``"annotate"``: none has an effect.
+        slips: keywords that no draft has, but that look like one. ``"refuse"``. ``"annotate"``: they
+            have no effect, as the specification has it.
         additional_properties_default: whether a schema that declares properties allows others where
             it does not say; False: see `closed_objects`.
         string_escapes: ``"any"`` that JSON has. ``"canonical"``: only those that `json.dumps` writes
@@ -73,6 +78,7 @@ class JsonOptions:
     property_order: PropertyOrder = "schema"
     numbers: Numbers = "canonical"
     formats: Formats = "enforce"
+    slips: Slips = "refuse"
     additional_properties_default: bool = True
     string_escapes: StringEscapes = "any"
     max_digits: int | None = 20
@@ -101,13 +107,9 @@ class JsonOptions:
                 )
 
     @property
-    def is_usual(self) -> bool:
-        """Whether order, numbers and formats are treated as they are by default."""
-        return (self.property_order, self.numbers, self.formats) == (
-            "schema",
-            "canonical",
-            "enforce",
-        )
+    def is_fast(self) -> bool:
+        """Whether the fast way can spell numbers so, and read formats."""
+        return self.numbers == "canonical" and self.formats != "annotate"
 
     def describe(self) -> dict[str, Any]:
         """The policies that a caller can choose, by name."""

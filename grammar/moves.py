@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from syntagma.grammar.positions import CALL, END, ENTRY, FORK, NONE, READ, ROUND, Positions
+from syntagma.grammar.positions import CALL, END, ENTRY, FORK, NONE, ORDER, READ, ROUND, Positions
 
 # A call that returns here need not return: what calls it may go on in its place.
 TAIL: Final = -2
@@ -59,6 +59,8 @@ def moves_within_proper(
             callee = label
         elif kind == FORK:
             found = positions.forks[label]
+        elif kind == ORDER:
+            found = positions.branches(at)
         elif kind == ENTRY:
             found = (start_of(label),)
         elif kind == ROUND:

@@ -14,7 +14,7 @@ import numpy as np
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.marks import MARKS, NEW_KEY, is_mark
 from syntagma.grammar.parser import Item, Parser
-from syntagma.grammar.positions import CALL, END, ENTRY, FORK, READ, ROUND
+from syntagma.grammar.positions import CALL, END, ENTRY, FORK, ORDER, READ, ROUND
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.stacks import OUTPUT_ENDS
 from syntagma.grammar.value_kernels import num_ways, states_ahead, terminals_ahead
@@ -239,6 +239,16 @@ class OpenEnds:
                     found = (loop.after,)
             elif kind == FORK:
                 found = positions.forks[label]
+            elif kind == ORDER:
+                order, progress = positions.orders[label], positions.progress_at(position)
+                if progress.is_between:
+                    found = positions.branches(position)
+                else:
+                    rests = {part.rest for part, _ in order.steps(progress)}
+                    asked += rests
+                    ways = max([ways, *(rules[rest].ways for rest in rests)])
+                    if all(rules[rest].can_end for rest in rests):
+                        found = (order.after,)
             elif kind == ENTRY:
                 found = (positions.starts[label],)
             elif kind == END:

@@ -10,7 +10,6 @@ import threading
 from dataclasses import dataclass
 
 from syntagma.grammar import regex_ast as ast
-from syntagma.grammar.code_points import ANY
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_all
 from syntagma.grammar.encoders import Encoder
@@ -19,8 +18,6 @@ from syntagma.grammar.lru import ByteLru
 from syntagma.grammar.regex_parser import parse_regex
 
 MAX_CACHE_BYTES = 64 << 20
-ANY_CHAR = ast.CharSet(ANY)
-ANYTHING = ast.Repeat(ANY_CHAR, 0, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,20 +39,23 @@ class StringConstraints:
     encoder: Encoder = Encoder.JSON
     is_quoted: bool = False
 
-    def trees(self, budget: Budget) -> list[ast.Node]:
-        """One syntax tree for each constraint, one at least."""
-        trees: list[ast.Node] = [
-            ast.concat(ANYTHING, parse_regex(pattern, budget), ANYTHING)
-            for pattern in self.searched
-        ]
-        trees += [parse_regex(pattern, budget) for pattern in self.matched]
-        if self.min_length > 0 or self.max_length is not None or not trees:
-            trees.append(ast.Repeat(ANY_CHAR, self.min_length, self.max_length))
-        return trees
-
     def build(self, budget: Budget) -> Dfa:
         """The automaton, without asking the cache."""
-        return dfa_from_all(self.trees(budget), self.encoder, budget, is_quoted=self.is_quoted)
+        trees: list[ast.Node] = []
+        excluded: list[ast.Node] = []
+        for text in self.searched:
+            pattern = parse_regex(text, budget)
+            trees += pattern.searched
+            excluded += pattern.excluded
+        for text in self.matched:
+            pattern = parse_regex(text, budget, is_whole=True)
+            trees += pattern.whole
+            excluded += pattern.excluded
+        if self.min_length > 0 or self.max_length is not None or not trees:
+            trees.append(ast.Repeat(ast.ANY_CHAR, self.min_length, self.max_length))
+        return dfa_from_all(
+            trees, self.encoder, budget, excluded=excluded, is_quoted=self.is_quoted
+        )
 
 
 class PatternCache:

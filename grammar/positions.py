@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from syntagma.grammar.any_order import Order, Progress
 from syntagma.grammar.terminals import Language
 
 # Kinds of positions: what label and target mean.
@@ -20,6 +21,7 @@ FORK: Final = 3  # any of several positions (label: fork)
 END: Final = 4  # the end of a rule (label)
 ENTRY: Final = 5  # the start of a rule (label), for its words that are not empty
 WITHIN: Final = 6  # a position (target) read on behalf of a rule (label): see `left_recursion`
+ORDER: Final = 7  # parts in any order (label) of which some have come (target): see `any_order`
 
 NONE: Final = -1
 
@@ -55,6 +57,7 @@ class Positions:
         rule_of: the rule that a position is part of, NONE for those that belong to no rule alone.
         forks: the branches of each fork.
         loops: the counted repetitions.
+        orders: the parts in any order.
         languages: the terminals.
         starts: where each rule starts, NONE until it is compiled.
     """
@@ -64,11 +67,15 @@ class Positions:
         self.rule_of: list[int] = []
         self.forks: list[tuple[int, ...]] = []
         self.loops: list[Loop] = []
+        self.orders: list[Order] = []
         self.languages: list[Language] = []
         self.starts: list[int] = []
         self._known: dict[Record, int] = {}
         self._known_forks: dict[tuple[int, ...], int] = {}
         self._language_numbers: dict[int, int] = {}
+        self._progress: list[Progress] = []
+        self._progress_numbers: dict[Progress, int] = {}
+        self._order_branches: dict[int, tuple[int, ...]] = {}
 
     def add(self, kind: int, label: int, target: int, rule: int = NONE) -> int:
         """The position with a record."""
@@ -82,12 +89,16 @@ class Positions:
 
     def read(self, language: Language, target: int, rule: int) -> int:
         """A terminal, then the target."""
+        return self.add(READ, self.language_number(language), target, rule)
+
+    def language_number(self, language: Language) -> int:
+        """The number of a terminal."""
         # By identity: a digest of every language costs more than telling some equal ones apart.
         number = self._language_numbers.get(id(language))
         if number is None:
             number = self._language_numbers[id(language)] = len(self.languages)
             self.languages.append(language)
-        return self.add(READ, number, target, rule)
+        return number
 
     def fork(self, branches: list[int], rule: int) -> int:
         """Any of the branches."""
@@ -108,6 +119,49 @@ class Positions:
     def close_fork(self, position: int, branches: tuple[int, ...]) -> None:
         """Give an open fork its branches."""
         self.forks[self.records[position][1]] = branches
+
+    def order(self, order: Order) -> int:
+        """Parts in any order, none of which has come."""
+        self.orders.append(order)
+        return self._in_order(len(self.orders) - 1, order.start)
+
+    def progress_at(self, position: int) -> Progress:
+        """Which parts in any order have come at a position among them."""
+        return self._progress[self.records[position][2]]
+
+    def branches(self, position: int) -> tuple[int, ...]:
+        """Where a fork, or a position among parts in any order, goes on."""
+        kind, label, _ = self.records[position]
+        if kind == FORK:
+            return self.forks[label]
+        found = self._order_branches.get(position)
+        if found is None:
+            found = self._order_branches[position] = self._branches_in_order(position)
+        return found
+
+    def _branches_in_order(self, position: int) -> tuple[int, ...]:
+        label = self.records[position][1]
+        order, progress = self.orders[label], self.progress_at(position)
+        if progress.is_between:
+            found = [order.after] if order.can_end(progress) else []
+            if next(order.steps(progress), None) is not None:
+                again = self._in_order(label, progress._replace(is_between=False))
+                found.append(self.add(READ, order.separator, again, order.rule))
+            return tuple(found)
+        branches = []
+        for part, after in order.steps(progress):
+            branch = self.add(CALL, part.rest, self._in_order(label, after), order.rule)
+            if part.head != NONE:
+                branch = self.add(READ, part.head, branch, order.rule)
+            branches.append(branch)
+        return tuple(branches)
+
+    def _in_order(self, label: int, progress: Progress) -> int:
+        number = self._progress_numbers.get(progress)
+        if number is None:
+            number = self._progress_numbers[progress] = len(self._progress)
+            self._progress.append(progress)
+        return self.add(ORDER, label, number, self.orders[label].rule)
 
     def end(self, rule: int) -> int:
         """The end of a rule."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from syntagma.grammar.code_points import CodePointSet
+from syntagma.grammar.code_points import ANY, CodePointSet
 from syntagma.grammar.dfa import Dfa
 
 
@@ -64,6 +64,8 @@ Node = CharSet | Concat | Union | Repeat | Begin | End | Automaton
 
 EMPTY = Concat(())
 NOTHING = Union(())
+ANY_CHAR = CharSet(ANY)
+ANYTHING = Repeat(ANY_CHAR, 0, None)
 
 
 def literal(symbols: str | bytes) -> Concat:

@@ -2,9 +2,10 @@
 
 The dialect is the common core of ECMA-262 (with the ``u`` flag), Python's ``re`` and Rust's
 ``regex``: literals, escapes, classes, groups, alternation, greedy and lazy repetition, ``^`` and
-``$``. Laziness does not change a language. What is not regular (back-references) or not supported
-(look-around, word boundaries) is refused by name. The parser keeps its own stack, so nesting cannot
-exhaust Python's.
+``$``. Laziness does not change a language. Look-ahead is read at the beginning of a text
+(``^(?!x)(?=.*y)...``), where it is one more pattern that the text begins with, or does not. What is not
+regular (back-references) or not supported (other look-around, word boundaries) is refused by name. The
+parser keeps its own stack, so nesting cannot exhaust Python's.
 """
 
 from __future__ import annotations
@@ -42,27 +43,65 @@ _BOUNDS = re.compile(r"\{([0-9]++)(,?+)([0-9]*+)\}")
 
 @dataclass
 class _Group:
-    """An open group: finished alternatives and the one being read."""
+    """An open group: finished alternatives and the one being read; where it goes if it looks ahead."""
 
     start: int
     branches: list[ast.Node] = field(default_factory=list)
     parts: list[ast.Node] = field(default_factory=list)
+    ahead: list[ast.Node] | None = None
 
     def close(self) -> ast.Node:
         self.branches.append(ast.concat(*self.parts))
         return ast.union(self.branches)
 
 
+@dataclass(frozen=True)
+class Pattern:
+    """A pattern as trees over code points.
+
+    Attributes:
+        tree: what matches, but for look-ahead.
+        ahead, not_ahead: what the text must begin with beside that, and what it must not.
+    """
+
+    tree: ast.Node
+    ahead: tuple[ast.Node, ...]
+    not_ahead: tuple[ast.Node, ...]
+
+    @property
+    def whole(self) -> list[ast.Node]:
+        """What all of a text must match for the pattern to match all of it."""
+        return [self.tree, *map(_and_anything, self.ahead)]
+
+    @property
+    def searched(self) -> list[ast.Node]:
+        """What all of a text must match for the pattern to match somewhere in it."""
+        tree = ast.concat(ast.ANYTHING, self.tree, ast.ANYTHING)
+        return [tree, *map(_and_anything, self.ahead)]
+
+    @property
+    def excluded(self) -> list[ast.Node]:
+        """What all of a text must not match."""
+        return list(map(_and_anything, self.not_ahead))
+
+
+def _and_anything(tree: ast.Node) -> ast.Node:
+    return ast.concat(tree, ast.ANYTHING)
+
+
 class RegexParser:
     """Parses one pattern; use `parse_regex`."""
 
-    def __init__(self, pattern: str, budget: Budget) -> None:
+    def __init__(self, pattern: str, budget: Budget, *, is_whole: bool) -> None:
         self.pattern = pattern
         self.position = 0
         self.budget = budget
+        self.is_whole = is_whole
+        self.ahead: list[ast.Node] = []
+        self.not_ahead: list[ast.Node] = []
 
-    def parse(self) -> ast.Node:
-        """The whole pattern as one tree."""
+    def parse(self) -> Pattern:
+        """The whole pattern."""
         groups = [_Group(0)]
         next_check = 0
         while self.position < len(self.pattern):
@@ -75,15 +114,21 @@ class RegexParser:
                 )
             char = self.pattern[self.position]
             if char == "(":
-                groups.append(self._open_group())
+                groups.append(self._open_group(groups))
                 self.budget.check("max_regex_depth", len(groups) - 1, "nesting of groups")
             elif char == ")":
                 if len(groups) == 1:
                     raise self._error("')' closes no group")
                 self.position += 1
-                node = groups.pop().close()
-                groups[-1].parts.append(self._quantified(node, is_group=True))
+                group = groups.pop()
+                if group.ahead is None:
+                    node = self._quantified(group.close(), is_group=True)
+                    groups[-1].parts.append(node)
+                else:
+                    group.ahead.append(group.close())
             elif char == "|":
+                if len(groups) == 1 and (self.ahead or self.not_ahead):
+                    raise self._unsupported("|", "alternatives beside look-ahead are not supported")
                 self.position += 1
                 groups[-1].branches.append(ast.concat(*groups[-1].parts))
                 groups[-1].parts = []
@@ -92,15 +137,19 @@ class RegexParser:
         if len(groups) > 1:
             self.position = groups[-1].start
             raise self._error("'(' is never closed")
-        return groups[0].close()
+        return Pattern(groups[0].close(), tuple(self.ahead), tuple(self.not_ahead))
 
-    def _open_group(self) -> _Group:
+    def _open_group(self, outer: list[_Group]) -> _Group:
         start = self.position
         self.position += 1
         if not self._take("?"):
             return _Group(start)
         if self._take(":"):
             return _Group(start)
+        if self._is_at_beginning(outer):
+            for mark, found in (("=", self.ahead), ("!", self.not_ahead)):
+                if self._take(mark):
+                    return _Group(start, ahead=found)
         for mark, name in (
             ("=", "lookahead"), ("!", "negative lookahead"),
             ("<=", "lookbehind"), ("<!", "negative lookbehind"), (">", "atomic group"),
@@ -116,6 +165,13 @@ class RegexParser:
             return _Group(start)
         self.position = start
         raise self._unsupported("(?", "inline flags and other '(?' extensions are not supported")
+
+    def _is_at_beginning(self, groups: list[_Group]) -> bool:
+        """Whether the beginning of the text is the only place to look ahead from."""
+        if len(groups) > 1 or groups[0].branches:
+            return False
+        parts = groups[0].parts
+        return (self.is_whole or bool(parts)) and all(isinstance(p, ast.Begin) for p in parts)
 
     def _atom(self, char: str) -> ast.Node:
         if char in "*+?":
@@ -326,12 +382,18 @@ def _is_hex(text: str) -> bool:
     return bool(text) and all(c in "0123456789abcdefABCDEF" for c in text)
 
 
-def parse_regex(pattern: str, budget: Budget) -> ast.Node:
-    """Parse a pattern into a tree over code points; anchors stay as `Begin` and `End`.
+def parse_regex(pattern: str, budget: Budget, *, is_whole: bool = False) -> Pattern:
+    """Parse a pattern into trees over code points; anchors stay as `Begin` and `End`.
+
+    Args:
+        pattern: the text.
+        budget: bounds its size and nesting.
+        is_whole: whether it is to match all of a text, so that it need not say where it begins.
 
     Raises:
         GrammarSyntaxError: malformed, with line and column.
-        UnsupportedGrammarError: look-around, back-reference, word boundary, flag.
+        UnsupportedGrammarError: look-around elsewhere than at the beginning, back-reference, word
+            boundary, flag.
         GrammarLimitError: groups nested deeper than ``max_regex_depth``.
     """
-    return RegexParser(pattern, budget).parse()
+    return RegexParser(pattern, budget, is_whole=is_whole).parse()

@@ -11,9 +11,11 @@ completed, what may be empty and what is left-recursive depends on all rules.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Final, Protocol
 
 from syntagma.grammar import ir
+from syntagma.grammar.any_order import UNPRODUCTIVE, AnyOrderPart
 from syntagma.grammar.left_recursion import LeftRecursion, find_left_recursion
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.moves import TAIL, Moves, moves_within_proper
@@ -23,6 +25,7 @@ from syntagma.grammar.positions import (
     ENTRY,
     FORK,
     NONE,
+    ORDER,
     READ,
     ROUND,
     WITHIN,
@@ -30,7 +33,7 @@ from syntagma.grammar.positions import (
     Positions,
 )
 from syntagma.grammar.rule_compiler import compile_rule
-from syntagma.grammar.shortest import UNPRODUCTIVE, shortest_words
+from syntagma.grammar.shortest import shortest_words
 from syntagma.grammar.terminals import Language
 
 NOT_ASKED: Final = -1  # for the id of a terminal
@@ -117,7 +120,7 @@ class RuleAutomata:
         """
         if self._shortest is None:
             self._compile_all(has_deadline=False)
-            self._shortest = shortest_words(self.positions, self._length_of)
+            self._shortest = shortest_words(self.positions, self.length_of)
         return self._shortest
 
     def left_recursion(self, rule: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -259,8 +262,8 @@ class RuleAutomata:
                 reads.append(position)
                 if self._may_be_empty(label):
                     found = (target,)
-            elif kind == FORK:
-                found = positions.forks[label]
+            elif kind in (FORK, ORDER):
+                found = positions.branches(position)
             elif kind == ROUND:
                 loop = positions.loops[label]
                 if loop.max_count is None or target < loop.max_count:
@@ -322,7 +325,7 @@ class RuleAutomata:
     def _prune(self) -> None:
         """Find out what can be completed, what may be empty and what is left-recursive."""
         positions = self.positions
-        self._shortest = shortest_words(positions, self._length_of)
+        self._shortest = shortest_words(positions, self.length_of)
         self._budget.check_time()
         self._is_pruned = True
         for number, loop in enumerate(positions.loops):
@@ -332,6 +335,10 @@ class RuleAutomata:
                 positions.loops[number] = Loop(loop.body, 0, loop.max_count, loop.after)
             elif start == UNPRODUCTIVE:
                 positions.loops[number] = Loop(loop.body, loop.min_count, 0, loop.after)
+        for number, order in enumerate(positions.orders):
+            productive = [self.part_cost(part) != UNPRODUCTIVE for part in order.parts]
+            alive = sum(1 << i for i, is_alive in enumerate(productive) if is_alive)
+            positions.orders[number] = dataclasses.replace(order, alive=alive)
         left_calls = []
         for rule in range(len(positions.starts)):
             if rule % 256 == 0:
@@ -381,6 +388,13 @@ class RuleAutomata:
                 )
         return found
 
-    def _length_of(self, language: int) -> int:
+    def part_cost(self, part: AnyOrderPart) -> int:
+        """Bytes of a shortest word of a part in any order, UNPRODUCTIVE if it has none."""
+        rest = self.shortest[self.positions.starts[part.rest]]
+        head = 0 if part.head == NONE else self.length_of(part.head)
+        return UNPRODUCTIVE if UNPRODUCTIVE in (head, rest) else head + rest
+
+    def length_of(self, language: int) -> int:
+        """Bytes of a shortest word of a terminal by its language's number, UNPRODUCTIVE if it has none."""
         terminal = self.terminal_of(language)
         return UNPRODUCTIVE if terminal is None else self.terminals.shortest_length(terminal)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from syntagma.grammar import ir
+from syntagma.grammar.any_order import AnyOrderPart, Order
 from syntagma.grammar.positions import CALL, END, FORK, NONE, ROUND, Loop, Positions
 
 
@@ -87,6 +88,11 @@ def compile_rule(
                 tasks += (task, task.waiting.pop())
             else:
                 at = positions.fork(task.branches, rule)
+        elif isinstance(task, ir.AnyOrder):
+            if task.has_word([True] * len(task.parts)):
+                at = positions.order(_order_of(task, positions, number_of, at, rule))
+            else:
+                at = positions.fork([], rule)
         elif isinstance(task, ir.Repeat):
             rule, at = _begin_repeat(positions, task, rule, at, tasks)
         elif isinstance(task, _Star):
@@ -125,6 +131,40 @@ def _end_counted(positions: Positions, task: _Counted, start: int) -> int:
     min_count = 0 if may_be_empty(positions, start) else task.repeat.min_count
     positions.loops.append(Loop(task.body, min_count, task.repeat.max_count, task.after))
     return positions.round(len(positions.loops) - 1, 0)
+
+
+def _order_of(
+    node: ir.AnyOrder,
+    positions: Positions,
+    number_of: Callable[[int], int],
+    after: int,
+    rule: int,
+) -> Order:
+    parts = []
+    for part in node.parts:
+        match part:
+            case ir.Call(callee):
+                parts.append(AnyOrderPart(NONE, number_of(callee)))
+            case ir.Sequence((ir.Terminal(language), ir.Call(callee))):
+                head = positions.language_number(language)
+                parts.append(AnyOrderPart(head, number_of(callee)))
+            case _:
+                raise ValueError("a part in any order is a call, or a terminal and a call")
+    num_required = node.num_required
+    num_single = num_required + len(node.optional)
+    is_bounded = node.max_count is not None and (node.repeated or node.max_count < num_single)
+    return Order(
+        parts=tuple(parts),
+        num_required=num_required,
+        num_single=num_single,
+        final=((1 << len(node.final)) - 1) << len(node.required),
+        separator=positions.language_number(node.separator.language),
+        low=node.min_count if node.min_count > num_required else 0,
+        high=node.max_count if is_bounded else None,
+        after=after,
+        rule=rule,
+        alive=(1 << len(parts)) - 1,
+    )
 
 
 def may_be_empty(positions: Positions, start: int) -> bool:

@@ -55,7 +55,7 @@ def explained(
     budget = Budget(dataclasses.replace(limits, max_seconds=seconds))
 
     def is_empty(schema: JsonSchema) -> bool:
-        loaded = SchemaDocument.load(schema, budget)
+        loaded = SchemaDocument.load(schema, budget, options)
         try:
             grammar = formulas_to_grammar(loaded, documents, options, budget)
         except GrammarError:

@@ -8,12 +8,15 @@ the fast way: a ``oneOf`` costs its own rules, but not those of what stands belo
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from syntagma.grammar import ir
 from syntagma.grammar.from_schema_formulas import FormulaLowering
-from syntagma.grammar.ir_fold import fold
+from syntagma.grammar.ir_fold import fold, rebuilt
 from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.marks import has_marks
 from syntagma.grammar.schema_conjunction import Goal, normal_goal
@@ -156,17 +159,41 @@ def alternatives_of(body: ir.Node, key_of: Callable[[int], Key]) -> list[Alterna
         if isinstance(node, ir.Terminal) or (isinstance(node, ir.Repeat) and not node.min_count):
             return NOTHING_NEEDED
         if isinstance(node, ir.Sequence):
-            ways = NOTHING_NEEDED
-            for part in parts:
-                if part is not NOTHING_NEEDED:
-                    ways = [one + other for one in ways for other in part]
+            ways = _all_of(parts)
+        elif isinstance(node, ir.AnyOrder):
+            ways = _ways_in_any_order(node, parts)
         else:
             ways = [way for part in parts for way in part]
-        if len(ways) > MAX_ALTERNATIVES:
-            raise NeedsMoreError("alternatives")
         return NOTHING_NEEDED if [] in ways else ways
 
     return fold(body, combine)
+
+
+def _all_of(parts: Iterable[list[Alternative]]) -> list[Alternative]:
+    """The ways to satisfy all of some parts."""
+    ways = NOTHING_NEEDED
+    for part in parts:
+        if part is not NOTHING_NEEDED:
+            if min(len(ways), len(part)) > 1 and len(ways) * len(part) > MAX_ALTERNATIVES:
+                raise NeedsMoreError("alternatives")
+            ways = [one + other for one in ways for other in part]
+    return ways
+
+
+def _ways_in_any_order(node: ir.AnyOrder, parts: list[list[Alternative]]) -> list[Alternative]:
+    first, second = node.num_required, node.num_required + len(node.optional)
+    missing = node.num_missing
+    if node.max_count is not None and first + missing > node.max_count:
+        return []
+    # What may come again may come as often as it takes.
+    others: list[Iterable[list[Alternative]]] = [[part] for part in parts[second:]]
+    if missing:
+        if missing > 1 and math.comb(second - first, missing) > MAX_ALTERNATIVES:
+            raise NeedsMoreError("alternatives")
+        others += itertools.combinations(parts[first:second], missing)
+    else:
+        others = [()]
+    return [way for found in others for way in _all_of([*parts[:first], *found])]
 
 
 def alive(body: ir.Node, dead: set[Key], key_of: Callable[[int], Key]) -> ir.Node:
@@ -181,8 +208,22 @@ def alive(body: ir.Node, dead: set[Key], key_of: Callable[[int], Key]) -> ir.Nod
             return ir.choice(*(part for part in parts if part != ir.NOTHING))
         if isinstance(node, ir.Sequence):
             return ir.NOTHING if ir.NOTHING in parts else ir.Sequence(tuple(parts))
+        if isinstance(node, ir.AnyOrder):
+            return _alive_in_any_order(node, parts)
         if parts[0] != ir.NOTHING:
             return ir.Repeat(parts[0], node.min_count, node.max_count)
         return ir.NOTHING if node.min_count else ir.EMPTY
 
     return fold(body, combine)
+
+
+def _alive_in_any_order(node: ir.AnyOrder, parts: list[ir.Node]) -> ir.Node:
+    if not node.has_word([part != ir.NOTHING for part in parts]):
+        return ir.NOTHING
+    whole = rebuilt(node, parts)
+    assert isinstance(whole, ir.AnyOrder), "it is what it was"
+    return replace(
+        whole,
+        optional=tuple(part for part in whole.optional if part != ir.NOTHING),
+        repeated=tuple(part for part in whole.repeated if part != ir.NOTHING),
+    )

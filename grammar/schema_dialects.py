@@ -148,11 +148,13 @@ CHARACTERS = {name: frozenset(name) for name in KEYWORDS}
 LONGEST_SLIP = 2 * max(map(len, KEYWORDS))
 
 
-def assertions(schema: dict[str, Any], dialect: Dialect, pointer: str) -> dict[str, Any]:
+def assertions(
+    schema: dict[str, Any], dialect: Dialect, pointer: str, *, refuses_slips: bool = True
+) -> dict[str, Any]:
     """The keywords of a schema that have an effect in a draft, their values checked.
 
-    A keyword that no draft has is an annotation by the specification, unless it looks like a slip of the
-    pen: then it is refused, as is one that only another draft has.
+    A keyword that no draft has is an annotation by the specification. If it looks like a slip of the pen
+    it is refused, unless the policy is not to, as is one that only another draft has.
 
     Raises:
         UnsupportedGrammarError: a slip, a keyword of another draft, or draft 3.
@@ -171,7 +173,8 @@ def assertions(schema: dict[str, Any], dialect: Dialect, pointer: str) -> dict[s
         if keyword in ANNOTATIONS:
             continue
         if keyword not in KEYWORDS:
-            _refuse_slips(keyword, f"{pointer}/{escape(keyword)}")
+            if refuses_slips:
+                _refuse_slips(keyword, f"{pointer}/{escape(keyword)}")
             continue
         first, last, check = KEYWORDS[keyword]
         if keyword == "additionalItems" and not isinstance(schema.get("items"), list):
@@ -255,7 +258,7 @@ MAPS = (
 )  # fmt: skip
 
 
-def check_values_below(root: Any, dialect: Dialect) -> None:
+def check_values_below(root: Any, dialect: Dialect, *, refuses_slips: bool) -> None:
     """Check the keywords of all subschemas, wherever they stand.
 
     Raises:
@@ -267,7 +270,7 @@ def check_values_below(root: Any, dialect: Dialect) -> None:
         if not isinstance(schema, dict):
             continue
         dialect = dialect_of(schema, dialect)
-        assertions(schema, dialect, pointer)
+        assertions(schema, dialect, pointer, refuses_slips=refuses_slips)
         for keyword in HOLDERS:
             value = schema.get(keyword)
             if isinstance(value, list):

@@ -11,6 +11,7 @@ import referencing.exceptions
 from referencing.jsonschema import DRAFT202012
 
 from syntagma.grammar.errors import GrammarSyntaxError, UnsupportedGrammarError
+from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.schema_dialects import Dialect, dialect_of
 from syntagma.grammar.schema_plain import NeedsMoreError
@@ -24,6 +25,7 @@ from syntagma.grammar.schema_text import (
     shorten,
 )
 
+USUAL_OPTIONS = JsonOptions()
 DOCUMENT_URI = "urn:syntagma:document"
 ANCHORS = ("$anchor", "$dynamicAnchor", "$recursiveAnchor")
 # What the referencing package raises on identifiers of the wrong type or form.
@@ -39,12 +41,21 @@ class SchemaDocument:
     Attributes:
         root: the schema itself.
         dialect: the draft that its ``$schema`` names; see `dialect_of` for the schemas below.
+        options: which formats and unknown keywords are refused.
         is_flat: no schema below the root has an identifier of its own, so that a local reference
             means the same everywhere.
     """
 
-    def __init__(self, root: JsonSchema, *, is_flat: bool, dialects: dict[int, Dialect]) -> None:
+    def __init__(
+        self,
+        root: JsonSchema,
+        *,
+        is_flat: bool,
+        dialects: dict[int, Dialect],
+        options: JsonOptions,
+    ) -> None:
         self.root = root
+        self.options = options
         self.dialect = dialect_of(root, Dialect.DRAFT2020)
         self.is_flat = is_flat
         # By `id`, of what another draft reads than the root.
@@ -54,7 +65,9 @@ class SchemaDocument:
             _ = self._registry
 
     @classmethod
-    def load(cls, schema: JsonSchema | str, budget: Budget) -> SchemaDocument:
+    def load(
+        cls, schema: JsonSchema | str, budget: Budget, options: JsonOptions = USUAL_OPTIONS
+    ) -> SchemaDocument:
         """Parse and check a document's size, nesting and values; the caller's objects are copied.
 
         Raises:
@@ -64,7 +77,12 @@ class SchemaDocument:
         parsed, text = read_schema(schema, budget)
         if "\\u00" in text:
             text = canonical_text(parsed)
-        return cls(parsed, is_flat=_is_flat(parsed, text), dialects=_dialects(parsed, text))
+        return cls(
+            parsed,
+            is_flat=_is_flat(parsed, text),
+            dialects=_dialects(parsed, text),
+            options=options,
+        )
 
     @property
     def is_simple(self) -> bool:

@@ -38,8 +38,8 @@ class SchemaExamination:
         self._options = options
         self._limits = limits
         budget = Budget(limits)
-        self._given = SchemaDocument.load(schema, budget).root
-        self._document = SchemaDocument.load(schema, budget)
+        self._given = SchemaDocument.load(schema, budget, options).root
+        self._document = SchemaDocument.load(schema, budget, options)
         if not options.additional_properties_default:
             close_objects(self._document, budget)
         self.documents: dict[str, JsonSchema] = {
@@ -58,7 +58,7 @@ class SchemaExamination:
     def lints(self, *, is_refused: bool = False) -> list[Lint]:
         """Remarks on the schema; on one that is refused only what its text tells."""
         if is_refused:
-            return structural_lints(self._given)
+            return structural_lints(self._given, self._options)
         budget = Budget(self._limits)
         return schema_lints(self._given, self._document, self.documents, self._options, budget)
 

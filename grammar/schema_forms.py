@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from syntagma.grammar.json_formats import FORMATS, NUMBER_FORMATS
-from syntagma.grammar.json_terminals import StringBounds
+from syntagma.grammar.json_string_automata import StringBounds
 from syntagma.grammar.number_sets import ABOVE_ALL, BELOW_ALL, NumberSet, exact
 from syntagma.grammar.schema_conjunction import LINKS, Branch, Goal, normal_goal
 from syntagma.grammar.schema_dialects import KEYWORDS, Dialect

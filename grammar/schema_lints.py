@@ -54,14 +54,14 @@ class Lint:
     message: str
 
 
-def structural_lints(root: JsonSchema) -> list[Lint]:
+def structural_lints(root: JsonSchema, options: JsonOptions) -> list[Lint]:
     """The remarks that need no more than the text of a schema."""
-    return [
-        lint
-        for place in schema_places(root)
-        for look in (_keywords, _required, _strict)
-        for lint in look(place)
-    ]
+    found: list[Lint] = []
+    for place in schema_places(root):
+        found += _keywords(place, options)
+        found += _required(place)
+        found += _strict(place)
+    return found
 
 
 def schema_lints(
@@ -81,7 +81,7 @@ def schema_lints(
         budget: bounds on the work; what it does not suffice for is said in a remark.
     """
     places = list(schema_places(document.root))
-    found = structural_lints(given)
+    found = structural_lints(given, options)
     try:
         for place in places:
             found += _sizes(place, budget)
@@ -95,13 +95,15 @@ def schema_lints(
     return sorted(found, key=lambda lint: lint.pointer)
 
 
-def _keywords(place: SchemaPlace) -> Iterator[Lint]:
+def _keywords(place: SchemaPlace, options: JsonOptions) -> Iterator[Lint]:
     for keyword in place.schema:
-        if keyword in KEYWORDS or keyword in ANNOTATIONS or nearest_keyword(keyword):
-            # The nearest ones are refused.
+        if keyword in KEYWORDS or keyword in ANNOTATIONS:
+            continue
+        nearest = nearest_keyword(keyword)
+        if nearest and options.slips == "refuse":
             continue
         plain = keyword.replace("_", "").replace("-", "").lower()
-        near = [name for name in KEYWORDS if name.lower() == plain]
+        near = [nearest] if nearest else [n for n in KEYWORDS if n.lower() == plain]
         near = near or difflib.get_close_matches(keyword, KEYWORDS, n=1, cutoff=0.7)
         if near:
             yield Lint(

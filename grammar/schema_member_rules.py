@@ -1,9 +1,9 @@
-"""Object forms -> rules.
+"""Object forms -> rules, members in the order of the schema.
 
 A rule stands for "one or more members from here on and the closing brace" in a state: which names may
 still come, what must still come, and how many members there were, as far as that matters. Where rules would
-have to remember too much, keys are marked as new instead (`marks`): those of many names in any order, and
-undeclared ones of which several must be there.
+have to remember too much, keys are marked as new instead (`marks`): undeclared ones of which several must be
+there. In any order see `schema_any_order`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from syntagma.grammar import ir
-from syntagma.grammar.errors import UnsupportedGrammarError
-from syntagma.grammar.marks import NEW_KEY
+from syntagma.grammar.schema_any_order import MembersInAnyOrder
 from syntagma.grammar.schema_atoms import MembersForm
 from syntagma.grammar.schema_item_rules import Lowering
-from syntagma.grammar.schema_keys import KeyClass, KeySorter, Obligation, SortedKeys
+from syntagma.grammar.schema_keys import KeySorter, SortedKeys
 from syntagma.grammar.schema_logic import FALSE, Formula
-from syntagma.grammar.schema_sizes import Sizes
-
-# Up to so many names in any order are remembered in rules, which are as many as the names have subsets.
-MAX_REMEMBERED = 10
-# Of so many keys there is always another one.
-MANY_KEYS = 1 << 31
+from syntagma.grammar.schema_members import Members
 
 
 def object_node(lowering: Lowering, form: MembersForm, sorter: KeySorter) -> ir.Node:
@@ -33,11 +27,14 @@ def object_node(lowering: Lowering, form: MembersForm, sorter: KeySorter) -> ir.
 
     Raises:
         UnsupportedGrammarError: several undeclared members must be there, out of few keys.
-        GrammarLimitError: too many members to be written in any order.
+        GrammarLimitError: too many ways to meet what must be there.
     """
     if form.high is not None and form.low > form.high:
         return ir.NOTHING
-    rules = MemberRules(lowering, form, sorter.sorted(form))
+    keys = sorter.sorted(form)
+    if lowering.terminals.options.property_order == "any":
+        return MembersInAnyOrder(lowering, form, keys).node()
+    rules = MemberRules(lowering, form, keys)
     parts: list[ir.Node] = []
     if rules.may_continue(rules.start):
         parts.append(ir.Call(rules.rule(rules.start)))
@@ -49,7 +46,7 @@ class _State:
     """Where an object is.
 
     Attributes:
-        left: the names that may still come, as bits; marked ones stay.
+        left: the names that may still come, as bits.
         pending: the obligations that are still open, as bits.
         count: members so far, up to the largest number that matters.
         is_ended: whether no undeclared member may come any more.
@@ -61,85 +58,14 @@ class _State:
     is_ended: bool = False
 
 
-class MemberRules:
+class MemberRules(Members):
     """The rules of one object form."""
 
     def __init__(self, lowering: Lowering, form: MembersForm, keys: SortedKeys) -> None:
-        self.lowering = lowering
-        self.logic = lowering.logic
-        self.keys = keys
-        self.is_any_order = lowering.terminals.options.property_order == "any"
-        empty = [lowering.emptiness.is_empty(value) for value in keys.values]
-        self.written = sum(1 << i for i, is_empty in enumerate(empty) if not is_empty)
-        self.required = sum(1 << i for i in keys.required)
-        self.classes = [c for c in keys.classes if not lowering.emptiness.is_empty(c.value)]
-        self.class_numbers = [i for i, c in enumerate(keys.classes) if c in self.classes]
-        num_written = self.written.bit_count()
-        is_closed = not self.classes
-        needs_low = form.low > len(keys.required)
-        needs_high = form.high is not None and (not is_closed or form.high < num_written)
-        self.low = form.low if needs_low else 0
-        self.high = form.high if needs_high else None
+        super().__init__(lowering, form, keys)
         self.most = max(self.low, self.high or 0)
         self.rules: dict[_State, int] = {}
-        pending = (1 << len(keys.obligations)) - 1
-        self.start = _State(self.written, pending)
-        self.marked_names = self._names_to_mark()
-        self.are_others_marked = self._must_mark_others(form)
-
-    def _names_to_mark(self) -> int:
-        """The names that are marked because rules could not remember so many, as bits."""
-        if not self.is_any_order:
-            return 0
-        remembered = self.required
-        for obligation in self.keys.obligations:
-            remembered |= sum(1 << i for i in obligation.names)
-        others = self.written & ~remembered
-        return others if others.bit_count() > MAX_REMEMBERED else 0
-
-    def _must_mark_others(self, form: MembersForm) -> bool:
-        """Whether several undeclared members must be there, which therefore need different keys.
-
-        Raises:
-            UnsupportedGrammarError: there may not be enough keys.
-        """
-        # They are met in any combination.
-        combinations = 1 << len(self.keys.obligations)
-        self.logic.budget.check("max_branches", combinations, "combinations of needed members")
-        wide = [o for o in self.keys.obligations if o.classes and not self._is_free(o)]
-        are_counted = bool(self.classes) and self.low > len(self.keys.required) + 1
-        if not are_counted and len(wide) < 2:
-            return False
-        sizes = Sizes(self.lowering.emptiness, self.lowering.sorter)
-        are_many = [
-            any(sizes.num_texts(clause, MANY_KEYS) >= MANY_KEYS for clause in found.keys)
-            for found in self.keys.classes
-        ]
-        if are_counted and not any(are_many[i] for i in self.class_numbers):
-            self._refuse(form.low_source)
-        for obligation in wide:
-            if not any(are_many[i] for i in obligation.classes):
-                self._refuse(obligation.source)
-        return True
-
-    def _refuse(self, source: Formula) -> None:
-        keyword, pointer = self.logic.origins.get(
-            source, self.logic.origins.get(~source, ("minProperties", ""))
-        )
-        raise UnsupportedGrammarError(
-            f"{keyword} cannot be enforced here: it asks for several undeclared properties, and their "
-            "names could run out; declare the properties",
-            keyword=keyword,
-            pointer=pointer,
-        )
-
-    def _is_free(self, obligation: Obligation) -> bool:
-        """Whether every value that an undeclared member may have meets an obligation."""
-        return all(
-            self.logic.all_of([self.keys.classes[i].value, obligation.value])
-            == self.keys.classes[i].value
-            for i in obligation.classes
-        )
+        self.start = _State(self.written, (1 << len(keys.obligations)) - 1)
 
     def may_close(self, state: _State) -> bool:
         """Whether the object may end in a state."""
@@ -163,11 +89,6 @@ class MemberRules:
 
     def body(self, state: _State) -> ir.Node:
         """A member, then the end or others; an optional one may be passed over."""
-        if self.is_any_order:
-            names = [i for i in range(len(self.keys.names)) if state.left >> i & 1]
-            used = ~self.marked_names
-            parts = [p for i in names for p in self._named(state, i, state.left & ~(used & 1 << i))]
-            return ir.choice(*parts, *self._others(state))
         if not state.left:
             return ir.choice(*self._others(state))
         index = (state.left & -state.left).bit_length() - 1
@@ -181,8 +102,6 @@ class MemberRules:
     def _named(self, state: _State, index: int, left: int) -> list[ir.Node]:
         """The member of a name, for each choice of obligations that it meets."""
         key = self.lowering.terminals.key(self.keys.names[index])
-        if self.marked_names >> index & 1:
-            key = ir.Sequence((key, NEW_KEY))
         after = replace(state, left=left, count=min(state.count + 1, self.most))
         open_here = [
             k
@@ -205,7 +124,7 @@ class MemberRules:
                 for k, o in enumerate(self.keys.obligations)
                 if state.pending >> k & 1 and number in o.classes
             ]
-            parts += self._members(self._key(found), found.value, open_here, after, is_other=True)
+            parts += self._members(self.key_of(found), found.value, open_here, after, is_other=True)
         return parts
 
     def _is_counted_out(self, state: _State) -> bool:
@@ -217,7 +136,7 @@ class MemberRules:
         lowering = self.lowering
         member = ir.choice(
             *(
-                ir.Sequence((self._key(c), lowering.terminals.colon, lowering.value(c.value)))
+                ir.Sequence((self.key_of(c), lowering.terminals.colon, lowering.value(c.value)))
                 for c in self.classes
             )
         )
@@ -244,7 +163,7 @@ class MemberRules:
             pending = after.pending & ~sum(1 << k for k in met)
             # A later member of the same name would count instead, so this one comes last.
             is_last = (is_other and not self.are_others_marked) and any(
-                not self._is_free(self.keys.obligations[k]) for k in met
+                not self.is_free(self.keys.obligations[k]) for k in met
             )
             state = replace(after, pending=pending, is_ended=after.is_ended or is_last)
             parts.append(
@@ -253,12 +172,6 @@ class MemberRules:
                 )
             )
         return parts
-
-    def _key(self, found: KeyClass) -> ir.Node:
-        """A key of a class, with its mark if it has one."""
-        texts = self.lowering.emptiness.texts
-        key = ir.choice(*(texts.node(texts.form(clause)) for clause in found.keys))
-        return ir.Sequence((key, NEW_KEY)) if self.are_others_marked else key
 
     def _after(self, state: _State) -> ir.Node:
         """What follows a member."""

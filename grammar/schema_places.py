@@ -99,7 +99,8 @@ def _treatment(keyword: str, place: SchemaPlace, options: JsonOptions) -> Treatm
     if keyword in ANNOTATIONS or is_beside_ref:
         return "annotation"
     if keyword not in KEYWORDS:
-        return "refused" if nearest_keyword(keyword) else "annotation"
+        is_slip = options.slips == "refuse" and nearest_keyword(keyword)
+        return "refused" if is_slip else "annotation"
     if keyword == "additionalItems" and not isinstance(schema.get("items"), list):
         return "annotation"
     first, last, _ = KEYWORDS[keyword]

@@ -77,10 +77,13 @@ def check_plain(schema: dict[str, Any], document: SchemaDocument) -> None:
         try:
             check = checks[keyword]
         except KeyError:
-            if dialect is Dialect.DRAFT3 or not _is_annotation(keyword):
+            is_let_pass = keyword not in KEYWORDS and document.options.slips == "annotate"
+            if dialect is Dialect.DRAFT3 or not (is_let_pass or _is_annotation(keyword)):
                 raise NeedsMoreError(keyword) from None
             continue
-        if check is not None and not check(value):
+        if check is None or check(value):
+            continue
+        if not (keyword == "format" and document.options.formats == "known"):
             raise NeedsMoreError(keyword)
 
 

@@ -34,7 +34,12 @@ class SchemaReader:
         site = universe.site(self.schema)
         self.pointer = site.pointer
         self.dialect = site.dialect
-        self.keywords = assertions(self.schema, site.dialect, site.pointer)
+        self.keywords = assertions(
+            self.schema,
+            site.dialect,
+            site.pointer,
+            refuses_slips=formulas.options.slips == "refuse",
+        )
 
     def where(self, keyword: str) -> str:
         """The pointer of a keyword."""

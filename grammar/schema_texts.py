@@ -15,9 +15,11 @@ from syntagma.grammar.dfa_builder import strings_other_than
 from syntagma.grammar.encoders import Encoder
 from syntagma.grammar.errors import GrammarError
 from syntagma.grammar.json_formats import FORMATS, LOOSE_FORMATS
-from syntagma.grammar.json_terminals import JsonTerminals, StringBounds
+from syntagma.grammar.json_string_automata import StringBounds
+from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.pattern_cache import PATTERNS, StringConstraints
+from syntagma.grammar.regex_parser import parse_regex
 from syntagma.grammar.schema_clauses import Clause, Clauses
 from syntagma.grammar.schema_logic import Atom, Formula, Logic
 
@@ -295,7 +297,7 @@ class Texts:
     def _culprit(self, form: TextForm) -> str | None:
         for pattern in (*form.patterns, *form.other_patterns):
             try:
-                StringConstraints(searched=(pattern,)).trees(self.budget)
+                parse_regex(pattern, self.budget)
             except GrammarError:
                 return self._origin("pattern", pattern)
         for name, payloads in (("pattern", form.patterns), ("format", form.formats)):

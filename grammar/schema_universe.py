@@ -109,7 +109,8 @@ class SchemaUniverse:
                 for uri, schema in schemas
             ).crawl()
         except MALFORMED as error:
-            check_values_below(self.root, self.document.dialect)
+            refuses_slips = self.document.options.slips == "refuse"
+            check_values_below(self.root, self.document.dialect, refuses_slips=refuses_slips)
             raise GrammarSyntaxError(f"an identifier is malformed: {error}", pointer="") from None
 
     def _draft_of(self, schema: JsonSchema) -> Dialect:

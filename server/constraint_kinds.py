@@ -14,6 +14,7 @@ Whitespace = Literal["flexible", "compact", "pretty"]
 PropertyOrder = Literal["schema", "any"]
 Numbers = Literal["canonical", "any"]
 Formats = Literal["enforce", "known", "annotate"]
+Slips = Literal["refuse", "annotate"]
 StringEscapes = Literal["any", "canonical"]
 
 
@@ -25,6 +26,7 @@ class JsonPolicy:
     property_order: PropertyOrder = "schema"
     numbers: Numbers = "canonical"
     formats: Formats = "enforce"
+    slips: Slips = "refuse"
     additional_properties_default: bool = True
     string_escapes: StringEscapes = "any"
     max_digits: int | None = 20

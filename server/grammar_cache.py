@@ -12,7 +12,8 @@ from syntagma.grammar import CompiledGrammar, GrammarError
 class GrammarCache:
     """An LRU of compiled grammars.
 
-    Grammars grow a little while they are used, so their sizes are asked again at each insertion.
+    Grammars grow while they are used, so their sizes are asked again at each insertion, and one that alone has
+    become too large goes when it is asked for; it begins anew.
     """
 
     def __init__(self, *, max_entries: int, max_bytes: int) -> None:
@@ -31,8 +32,12 @@ class GrammarCache:
     def get(self, key: bytes) -> CompiledGrammar | None:
         """The grammar under `key`, now the most recently used, or None."""
         grammar = self._grammars.get(key)
-        if grammar is not None:
-            self._grammars.move_to_end(key)
+        if grammar is None:
+            return None
+        if grammar.num_bytes > self._max_bytes:
+            del self._grammars[key]
+            return None
+        self._grammars.move_to_end(key)
         return grammar
 
     def put(self, key: bytes, grammar: CompiledGrammar) -> int:

@@ -23,6 +23,7 @@ from syntagma.server.constraint_kinds import (
     JsonPolicy,
     Numbers,
     PropertyOrder,
+    Slips,
     StringEscapes,
     Whitespace,
 )
@@ -93,6 +94,11 @@ class Settings(BaseSettings):
         "enforce",
         "grammar",
         "formats where a request does not say: enforce (refuse unknown ones), known or annotate",
+    )
+    slips: Slips = setting(
+        "refuse",
+        "grammar",
+        "keywords that look like a slip of the pen, where a request does not say: refuse or annotate",
     )
     additional_properties_default: bool = setting(
         True,

@@ -138,7 +138,7 @@ def test_a_literal_is_the_automaton_of_one_word(word: bytes) -> None:
     ],
 )
 def test_regex_and_words_meet_in_one_key(pattern: str, words: list[str]) -> None:
-    tree = parse_regex(pattern, BUDGET)
+    tree = parse_regex(pattern, BUDGET).tree
     expected = dfas.from_words([word.encode() for word in words])
     assert dfa_from_code_points(tree, Encoder.UTF8, BUDGET) == expected
 
@@ -160,7 +160,7 @@ def test_regex_and_words_meet_in_one_key(pattern: str, words: list[str]) -> None
 )
 def test_patterns_of_one_language_have_one_key(left: str, right: str) -> None:
     built = [
-        dfa_from_code_points(parse_regex(pattern, BUDGET), encoder, BUDGET)
+        dfa_from_code_points(parse_regex(pattern, BUDGET).tree, encoder, BUDGET)
         for pattern in (left, right)
         for encoder in Encoder
     ]

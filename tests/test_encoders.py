@@ -218,7 +218,7 @@ def test_intersections_and_quotes_in_one_go(given: list[cp.CodePointSet]) -> Non
 
 @pytest.mark.parametrize("pattern", ["", "[]", '"', "[^]*", '("|\\\\)*', 'a"?', '"a|b'])
 def test_quotes_around_quotation_marks(pattern: str) -> None:
-    tree = parse_regex(pattern, BUDGET)
+    tree = parse_regex(pattern, BUDGET).tree
     quoted = dfa_from_all([tree], Encoder.JSON, BUDGET, is_quoted=True)
     body = dfa_from_code_points(tree, Encoder.JSON, BUDGET)
     assert quoted == dfas.surrounded(body, ord('"'))

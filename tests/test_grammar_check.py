@@ -133,6 +133,23 @@ def test_keywords_in_place() -> None:
         uses = examination(schema, formats=formats).keywords()
         (use,) = [use for use in uses if use.pointer == "/properties/c/format"]
         assert use.treatment == "annotation"
+    uses = examination(schema, slips="annotate").keywords()
+    (use,) = [use for use in uses if use.pointer == "/properties/c/minLenght"]
+    assert use.treatment == "annotation"
+
+
+def test_slips_that_are_not_refused_are_remarked_on() -> None:
+    schema = {"properties": {"a": {"type": "string", "minLenght": 2}}, "anyof": [], "odd": 1}
+    found = examination(schema, slips="annotate").lints()
+    remarks = [(lint.pointer, lint.message) for lint in found if lint.code == "unknown_keyword"]
+    assert remarks == [
+        ("/anyof", "'anyof' is no keyword and has no effect; was 'anyOf' meant?"),
+        (
+            "/properties/a/minLenght",
+            "'minLenght' is no keyword and has no effect; was 'minLength' meant?",
+        ),
+    ]
+    assert [code for code, _ in lints(schema)] == ["unchecked"]
 
 
 @SETTINGS
@@ -329,7 +346,7 @@ def test_the_endpoint_reports() -> None:
 def test_the_endpoint_explains_refusals() -> None:
     unsatisfiable, unsupported, slip, malformed, rules = posted(
         {"json_schema": {"properties": {"a": {"type": "string", "enum": [1]}}, "required": ["a", "b"], "type": "object"}},
-        {"json_schema": {"items": {"pattern": "(?=a)b"}}},
+        {"json_schema": {"items": {"pattern": "(?<=a)b"}}},
         {"json_schema": {"minLenght": 1}},
         {"json_schema": {"type": "text"}},
         {"ebnf": "root ::= missing"},

@@ -32,7 +32,7 @@ from syntagma.grammar.regex_parser import parse_regex
 def compiled(name: str) -> Dfa:
     budget = Budget.unlimited()
     parts = (
-        dfa_from_code_points(parse_regex(pattern, budget), Encoder.UTF8, budget)
+        dfa_from_code_points(parse_regex(pattern, budget).tree, Encoder.UTF8, budget)
         for pattern in FORMATS[name]
     )
     return functools.reduce(lambda a, b: dfas.intersection(a, b, budget), parts)
@@ -222,7 +222,7 @@ def test_what_is_written_of_a_format_is_what_it_may_mean(name: str) -> None:
     loose = functools.reduce(
         lambda a, b: dfas.intersection(a, b, budget),
         (
-            dfa_from_code_points(parse_regex(pattern, budget), Encoder.UTF8, budget)
+            dfa_from_code_points(parse_regex(pattern, budget).tree, Encoder.UTF8, budget)
             for pattern in LOOSE_FORMATS[name]
         ),
     )

@@ -37,7 +37,7 @@ PATTERNS = [
 
 
 def compiled(pattern: str) -> Dfa:
-    return dfa_from_code_points(parse_regex(pattern, BUDGET), Encoder.UTF8, BUDGET)
+    return dfa_from_code_points(parse_regex(pattern, BUDGET).tree, Encoder.UTF8, BUDGET)
 
 
 TERMINALS = {pattern: compiled(pattern) for pattern in PATTERNS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -21,6 +22,7 @@ from syntagma.grammar.errors import (
     UnsupportedGrammarError,
 )
 from syntagma.grammar.limits import Budget, CompileLimits
+from syntagma.grammar.pattern_cache import StringConstraints
 from syntagma.grammar.regex_parser import parse_regex
 
 LIMITS = CompileLimits(max_seconds=60)
@@ -28,7 +30,7 @@ LIMITS = CompileLimits(max_seconds=60)
 
 def compiled(pattern: str) -> Dfa:
     budget = Budget(LIMITS)
-    return dfa_from_code_points(parse_regex(pattern, budget), Encoder.UTF8, budget)
+    return dfa_from_code_points(parse_regex(pattern, budget).tree, Encoder.UTF8, budget)
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -202,11 +204,46 @@ def test_syntax_errors(pattern: str, line: int, column: int, message: str) -> No
     assert str(caught.value).endswith(f"(line {line}, column {column})")
 
 
+PIECES = st.lists(
+    st.sampled_from(["a", "b", ".", "[^a]", "(?:ab|b)", "a*", "b+", "(?:a|$)", "^", "$"]),
+    max_size=4,
+).map("".join)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["(?=", "(?!"]), PIECES), min_size=1, max_size=3),
+    PIECES,
+    st.booleans(),
+)
+def test_look_ahead_is_that_of_re(
+    ahead: list[tuple[str, str]], rest: str, is_alternative: bool
+) -> None:
+    """At the beginning of a text, searched or as a whole, on all short texts."""
+    found = "".join(f"{mark}{piece})" for mark, piece in ahead)
+    found += f"(?:{rest}|ba)" if is_alternative else rest
+    searched = StringConstraints(searched=(f"^{found}",), encoder=Encoder.UTF8)
+    whole = StringConstraints(matched=(found,), encoder=Encoder.UTF8)
+    automata = [constraints.build(Budget(LIMITS)) for constraints in (searched, whole)]
+    for length in range(5):
+        for text in map("".join, itertools.product("ab\n", repeat=length)):
+            # Python's $ also matches before a last line feed.
+            python = found.replace("$", r"\Z")
+            expected = [re.search(f"^{python}", text), re.fullmatch(python, text)]
+            assert [dfa.accepts(text.encode()) for dfa in automata] == list(map(bool, expected))
+
+
 @pytest.mark.parametrize(
     ("pattern", "keyword"),
     [
         ("a(?=b)", "(?="),
         ("a(?!b)", "(?!"),
+        ("a|(?=b)", "(?="),
+        ("(?:(?=b))", "(?="),
+        ("^(?=(?!b))", "(?!"),
+        ("$(?=b)", "(?="),
+        ("(?=b)a", "(?="),
+        ("^(?=b)a|b", "|"),
         ("(?<=a)b", "(?<="),
         ("(?<!a)b", "(?<!"),
         ("(?>a)", "(?>"),
@@ -256,7 +293,7 @@ def test_a_lone_surrogate_as_an_escape_matches_nothing() -> None:
 
 def test_depth_is_bounded_by_the_budget_alone() -> None:
     budget = Budget(CompileLimits(max_regex_depth=3))
-    assert isinstance(parse_regex("(((a)))(((b)))", budget), ast.Concat)
+    assert isinstance(parse_regex("(((a)))(((b)))", budget).tree, ast.Concat)
     with pytest.raises(GrammarLimitError) as caught:
         parse_regex("((((a))))", budget)
     assert (caught.value.limit, caught.value.given) == ("max_regex_depth", 4)
@@ -275,7 +312,7 @@ def test_deep_nesting_is_a_limit_error(opening: str) -> None:
 
 def test_deep_groups_compile_if_the_limit_is_raised() -> None:
     budget = Budget(CompileLimits(max_regex_depth=20_000, max_seconds=60))
-    tree = parse_regex("(?:" * 20_000 + "ab" + ")?" * 20_000, budget)
+    tree = parse_regex("(?:" * 20_000 + "ab" + ")?" * 20_000, budget).tree
     dfa = dfa_from_code_points(tree, Encoder.UTF8, budget)
     assert dfa == compiled("(?:ab)?")
 
@@ -400,7 +437,7 @@ def test_json_spelling_keeps_the_language(parsed: Parsed) -> None:
     """The same tree inside a JSON string, spelled raw or with escapes."""
     budget = Budget(LIMITS)
     pattern, tree = parsed
-    dfa = dfa_from_code_points(parse_regex(pattern, budget), Encoder.JSON, budget)
+    dfa = dfa_from_code_points(parse_regex(pattern, budget).tree, Encoder.JSON, budget)
     check_canonical(dfa)
     for text in SHORT_TEXTS:
         escaped = "".join(rf"\u{ord(c):04X}" if ord(c) < 0x10000 else c for c in text)

@@ -24,7 +24,6 @@ from syntagma.grammar import (
     GrammarCompiler,
     UnsupportedGrammarError,
     Vocabulary,
-    schema_member_rules,
 )
 
 CROSSING = [
@@ -252,36 +251,6 @@ def test_counted_keys_are_different() -> None:
     )
     grammar = GrammarCompiler(vocabulary).compile_json_schema(schema, whitespace="compact")
     check_walks(grammar, KeyedObjects(), random.Random(1), 100)
-
-
-def test_names_in_any_order_by_marks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rules for marked names have the texts of those that remember them, and all names may run out."""
-    names = ["a", "b", "ab", "ba"]
-    schema = {
-        "type": "object",
-        "properties": {name: {"enum": [0, 1]} for name in names},
-        "additionalProperties": False,
-        "required": ["b"],
-        "minProperties": 2,
-    }
-    vocabulary = small_vocabulary(b'{}:,"ab01')
-    remembered = GrammarCompiler(vocabulary).compile_json_schema(
-        schema, whitespace="compact", property_order="any"
-    )
-    monkeypatch.setattr(schema_member_rules, "MAX_REMEMBERED", 1)
-    marked = GrammarCompiler(vocabulary).compile_json_schema(
-        schema, whitespace="compact", property_order="any"
-    )
-    assert type(marked.recognizer) is not type(remembered.recognizer)
-    candidates = [
-        dict(zip(order, values, strict=True))
-        for count in range(5)
-        for order in itertools.permutations(names, count)
-        for values in itertools.product([0, 1], repeat=count)
-    ]
-    language = language_of(schema, candidates)
-    check_walks(remembered, language, random.Random(2), 20)
-    check_walks(marked, language, random.Random(3), 60)
 
 
 @pytest.mark.parametrize("keyword", ["minProperties", "patternProperties"])

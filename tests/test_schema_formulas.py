@@ -88,21 +88,22 @@ def test_random_walks_end_in_valid_instances(schema: Any, rng: random.Random) ->
 @given(
     schemas() | wide_schemas(),
     st.lists(instances(), min_size=1, max_size=4),
+    st.sampled_from([{}, {}, {"property_order": "any"}, {"formats": "known", "slips": "annotate"}]),
     st.randoms(use_true_random=False),
 )
 def test_both_ways_give_the_same_language(
-    schema: Any, values: list[Any], rng: random.Random
+    schema: Any, values: list[Any], policies: dict[str, Any], rng: random.Random
 ) -> None:
     """What is lowered on demand, if only in part, allows the same texts as what is lowered at once."""
     try:
-        general = compiled(schema)
+        general = compiled(schema, **policies)
     except REFUSALS as error:
         with pytest.raises(type(error)) as caught:
-            COMPILER.compile_json_schema(schema)
+            COMPILER.compile_json_schema(schema, **policies)
         assert (str(caught.value), caught.value.pointer) == (str(error), error.pointer)
         return
     try:
-        fast = COMPILER.compile_json_schema(schema)
+        fast = COMPILER.compile_json_schema(schema, **policies)
     except UnsatisfiableGrammarError:
         assert general is None
         return

@@ -221,6 +221,18 @@ def test_policies() -> None:
     assert not accepts(free, '{"a":1,"a":1}')
     unknown = {"type": "string", "format": "colour"}
     assert accepts(COMPILER.compile_json_schema(unknown, formats="known"), '"red"')
+    slip = {"type": ["string", "null"], "items": {"minLenght": 2}, "type:": "string"}
+    with pytest.raises(UnsupportedGrammarError, match="did you mean"):
+        COMPILER.compile_json_schema(slip)
+    for numbers in ("canonical", "any"):
+        grammar = COMPILER.compile_json_schema(slip, slips="annotate", numbers=numbers)
+        assert accepts(grammar, '"r"') and accepts(grammar, "null")
+        assert not accepts(grammar, "1")
+    typed = {"type": "integer", "format": "odd", "maximum": 5}
+    for number, expected in ((4, True), (6, False)):
+        assert (
+            accepts(COMPILER.compile_json_schema(typed, formats="known"), f"{number}") == expected
+        )
     dated = COMPILER.compile_json_schema({"format": "date"}, formats="annotate")
     assert accepts(dated, '"red"')
     with pytest.raises(GrammarSyntaxError):

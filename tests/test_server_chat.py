@@ -284,6 +284,7 @@ POLICIES = {
     "property_order": "any",
     "numbers": "any",
     "formats": "known",
+    "slips": "annotate",
     "additional_properties_default": False,
     "string_escapes": "canonical",
     "max_digits": None,

@@ -143,6 +143,19 @@ def test_the_cache_is_bounded_in_entries_and_bytes() -> None:
     asyncio.run(scenario())
 
 
+def test_a_grammar_that_outgrows_the_cache_begins_anew() -> None:
+    async def scenario() -> None:
+        compiler = FakeCompiler()
+        compiling = service(compiler)
+        found = await compiling.compile(regex("a"))
+        assert (await compiling.compile(regex("a"))).was_cached
+        found.grammar.num_bytes = 10_001
+        assert not (await compiling.compile(regex("a"))).was_cached
+        assert (await compiling.compile(regex("a"))).was_cached
+
+    asyncio.run(scenario())
+
+
 def test_failures_are_remembered_for_a_while() -> None:
     async def scenario() -> None:
         compiler, clock = FakeCompiler(), Clock()

@@ -55,6 +55,7 @@ def test_every_setting_has_three_names(
         "property_order": "any",
         "numbers": "any",
         "formats": "known",
+        "slips": "annotate",
         "additional_properties_default": "false",
         "string_escapes": "canonical",
     }
