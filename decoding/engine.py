@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from syntagma.decoding.grammar_spec import GrammarSpec
 from syntagma.grammar import CompiledGrammar, Vocabulary
 
 FinishReason = Literal["stop", "length", "abort"]
@@ -51,12 +52,18 @@ class SamplingParams:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
-    """One request: the prompt's tokens, the sampling law and, perhaps, a grammar."""
+    """One request: the prompt's tokens, the sampling law and, perhaps, a grammar.
+
+    Attributes:
+        grammar_spec: what the grammar was compiled from, for engines in other processes; None: they
+            depend on the finished grammar.
+    """
 
     request_id: str
     prompt_token_ids: tuple[int, ...]
     sampling: SamplingParams
     grammar: CompiledGrammar | None = None
+    grammar_spec: GrammarSpec | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
