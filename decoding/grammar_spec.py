@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Unpack, get_args
 
 from syntagma.grammar import CompiledGrammar, GrammarKind
@@ -87,7 +87,8 @@ class GrammarTicket:
 
     def to_text(self) -> str:
         """One string, which `from_text` reads."""
-        return TICKET_PREFIX + json.dumps(asdict(self))
+        spec = None if self.spec is None else vars(self.spec)
+        return TICKET_PREFIX + json.dumps(vars(self) | {"spec": spec})
 
     @classmethod
     def from_text(cls, text: str) -> GrammarTicket:
