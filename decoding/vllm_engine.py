@@ -178,6 +178,7 @@ class VllmEngine(Engine):
         if self._llm.output_handler is not None:
             self._llm.output_handler.cancel()  # or it would report that the processes have died
         await asyncio.to_thread(self._llm.shutdown)
+        del self._llm  # while the interpreter can still run its finaliser
         if self._own_directory is not None:
             self._own_directory.cleanup()
 
