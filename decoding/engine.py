@@ -151,6 +151,10 @@ class EngineError(RuntimeError):
     """The engine could not carry out a request (out of memory, shut down)."""
 
 
+class EngineStoppedError(EngineError):
+    """The engine does not run: not started, shut down, or its process has died."""
+
+
 class EngineOverloadedError(EngineError):
     """Too many requests wait already; try again later."""
 
@@ -212,7 +216,8 @@ class Engine(Protocol):
             ValueError: the prompt is empty or does not fit ``max_model_len``, a token id is not in
                 the vocabulary, or a sampling parameter is out of range.
             EngineOverloadedError: the queue is full.
-            EngineError: the engine does not run; from the iterator: this request failed.
+            EngineStoppedError: the engine does not run.
+            EngineError: from the iterator: this request failed.
         """
         ...
 

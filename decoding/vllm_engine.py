@@ -34,6 +34,7 @@ from syntagma.decoding.engine import (
     EngineError,
     EngineOverloadedError,
     EngineStats,
+    EngineStoppedError,
     FinishReason,
     GenerationRequest,
     StepObserver,
@@ -186,7 +187,9 @@ class VllmEngine(Engine):
         """Begin a request at once; its deltas come from the iterator. See `Engine.generate`."""
         check_request(request, vocabulary=self._vocabulary, max_model_len=self._max_model_len)
         if not self.is_running:
-            raise EngineError(DEAD_MESSAGE if self._is_started else "the engine is not running")
+            raise EngineStoppedError(
+                DEAD_MESSAGE if self._is_started else "the engine is not running"
+            )
         request_id = request.request_id
         if request_id in self._open:
             raise ValueError(f"request id {request_id!r} is in use")
@@ -223,7 +226,8 @@ class VllmEngine(Engine):
 
         Raises:
             ValueError: vLLM does not take the request.
-            EngineError: the request failed, or vLLM has died.
+            EngineStoppedError: vLLM has died.
+            EngineError: the request failed.
         """
         output = self._new_output(request, index)
         text = self._prepare(output)
@@ -238,7 +242,7 @@ class VllmEngine(Engine):
         except VLLMClientError as error:
             raise ValueError(str(error)) from error
         except EngineDeadError as error:
-            raise EngineError(DEAD_MESSAGE) from error
+            raise EngineStoppedError(DEAD_MESSAGE) from error
 
     async def _follow(self, tasks: ChoiceTasks, output: Sequence) -> None:
         request, index = output.request, output.index
