@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 
-class _Parser(FlexibleArgumentParser):
+class _Parser(FlexibleArgumentParser):  # type: ignore[misc]
     """Raises where vLLM's exits."""
 
     def error(self, message: str) -> NoReturn:
@@ -24,9 +24,10 @@ def engine_arguments(model: str, arguments: Sequence[str]) -> AsyncEngineArgs:
     Raises:
         ValueError: an argument it does not know, or an impossible value.
     """
-    parser = _Parser(add_help=False)
+    parser: Any = _Parser(add_help=False)
     AsyncEngineArgs.add_cli_args(parser)
     # What it prints on the way is about its own command.
     with contextlib.redirect_stdout(io.StringIO()):
         parsed = parser.parse_args(["--model", model, *arguments])
-    return AsyncEngineArgs.from_cli_args(parsed)
+    found: AsyncEngineArgs = AsyncEngineArgs.from_cli_args(parsed)
+    return found

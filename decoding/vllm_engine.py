@@ -88,10 +88,11 @@ class VllmEngine(Engine):
         observer: StepObserver | None = None,
     ) -> None:
         check_installed()
-        self._own_directory = (
-            None if artefact_dir else tempfile.TemporaryDirectory(prefix="syntagma-")
-        )
-        directory = artefact_dir or Path(self._own_directory.name)
+        self._own_directory: tempfile.TemporaryDirectory[str] | None = None
+        directory = artefact_dir
+        if directory is None:
+            self._own_directory = tempfile.TemporaryDirectory(prefix="syntagma-")
+            directory = Path(self._own_directory.name)
         self._artefacts = ArtefactDirectory(directory)
         config = _configured(arguments, directory, limits).create_engine_config(
             UsageContext.OPENAI_API_SERVER
@@ -219,9 +220,7 @@ class VllmEngine(Engine):
 
     # -------------------------------------------------------------------------- one choice
 
-    async def _run_choice(
-        self, tasks: ChoiceTasks, request: GenerationRequest, index: int
-    ) -> None:
+    async def _run_choice(self, tasks: ChoiceTasks, request: GenerationRequest, index: int) -> None:
         """Follow a choice from its first token to its end.
 
         Raises:
@@ -381,7 +380,9 @@ def _configured(
 
 def _silent_ids(bitmask: Any, vocab_size: int) -> tuple[int, ...]:
     """The tokens that a bitmask forbids."""
-    bits = np.unpackbits(bitmask[0].astype("<i4").view(np.uint8), count=vocab_size, bitorder="little")
+    bits = np.unpackbits(
+        bitmask[0].astype("<i4").view(np.uint8), count=vocab_size, bitorder="little"
+    )
     return tuple(np.flatnonzero(bits == 0).tolist())
 
 

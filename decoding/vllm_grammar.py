@@ -117,9 +117,7 @@ class SyntagmaBackend(StructuredOutputBackend):
             return SyntagmaGrammar(self, Matcher(self._once(key, lambda: self._redeem(ticket))))
         spec = spec_of(request_type, grammar_spec)
         key = (request_type.name, grammar_spec)
-        return SyntagmaGrammar(
-            self, Matcher(self._once(key, lambda: spec.compile(self._compiler)))
-        )
+        return SyntagmaGrammar(self, Matcher(self._once(key, lambda: spec.compile(self._compiler))))
 
     def _once(self, key: tuple[str, str], make: Callable[[], CompiledGrammar]) -> CompiledGrammar:
         """The grammar of a key: remembered, being made in another thread, or made now."""
@@ -143,7 +141,7 @@ class SyntagmaBackend(StructuredOutputBackend):
     ) -> None:
         try:
             grammar = make()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again in all threads that wait
             pending.set_exception(error)
             with self._lock:
                 del self._pending[key]
@@ -206,8 +204,7 @@ class SyntagmaBackend(StructuredOutputBackend):
             fill_bitmasks(
                 [grammar.matcher for grammar, _ in pairs], self.rows, [row for _, row in pairs]
             )
-        except Exception:
-            # Whose fault it is shows when each fills its own.
+        except Exception:  # noqa: BLE001 - whose fault it is shows when each fills its own
             for grammar, _ in pairs:
                 grammar.fill_pending_row()
         else:

@@ -29,7 +29,8 @@ class _WithGrammars:
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        super().__init__(vllm_config, kv_cache_config, structured_output_manager, *args, **kwargs)
+        scheduler: Any = super()
+        scheduler.__init__(vllm_config, kv_cache_config, structured_output_manager, *args, **kwargs)
         manager = structured_output_manager
         self._backend = SyntagmaBackend(
             vllm_config,
@@ -41,7 +42,9 @@ class _WithGrammars:
     def get_grammar_bitmask(self, scheduler_output: SchedulerOutput) -> GrammarOutput | None:
         """The rows of all positions of a step."""
         with self._backend.collecting():
-            return super().get_grammar_bitmask(scheduler_output)  # type: ignore[misc]
+            scheduler: Any = super()
+            output: GrammarOutput | None = scheduler.get_grammar_bitmask(scheduler_output)
+            return output
 
 
 class GrammarScheduler(_WithGrammars, Scheduler):

@@ -28,7 +28,7 @@ class ChoiceTasks:
     """
 
     def __init__(
-        self, num_choices: int, run_choice: RunChoice, on_end: Callable[[], None]
+        self, num_choices: int, run_choice: RunChoice, on_end: Callable[[], object]
     ) -> None:
         self.num_choices = num_choices
         self.has_begun = False
@@ -37,9 +37,7 @@ class ChoiceTasks:
         self._loop = asyncio.get_running_loop()
         self._num_unfinished = self._num_running = num_choices
         self._on_end = on_end
-        self._tasks = [
-            asyncio.create_task(run_choice(self, index)) for index in range(num_choices)
-        ]
+        self._tasks = [asyncio.create_task(run_choice(self, index)) for index in range(num_choices)]
         for task in self._tasks:
             task.add_done_callback(self._note_end)
 
@@ -74,8 +72,10 @@ class ChoiceTasks:
     def _note_end(self, task: asyncio.Task[None]) -> None:
         self._num_running -= 1
         if not task.cancelled() and (error := task.exception()) is not None:
-            known = isinstance(error, EngineError | ValueError)
-            self.fail(error if known else EngineError(f"generation failed: {error}"))
+            if isinstance(error, EngineError | ValueError):
+                self.fail(error)
+            else:
+                self.fail(EngineError(f"generation failed: {error!r}"))
         if self._num_running == 0 and self._num_unfinished:
             self._on_end()
 

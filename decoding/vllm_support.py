@@ -131,7 +131,8 @@ def check_hooks() -> None:
     problems = list(_misfits())
     if problems:
         raise VllmUnsupportedError(
-            f"vLLM {installed_version()} does not have what syntagma builds on: " + "; ".join(problems)
+            f"vLLM {installed_version()} does not have what syntagma builds on: "
+            + "; ".join(problems)
         )
 
 

@@ -63,12 +63,19 @@ class GrammarWorker(DeviceWorker):
 
     def sample_tokens(self, grammar_output: Any) -> Any:
         """Draw a step's tokens."""
+        if grammar_output is not None:
+            self._keep_raw_logits()
+        return super().sample_tokens(grammar_output)
+
+    def _keep_raw_logits(self) -> None:
         runner: Any = self.model_runner
         sampler = getattr(runner, "sampler", None)
         state = getattr(runner, "execute_model_state", None)
-        if grammar_output is not None and state is not None:
-            wants_logprobs = runner.input_batch.sampling_metadata.max_num_logprobs is not None
-            if isinstance(sampler, RawLogprobsSampler) and wants_logprobs:
-                if state.spec_decode_metadata is None and sampler.logprobs_mode == "raw_logprobs":
-                    sampler.raw_logits = state.logits.clone()
-        return super().sample_tokens(grammar_output)
+        if (
+            isinstance(sampler, RawLogprobsSampler)
+            and sampler.logprobs_mode == "raw_logprobs"
+            and state is not None
+            and state.spec_decode_metadata is None
+            and runner.input_batch.sampling_metadata.max_num_logprobs is not None
+        ):
+            sampler.raw_logits = state.logits.clone()

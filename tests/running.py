@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import itertools
 import os
 import threading
 import warnings
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -81,7 +83,7 @@ def environment(**variables: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def new_vllm_engine(**options: Any) -> Engine:
+def new_vllm_engine(artefact_dir: Path | None = None, **options: Any) -> Engine:
     """vLLM with the demo model; its own warnings are its own business."""
     with environment(**ENVIRONMENT), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -90,7 +92,7 @@ def new_vllm_engine(**options: Any) -> Engine:
         from syntagma.decoding.vllm_engine import VllmEngine
 
         arguments = AsyncEngineArgs(model=str(demo_model_path()), **ARGUMENTS | options)
-        return VllmEngine(arguments, model_name="demo")
+        return VllmEngine(arguments, model_name="demo", artefact_dir=artefact_dir)
 
 
 def new_embedded_engine() -> Engine:
@@ -118,6 +120,11 @@ class Running:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        # What vLLM leaves to the garbage collector warns when it is collected: here, and not in some test.
+        del self.engine
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            gc.collect()
 
     def run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         """The result of a coroutine in the engine's loop."""

@@ -127,10 +127,7 @@ def test_no_token_follows_where_nothing_may_follow(running: Running) -> None:
 def test_text_is_whole_characters(running: Running) -> None:
     """Tokens of the demo model are bytes outside ASCII; no piece of text may hold half a character."""
     for (deltas,) in running.answers(
-        *(
-            running.request("?", SPECS["choice"], temperature=2.0, seed=seed)
-            for seed in range(8)
-        )
+        *(running.request("?", SPECS["choice"], temperature=2.0, seed=seed) for seed in range(8))
     ):
         assert all("\ufffd" not in delta.text for delta in deltas)
         assert text_of(deltas) in ("yes", "no", "grün", "日本 😀")

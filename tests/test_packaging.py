@@ -144,7 +144,9 @@ def test_the_range_of_vllm_is_one(extra: str) -> None:
 
 
 def test_stub_wheels_are_those_of_the_constraints() -> None:
-    pins = {r.name: str(r.specifier).removeprefix("==") for r in constraints("constraints-vllm.txt")}
+    pins = {
+        r.name: str(r.specifier).removeprefix("==") for r in constraints("constraints-vllm.txt")
+    }
     assert {name: pins[name] for name in STUBS} == STUBS
     assert pins.keys().isdisjoint({r.name for r in constraints()})
 

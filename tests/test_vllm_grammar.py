@@ -94,9 +94,7 @@ class House:
             future.exception(timeout=60)
         return request
 
-    def rows(
-        self, requests: list[FakeRequest], drafts: dict[str, list[int]] | None = None
-    ) -> Any:
+    def rows(self, requests: list[FakeRequest], drafts: dict[str, list[int]] | None = None) -> Any:
         with self.backend.collecting():
             rows = self.manager.grammar_bitmask(
                 {request.request_id: request for request in requests},
@@ -171,8 +169,10 @@ def test_rows_of_drafts_are_those_of_matchers(house: House) -> None:
             for row in expected_rows(matchers[request.request_id], drafts[request.request_id])
         ]
         assert np.array_equal(house.rows(requests, drafts), expected)
-    assert all(request.grammar.matcher.num_tokens == matchers[request.request_id].num_tokens
-               for request in requests)
+    assert all(
+        request.grammar.matcher.num_tokens == matchers[request.request_id].num_tokens
+        for request in requests
+    )
 
 
 def test_padding_leaves_rows_open(house: House) -> None:

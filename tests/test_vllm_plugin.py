@@ -120,5 +120,7 @@ def test_the_mended_function_repeats_values(seed: int) -> None:
 
 def test_the_plugin_loads_no_kernels() -> None:
     """vLLM's CPU build fails to start where numba was imported before its workers begin."""
-    code = "import sys, syntagma.decoding.vllm_plugin; assert not {'numba', 'vllm'} & set(sys.modules)"
+    code = (
+        "import sys, syntagma.decoding.vllm_plugin; assert not {'numba', 'vllm'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

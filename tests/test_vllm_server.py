@@ -145,7 +145,9 @@ def test_bad_grammars_never_reach_the_engine(server: Server, client: openai.Open
 def test_leaving_frees_the_place(server: Server) -> None:
     body = {"prompt": "x", "stream": True, "max_tokens": 450, "ignore_eos": True}
     for _ in range(3):
-        with httpx.stream("POST", f"{server.url}/v1/completions", json=body, timeout=60) as response:
+        with httpx.stream(
+            "POST", f"{server.url}/v1/completions", json=body, timeout=60
+        ) as response:
             assert response.status_code == 200
             next(response.iter_bytes())
     deadline = time.monotonic() + 30

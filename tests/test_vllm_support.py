@@ -24,7 +24,9 @@ def test_versions_that_fit(version: str) -> None:
 
 @pytest.mark.parametrize("version", ["0.31.9", "0.33.0", "1.0"])
 def test_versions_that_do_not(version: str) -> None:
-    with pytest.raises(VllmUnsupportedError, match=f"vLLM {version} is installed, but .*pip install"):
+    with pytest.raises(
+        VllmUnsupportedError, match=f"vLLM {version} is installed, but .*pip install"
+    ):
         check_version(version)
 
 
@@ -35,7 +37,7 @@ def test_no_vllm_at_all() -> None:
 
 def test_a_server_says_why_it_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm_support, "installed_version", lambda: "0.99")
-    with pytest.raises(LoadingError, match="vLLM 0.99 is installed, but syntagma works with"):
+    with pytest.raises(LoadingError, match=r"vLLM 0\.99 is installed, but syntagma works with"):
         load(Settings(engine="vllm"), Metrics("m"))
 
 
