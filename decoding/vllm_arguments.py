@@ -11,7 +11,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 
-class _Parser(FlexibleArgumentParser):  # type: ignore[misc]
+class _Parser(FlexibleArgumentParser):
     """Raises where vLLM's exits."""
 
     def error(self, message: str) -> NoReturn:
@@ -24,7 +24,8 @@ def engine_arguments(model: str, arguments: Sequence[str]) -> AsyncEngineArgs:
     Raises:
         ValueError: an argument it does not know, or an impossible value.
     """
-    parser: Any = _Parser(add_help=False)
+    new_parser: Any = _Parser  # vLLM's parser has no annotations
+    parser = new_parser(add_help=False)
     AsyncEngineArgs.add_cli_args(parser)
     # What it prints on the way is about its own command.
     with contextlib.redirect_stdout(io.StringIO()):

@@ -115,15 +115,17 @@ class Running:
         self.run(engine.start())
 
     def close(self) -> None:
-        """Stop the engine and the loop."""
-        self.run(self.engine.shutdown())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        # What vLLM leaves to the garbage collector warns when it is collected: here, and not in some test.
-        del self.engine
+        """Stop the engine and the loop.
+
+        vLLM leaves sockets to the garbage collector, which warns of them: here, and not in some test.
+        """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            self.run(self.engine.shutdown())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+            del self.engine
             gc.collect()
 
     def run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:

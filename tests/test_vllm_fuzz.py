@@ -63,7 +63,9 @@ class Case:
         if self.kind == "schema":
             return SchemaJudge(self.drawn, {}, JsonOptions()).verdict(text) is not False
         if self.kind == "pattern":
-            return re.fullmatch(self.drawn, text, re.ASCII if "\\d" in self.drawn else 0) is not None
+            return (
+                re.fullmatch(self.drawn, text, re.ASCII if "\\d" in self.drawn else 0) is not None
+            )
         rules: list[Tree] = self.drawn
         return EbnfSpans(rules, text).is_word
 
@@ -77,9 +79,7 @@ def cases() -> st.SearchStrategy[tuple[str, Any]]:
 
 
 @settings(max_examples=NUM_BATCHES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    st.lists(cases(), min_size=BATCH, max_size=BATCH), st.randoms(use_true_random=False)
-)
+@given(st.lists(cases(), min_size=BATCH, max_size=BATCH), st.randoms(use_true_random=False))
 def test_what_finishes_is_valid(
     vllm_running: Running, drawn: list[tuple[str, Any]], rng: random.Random
 ) -> None:
