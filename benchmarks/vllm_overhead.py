@@ -122,6 +122,7 @@ class PeerArm:
 
     async def stop(self) -> None:
         await asyncio.to_thread(self.llm.shutdown)
+        del self.llm
 
 
 class OurArm:

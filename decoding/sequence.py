@@ -118,7 +118,7 @@ class Sequence:
     @property
     def is_complete(self) -> bool:
         """The grammar allows nothing more than to stop."""
-        if self.matcher is None:
+        if self.matcher is None or not self.matcher.is_accepting():
             return False
         words = self.bitmask[0]
         num_stops = sum(int(words[t >> 5]) >> (t & 31) & 1 for t in self.vocabulary.stop_ids)

@@ -108,9 +108,7 @@ def test_a_full_queue_is_told(vllm_running: Running, field: str) -> None:
     engine._max_waiting = 1
 
     async def work() -> int:
-        requests = [
-            vllm_running.request("x", max_tokens=30, ignore_eos=True) for _ in range(20)
-        ]
+        requests = [vllm_running.request("x", max_tokens=30, ignore_eos=True) for _ in range(20)]
         results = await asyncio.gather(
             *(collect(engine, request) for request in requests), return_exceptions=True
         )
