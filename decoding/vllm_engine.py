@@ -8,6 +8,7 @@ when nothing can follow, and would notice a token that the grammar does not allo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import tempfile
 import time
@@ -49,7 +50,7 @@ from syntagma.decoding.vllm_sampling import sampling_params_of
 from syntagma.decoding.vllm_stream import ChoiceStream, ChoiceTasks
 from syntagma.decoding.vllm_support import check_installed
 from syntagma.decoding.vllm_vocabulary import vocabulary_of
-from syntagma.grammar import CompiledGrammar, CompileLimits
+from syntagma.grammar import CompiledGrammar, CompileLimits, Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -91,34 +92,35 @@ class VllmEngine(Engine):
         observer: StepObserver | None = None,
     ) -> None:
         check_installed()
-        self._own_directory: tempfile.TemporaryDirectory[str] | None = None
-        directory = artefact_dir
-        if directory is None:
-            self._own_directory = tempfile.TemporaryDirectory(prefix="syntagma-")
-            directory = Path(self._own_directory.name)
-        self._artefacts = ArtefactDirectory(directory)
-        config = _configured(arguments, directory, limits).create_engine_config(
-            UsageContext.OPENAI_API_SERVER
-        )
-        self._tokenizer: Any = cached_tokenizer_from_config(config.model_config)
-        self._vocabulary = vocabulary_of(config.model_config, self._tokenizer)
-        self._text_bitmask = text_bitmask(self._vocabulary)
-        self._silent_ids = _silent_ids(self._text_bitmask, self._vocabulary.size)
-        self._is_speculative = config.speculative_config is not None
         self._model_name = model_name
-        self._max_model_len = int(config.model_config.max_model_len)
-        self._max_running = int(config.scheduler_config.max_num_seqs)
         self._max_waiting = max_waiting
         self._new_matcher = new_matcher
         self._observer = observer
         self._open: dict[str, ChoiceTasks] = {}
         self._totals = EngineStats()
         self._is_started = False
-        self._llm = AsyncLLM.from_vllm_config(
-            config,
-            enable_log_requests=arguments.enable_log_requests,
-            disable_log_stats=arguments.disable_log_stats,
-        )
+        with contextlib.ExitStack() as undo:
+            directory = artefact_dir
+            if directory is None:
+                made = tempfile.TemporaryDirectory(prefix="syntagma-", ignore_cleanup_errors=True)
+                directory = Path(undo.enter_context(made))
+            self._artefacts = ArtefactDirectory(directory)
+            config = _configured(arguments, directory, limits).create_engine_config(
+                UsageContext.OPENAI_API_SERVER
+            )
+            self._tokenizer: Any = cached_tokenizer_from_config(config.model_config)
+            self._vocabulary = vocabulary_of(config.model_config, self._tokenizer)
+            self._text_bitmask = text_bitmask(self._vocabulary)
+            self._silent_ids = _silent_ids(self._text_bitmask, self._vocabulary.size)
+            self._is_speculative = config.speculative_config is not None
+            self._max_model_len = int(config.model_config.max_model_len)
+            self._max_running = int(config.scheduler_config.max_num_seqs)
+            self._llm = AsyncLLM.from_vllm_config(
+                config,
+                enable_log_requests=arguments.enable_log_requests,
+                disable_log_stats=arguments.disable_log_stats,
+            )
+            self._files = undo.pop_all()
 
     @property
     def model_name(self) -> str:
@@ -126,7 +128,7 @@ class VllmEngine(Engine):
         return self._model_name
 
     @property
-    def vocabulary(self) -> Any:
+    def vocabulary(self) -> Vocabulary:
         """The model's tokens; grammars must be compiled for them."""
         return self._vocabulary
 
@@ -188,8 +190,7 @@ class VllmEngine(Engine):
             self._llm.output_handler.cancel()  # or it would report that the processes have died
         await asyncio.to_thread(self._llm.shutdown)
         del self._llm  # while the interpreter can still run its finaliser
-        if self._own_directory is not None:
-            self._own_directory.cleanup()
+        self._files.close()
 
     def generate(self, request: GenerationRequest) -> ChoiceStream:
         """Begin a request at once; its deltas come from the iterator. See `Engine.generate`."""
@@ -376,6 +377,11 @@ def _configured(
         "max_seconds": limits.max_seconds,
         "max_schema_depth": limits.max_schema_depth,
     }
+    if arguments.reasoning_parser:
+        raise ValueError(
+            f"reasoning_parser={arguments.reasoning_parser!r} cannot be given: outputs are followed by "
+            "their grammars from the first token on"
+        )
     if arguments.scheduler_cls is not None:
         raise ValueError(
             f"scheduler_cls={arguments.scheduler_cls!r} cannot be given: masks come from our own class"

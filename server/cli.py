@@ -74,6 +74,10 @@ def run(arguments: Sequence[str]) -> int:
         if unknown:
             if parsed.command != "serve" or settings.chosen_engine != "vllm":
                 commands[parsed.command].refuse(unknown)
+            if "model" in flags and arguments[1] != flags["model"]:
+                raise SettingsError(
+                    "with arguments of vLLM, MODEL comes first: syntagma serve MODEL ..."
+                )
             settings = with_engine_arguments(settings, unknown)
     except SettingsError as error:
         print(f"syntagma: {error}", file=sys.stderr)
