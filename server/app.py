@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from syntagma.decoding.engine import Engine
-    from syntagma.server.compile_service import Compiler
+    from syntagma.decoding.grammar_spec import Compiler
     from syntagma.server.metrics import Metrics
     from syntagma.server.settings import Settings
 

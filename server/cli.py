@@ -25,7 +25,7 @@ from syntagma.server.settings import (
 
 USAGE_ERROR = 2
 
-MODEL_SETTINGS = ("model", "device", "dtype", "max_model_len")
+MODEL_SETTINGS = ("model", "engine", "engine_args", "device", "dtype", "max_model_len")
 COMPILE_SETTINGS = (*POLICY_FIELDS, "compile_timeout")
 GROUP_TITLES = {
     "model": "model and scheduling",
@@ -36,6 +36,7 @@ GROUP_TITLES = {
 SERVE_EPILOG = f"""\
 Every setting is also an environment variable (--max-n: {variable_name("max_n")}) and a key of the
 YAML file given by --config (max_n: 8). A flag wins over the variable, the variable over the file.
+With vLLM all arguments of its engine may be given too, after MODEL: --tensor-parallel-size 2.
 """
 
 
@@ -66,16 +67,27 @@ def run(arguments: Sequence[str]) -> int:
     if parsed.command is None:
         parser.print_help()
         return USAGE_ERROR
-    if unknown:
-        commands[parsed.command].refuse(unknown)
     given = vars(parsed)
     flags = {key: value for key, value in given.items() if key in setting_names()}
     try:
         settings = load_settings(flags, config=given.get("config"))
+        if unknown:
+            if parsed.command != "serve" or settings.chosen_engine != "vllm":
+                commands[parsed.command].refuse(unknown)
+            if "model" in flags and arguments[1] != flags["model"]:
+                raise SettingsError(
+                    "with arguments of vLLM, MODEL comes first: syntagma serve MODEL ..."
+                )
+            settings = with_engine_arguments(settings, unknown)
     except SettingsError as error:
         print(f"syntagma: {error}", file=sys.stderr)
         return USAGE_ERROR
     return dispatch(parsed, settings)
+
+
+def with_engine_arguments(settings: Settings, arguments: Sequence[str]) -> Settings:
+    """The settings with further arguments for vLLM, which are checked when its parser reads them."""
+    return settings.model_copy(update={"engine_args": (*settings.engine_args, *arguments)})
 
 
 def dispatch(parsed: argparse.Namespace, settings: Settings) -> int:
@@ -110,7 +122,7 @@ def build_parsers() -> tuple[Parser, dict[str, Parser]]:
     serve = commands.add_parser(
         "serve",
         help="run the OpenAI-compatible server",
-        usage="syntagma serve [MODEL] [--setting VALUE ...]",
+        usage="syntagma serve [MODEL] [--setting VALUE ...] [--argument-of-vLLM ...]",
         epilog=SERVE_EPILOG,
     )
     serve.add_argument(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol, Unpack
 
 from syntagma.decoding.engine import EngineOverloadedError
+from syntagma.decoding.grammar_spec import Compiler
 from syntagma.grammar import CompiledGrammar, GrammarError
-from syntagma.grammar.json_options import JsonPolicies
 from syntagma.server.constraints import Constraint
 from syntagma.server.errors import MAX_POINTER_CHARS, ApiError, grammar_details, shorten
 from syntagma.server.grammar_cache import FailureCache, GrammarCache
@@ -21,26 +20,6 @@ from syntagma.server.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 MAX_FAILURES = 1024
-
-
-class Compiler(Protocol):
-    """What the service needs of `GrammarCompiler`; it bounds each compilation's time itself."""
-
-    def compile_json_schema(
-        self,
-        schema: dict[str, Any] | bool | str,
-        *,
-        schemas: Mapping[str, dict[str, Any] | bool | str] | None = ...,
-        **policies: Unpack[JsonPolicies],
-    ) -> CompiledGrammar: ...
-
-    def compile_json_object(self, **policies: Unpack[JsonPolicies]) -> CompiledGrammar: ...
-
-    def compile_regex(self, pattern: str) -> CompiledGrammar: ...
-
-    def compile_choice(self, choices: list[str]) -> CompiledGrammar: ...
-
-    def compile_ebnf(self, text: str) -> CompiledGrammar: ...
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from syntagma.decoding.grammar_spec import GrammarSpec
 from syntagma.server.constraint_kinds import ConstraintKind, JsonPolicy
 from syntagma.server.errors import bad_request
 
 if TYPE_CHECKING:
+    from syntagma.decoding.grammar_spec import Compiler
     from syntagma.grammar import CompiledGrammar
-    from syntagma.server.compile_service import Compiler
 
 ERROR_CODES: dict[ConstraintKind, str] = {
     "json_schema": "invalid_json_schema",
@@ -57,19 +58,14 @@ class Constraint:
         text = json.dumps([self.kind, asdict(self.policy), self.source, dict(self.schemas)])
         return hashlib.sha256(text.encode()).digest()
 
+    @property
+    def spec(self) -> GrammarSpec:
+        """The constraint without the request's circumstances."""
+        return GrammarSpec(self.kind, self.source, self.policy.keywords(), self.schemas)
+
     def compile(self, compiler: Compiler) -> CompiledGrammar:
         """Compile it; slow, so not on the event loop."""
-        if self.kind == "json_schema":
-            return compiler.compile_json_schema(
-                self.source, schemas=self.schemas, **self.policy.keywords()
-            )
-        if self.kind == "json_object":
-            return compiler.compile_json_object(**self.policy.keywords())
-        if self.kind == "regex":
-            return compiler.compile_regex(self.source)
-        if self.kind == "ebnf":
-            return compiler.compile_ebnf(self.source)
-        return compiler.compile_choice(self.source)
+        return self.spec.compile(compiler)
 
     def describe(self) -> dict[str, Any]:
         """What applied, for answers: the kind and, for JSON, every policy."""

@@ -9,9 +9,10 @@ from importlib.metadata import version
 from starlette.requests import Request
 
 from syntagma.decoding.engine import Engine
+from syntagma.decoding.grammar_spec import Compiler
 from syntagma.grammar import CompileLimits
 from syntagma.server.check_service import CheckService
-from syntagma.server.compile_service import Compiler, CompileService
+from syntagma.server.compile_service import CompileService
 from syntagma.server.constraint_reader import ConstraintReader
 from syntagma.server.errors import ApiError, shorten
 from syntagma.server.metrics import Metrics

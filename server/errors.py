@@ -15,10 +15,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
-from syntagma.decoding.engine import EngineError, EngineOverloadedError
+from syntagma.decoding.engine import EngineError, EngineOverloadedError, EngineStoppedError
 from syntagma.grammar import GrammarError
 
 logger = logging.getLogger(__name__)
+
+ENGINE_STOPPED = "The engine has stopped; the server's log says why, and it must be restarted."
 
 MAX_MESSAGE_CHARS = 1000
 MAX_POINTER_CHARS = 300
@@ -115,6 +117,9 @@ def as_api_error(error: Exception) -> ApiError:
         )
     if isinstance(error, ClientDisconnect):
         return ApiError(CLIENT_CLOSED_REQUEST, "The client left.", code="client_disconnected")
+    if isinstance(error, EngineStoppedError):
+        logger.error("the engine does not run: %s", error)
+        return ApiError(503, ENGINE_STOPPED, code="engine_stopped", kind="server_error")
     if isinstance(error, EngineError):
         logger.error("the engine failed: %s", error)
         return ApiError(

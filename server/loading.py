@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from syntagma.decoding.embedded_engine import EmbeddedEngine
+from syntagma.decoding.embedded_engine import EmbeddedEngine, demo_model_path
 from syntagma.decoding.engine import Engine
+from syntagma.decoding.vllm_support import check_installed
 from syntagma.grammar import CompileLimits, GrammarCompiler
 from syntagma.server.metrics import Metrics
 from syntagma.server.settings import Settings
@@ -19,21 +20,24 @@ def load(settings: Settings, metrics: Metrics) -> tuple[Engine, GrammarCompiler]
     """Load the model and build the compiler for its tokens.
 
     Raises:
-        LoadingError: there is no such model, or it does not fit the settings.
+        LoadingError: there is no such model, it does not fit the settings, or vLLM does not fit.
     """
-    engine = load_engine(settings, metrics)
     limits = CompileLimits(
         max_seconds=settings.compile_timeout, max_schema_depth=settings.max_json_depth
     )
+    try:
+        if settings.chosen_engine == "vllm":
+            return load_vllm(settings, metrics, limits)
+        engine = load_embedded(settings, metrics)
+    except (OSError, ValueError, RuntimeError, AttributeError, ImportError) as error:
+        # What transformers, PyTorch and vLLM raise for models and devices that are not there.
+        what = settings.model or "the demo model"
+        raise LoadingError(f"cannot load {what}: {error}") from error
     return engine, GrammarCompiler(engine.vocabulary, limits=limits)
 
 
-def load_engine(settings: Settings, metrics: Metrics) -> Engine:
-    """The embedded engine, not started yet.
-
-    Raises:
-        LoadingError: there is no such model, or it does not fit the settings.
-    """
+def load_embedded(settings: Settings, metrics: Metrics) -> Engine:
+    """The embedded engine, not started yet; raises what transformers and PyTorch raise."""
     options: dict[str, Any] = {
         "device": settings.device,
         "dtype": settings.dtype,
@@ -41,14 +45,51 @@ def load_engine(settings: Settings, metrics: Metrics) -> Engine:
         "max_active": settings.max_active,
         "max_waiting": settings.max_waiting,
     }
-    try:
-        return EmbeddedEngine.from_pretrained(
-            settings.model,
-            model_name=settings.public_model_name,
-            observer=metrics.observe_step,
-            **options,
+    return EmbeddedEngine.from_pretrained(
+        settings.model,
+        model_name=settings.public_model_name,
+        observer=metrics.observe_step,
+        **options,
+    )
+
+
+def load_vllm(
+    settings: Settings, metrics: Metrics, limits: CompileLimits
+) -> tuple[Engine, GrammarCompiler]:
+    """vLLM, its processes started, and a compiler that shares its files; raises what vLLM raises."""
+    check_installed()
+    from syntagma.decoding.vllm_arguments import engine_arguments
+    from syntagma.decoding.vllm_engine import VllmEngine
+
+    model = settings.model or str(demo_model_path())
+    arguments = [*arguments_of_settings(settings), *settings.engine_args]
+    engine = VllmEngine(
+        engine_arguments(model, arguments),
+        model_name=settings.public_model_name,
+        artefact_dir=settings.artefact_dir,
+        max_waiting=settings.max_waiting,
+        limits=limits,
+        observer=metrics.observe_step,
+    )
+    compiler = GrammarCompiler(engine.vocabulary, cache_dir=engine.artefact_dir, limits=limits)
+    return engine, compiler
+
+
+def arguments_of_settings(settings: Settings) -> list[str]:
+    """Settings that have a counterpart of another name or place in vLLM, where they were given.
+
+    Raises:
+        ValueError: one that has none.
+    """
+    given = settings.model_fields_set
+    if "device" in given and settings.device != "auto":
+        raise ValueError(
+            f"device={settings.device!r} is not for vLLM, which takes the device it was built for"
         )
-    except (OSError, ValueError, RuntimeError, AttributeError, ImportError) as error:
-        # What transformers and PyTorch raise for models and devices that are not there.
-        what = settings.model or "the demo model"
-        raise LoadingError(f"cannot load {what}: {error}") from error
+    names = {"dtype": "--dtype", "max_model_len": "--max-model-len", "max_active": "--max-num-seqs"}
+    return [
+        part
+        for key, flag in names.items()
+        if key in given and (value := getattr(settings, key)) is not None
+        for part in (flag, str(value))
+    ]

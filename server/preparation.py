@@ -59,8 +59,9 @@ async def start(
             max_model_len=engine.max_model_len,
             param=plan.prompt_param,
         )
-    grammar = None
+    grammar, spec = None, None
     if plan.constraint is not None:
+        spec = plan.constraint.spec
         grammar = (await context.compiling.compile(plan.constraint)).grammar
     requests = [
         GenerationRequest(
@@ -68,6 +69,7 @@ async def start(
             prompt_token_ids=prompt,
             sampling=sampling,
             grammar=grammar,
+            grammar_spec=spec,
         )
         for prompt in prompts
     ]

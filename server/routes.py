@@ -12,6 +12,7 @@ from syntagma.server.chat import answer_chat
 from syntagma.server.completions import answer_completion
 from syntagma.server.context import VERSION, ServerContext, context_of
 from syntagma.server.disconnect import until_disconnect
+from syntagma.server.errors import ENGINE_STOPPED
 from syntagma.server.grammar_check import check_grammar
 from syntagma.server.json_body import read_json_object
 
@@ -69,7 +70,8 @@ async def ready(request: Request) -> Response:
     if not context.is_ready:
         return JSONResponse({"status": "starting"}, status_code=503)
     if not context.engine.is_running:
-        return JSONResponse({"status": "engine stopped"}, status_code=503)
+        answer = {"status": "engine stopped", "message": ENGINE_STOPPED}
+        return JSONResponse(answer, status_code=503)
     return JSONResponse({"status": "ready"})
 
 

@@ -7,7 +7,9 @@ Names that are not settings are refused wherever they come from.
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -33,6 +35,7 @@ CONFIG_VARIABLE = "SYNTAGMA_CONFIG"
 # The client's side of the same convention; a shell may hold both.
 CLIENT_VARIABLES = frozenset({"SYNTAGMA_BASE_URL"})
 DEMO_MODEL_NAME = "syntagma-demo"
+EngineName = Literal["auto", "embedded", "vllm"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -52,6 +55,22 @@ class Settings(BaseSettings):
 
     model: str | None = setting(
         None, "model", "Hugging Face folder or name; without it the demo model that ships along"
+    )
+    engine: EngineName = setting(
+        "auto",
+        "model",
+        "embedded, vllm or auto: vLLM for a model that is given, where vLLM is installed",
+    )
+    engine_args: Annotated[tuple[str, ...], NoDecode] = setting(
+        (),
+        "model",
+        "arguments of vLLM as on its command line, in one string; after MODEL they may also be given "
+        "as they are (repeatable)",
+    )
+    artefact_dir: Path | None = setting(
+        None,
+        "model",
+        "directory that vLLM's processes share with the server; default: one that goes with it",
     )
     served_model_name: str | None = setting(
         None, "model", "name that requests use; default: the model as given"
@@ -152,6 +171,14 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return tuple(value) if isinstance(value, list) else value
 
+    @field_validator("engine_args", mode="before")
+    @classmethod
+    def _split_arguments(cls, value: Any) -> Any:
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("engine_args must be a string or a list of strings")
+        return tuple(argument for text in texts for argument in shlex.split(text))
+
     @field_validator(*BOUNDS, mode="before")
     @classmethod
     def _read_null(cls, value: Any) -> Any:
@@ -162,6 +189,22 @@ class Settings(BaseSettings):
         if (self.ssl_keyfile is None) != (self.ssl_certfile is None):
             raise ValueError("ssl_keyfile and ssl_certfile belong together: give both or neither")
         return self
+
+    @model_validator(mode="after")
+    def _check_engine(self) -> Settings:
+        if self.engine_args and self.chosen_engine == "embedded":
+            raise ValueError(
+                f"engine_args are for vLLM, but the engine is the embedded one: {self.engine_args[0]}"
+            )
+        return self
+
+    @property
+    def chosen_engine(self) -> Literal["embedded", "vllm"]:
+        """What ``auto`` stands for."""
+        if self.engine != "auto":
+            return self.engine
+        is_there = self.model is not None and importlib.util.find_spec("vllm") is not None
+        return "vllm" if is_there else "embedded"
 
     @property
     def scheme(self) -> str:

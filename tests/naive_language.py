@@ -109,6 +109,74 @@ class EbnfWords:
                 return self.words(left) - self.words(right)
 
 
+class EbnfSpans:
+    """Where in one text each rule of an EBNF grammar matches: every pair of ends, found by trying.
+
+    `Minus` must not lead to a rule.
+    """
+
+    def __init__(self, rules: list[Tree], text: str) -> None:
+        self.text = text
+        self.known: list[frozenset[tuple[int, int]]] = [frozenset() for _ in rules]
+        while True:
+            found = [self.spans(tree) for tree in rules]
+            if found == self.known:
+                break
+            self.known = found
+
+    @property
+    def is_word(self) -> bool:
+        """Whether the first rule matches the whole text."""
+        return (0, len(self.text)) in self.known[0]
+
+    def spans(self, tree: Tree) -> frozenset[tuple[int, int]]:
+        """The matches of a tree, given what is known of the rules."""
+        text = self.text
+        match tree:
+            case Lit(word):
+                ends = range(len(text) + 1)
+                return frozenset((i, i + len(word)) for i in ends if text.startswith(word, i))
+            case Chars(chars, negated):
+                return frozenset((i, i + 1) for i, c in enumerate(text) if (c in chars) != negated)
+            case Ref(rule):
+                return self.known[rule]
+            case Seq(parts):
+                spans = self.nothing
+                for part in parts:
+                    spans = self.chained(spans, self.spans(part))
+                return spans
+            case Alt(parts):
+                return frozenset().union(*map(self.spans, parts))
+            case Rep(part, low, high):
+                return self.repeated(self.spans(part), low, high)
+            case Minus(left, right):
+                return self.spans(left) - self.spans(right)
+
+    @property
+    def nothing(self) -> frozenset[tuple[int, int]]:
+        return frozenset((i, i) for i in range(len(self.text) + 1))
+
+    def chained(
+        self, left: frozenset[tuple[int, int]], right: frozenset[tuple[int, int]]
+    ) -> frozenset[tuple[int, int]]:
+        return frozenset((i, k) for i, j in left for m, k in right if j == m)
+
+    def repeated(
+        self, part: frozenset[tuple[int, int]], low: int, high: int | None
+    ) -> frozenset[tuple[int, int]]:
+        spans = self.nothing
+        for _ in range(low):
+            spans = self.chained(spans, part)
+        found = spans
+        # More rounds than characters bring nothing new: one of them would be empty.
+        for _ in range(len(self.text) + 1 if high is None else high - low):
+            spans = self.chained(spans, part)
+            if spans <= found:
+                break
+            found |= spans
+        return found
+
+
 class IrWords:
     """The same for `ir` grammars; the alphabet is ASCII."""
 

@@ -69,9 +69,12 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("serve", "--prot", "1"), "unknown argument --prot; did you mean --port?"),
+        (
+            ("serve", "--engine", "embedded", "--prot", "1"),
+            "unknown argument --prot; did you mean --port?",
+        ),
         (("serve", "--max-act=2"), "unknown argument --max-act; did you mean --max-active?"),
-        (("serve", "a", "b"), "unknown argument b"),
+        (("serve", "a", "b", "--engine", "embedded"), "unknown argument b"),
         (("serve", "--port", "many"), "port: "),
         (("serve", "--config", "/no/such/file"), "cannot read /no/such/file"),
         (("check", "x", "--port", "1"), "unknown argument --port"),
@@ -161,7 +164,7 @@ def test_serve_gets_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_a_model_that_is_not_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exit_status("serve", str(tmp_path)) == 1
+    assert exit_status("serve", str(tmp_path), "--engine", "embedded") == 1
     printed = capsys.readouterr()
     assert f"model: {tmp_path}" in printed.out
     assert f"cannot load {tmp_path}" in printed.err

@@ -53,7 +53,7 @@ ENGINES = {
     "decoding/worker.py": {"torch"},
     "decoding/sampling.py": {"torch"},
     "decoding/sequence.py": {"torch"},
-    "decoding/vllm_*.py": {"torch", "transformers", "vllm"},
+    "decoding/vllm_*.py": {"packaging", "torch", "transformers", "vllm"},
 }
 
 

@@ -107,6 +107,16 @@ def test_several_stop_tokens_and_special_tokens_with_text() -> None:
     assert allowed_ids(matcher) == {0, 1, 3}
 
 
+def test_tokens_without_text_are_refused() -> None:
+    """Their empty bytes would leave the state as it is; the mask forbids them, so accepting does too."""
+    vocabulary = Vocabulary([b"a", b"</s>", b"<pad>", b""], stop_ids=[1], special_ids=[2])
+    matcher = Matcher(GrammarCompiler(vocabulary).compile_regex("a+"))
+    for _ in range(2):
+        assert [matcher.accept_token(i) for i in (2, 3)] == [False, False]
+        assert matcher.validate_tokens([2]) == 0
+        assert matcher.accept_token(0)
+
+
 def test_only_one_row_is_written() -> None:
     matcher = Matcher(compiled())
     bitmask = np.full((3, VOCABULARY.num_words), 7, np.int32)

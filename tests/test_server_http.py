@@ -42,7 +42,8 @@ def test_not_ready_once_the_engine_has_failed() -> None:
                 server.engine.is_running = False
                 refused = await client.get("/ready")
                 assert refused.status_code == 503
-                assert refused.json() == {"status": "engine stopped"}
+                assert refused.json()["status"] == "engine stopped"
+                assert "must be restarted" in refused.json()["message"]
 
     asyncio.run(scenario())
 

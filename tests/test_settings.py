@@ -47,6 +47,8 @@ def test_every_setting_has_three_names(
     key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = {
+        "engine": "embedded",
+        "engine_args": "--seed 3",
         "ssl_keyfile": "k",
         "ssl_certfile": "c",
         "allow_origin": "https://a,https://b",
@@ -61,6 +63,8 @@ def test_every_setting_has_three_names(
     }
     text = samples.get(key, "9")
     both = {"ssl_keyfile": "k", "ssl_certfile": "c"} if key.startswith("ssl") else {}
+    if key == "engine_args":
+        both = {"engine": "vllm"}
     by_flag = load_settings({**both, key: text})
     config = write(tmp_path / "s.yaml", yaml.safe_dump({**both, key: text}))
     by_file = load_settings({}, config=config)

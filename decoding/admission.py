@@ -1,0 +1,39 @@
+"""The checks that every engine makes before it takes a request."""
+
+from __future__ import annotations
+
+from syntagma.decoding.engine import GenerationRequest
+from syntagma.decoding.sampling import check_sampling_params
+from syntagma.grammar import Vocabulary
+
+
+def check_request(
+    request: GenerationRequest, *, vocabulary: Vocabulary, max_model_len: int
+) -> None:
+    """Refuse what the model cannot carry out.
+
+    Raises:
+        ValueError: the prompt is empty or does not fit, a token id is not in the vocabulary, the grammar
+            is for another one, or a sampling parameter is out of range.
+    """
+    check_sampling_params(request.sampling, vocabulary.size)
+    _check_prompt(request.prompt_token_ids, vocabulary.size, max_model_len)
+    grammar = request.grammar
+    if grammar is not None and grammar.vocabulary.hash != vocabulary.hash:
+        raise ValueError("the grammar was compiled for another vocabulary than this model's")
+
+
+def _check_prompt(token_ids: tuple[int, ...], vocab_size: int, max_model_len: int) -> None:
+    if not token_ids:
+        raise ValueError("the prompt is empty; it needs at least one token")
+    if len(token_ids) >= max_model_len:
+        raise ValueError(
+            f"the prompt has {len(token_ids)} tokens; at most {max_model_len - 1} leave "
+            f"room for output in the model's context of {max_model_len}"
+        )
+    # Checked here because an id out of range would end a GPU's whole context.
+    if not 0 <= min(token_ids) <= max(token_ids) < vocab_size:
+        raise ValueError(
+            f"prompt token ids must be from 0 to {vocab_size - 1}, "
+            f"got {min(token_ids)} to {max(token_ids)}"
+        )

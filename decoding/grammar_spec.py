@@ -1,0 +1,106 @@
+"""A grammar's source as data: what another process needs to compile it for itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Unpack, get_args
+
+from syntagma.grammar import CompiledGrammar, GrammarKind
+from syntagma.grammar.json_options import JsonPolicies
+
+# Begins every ticket, so that none is taken for a grammar in EBNF. The number is the format's.
+TICKET_PREFIX = "syntagma-grammar 1 "
+
+
+class Compiler(Protocol):
+    """What a spec needs of `GrammarCompiler`; it bounds each compilation's time itself."""
+
+    def compile_json_schema(
+        self,
+        schema: dict[str, Any] | bool | str,
+        *,
+        schemas: Mapping[str, dict[str, Any] | bool | str] | None = ...,
+        **policies: Unpack[JsonPolicies],
+    ) -> CompiledGrammar: ...
+
+    def compile_json_object(self, **policies: Unpack[JsonPolicies]) -> CompiledGrammar: ...
+
+    def compile_regex(self, pattern: str) -> CompiledGrammar: ...
+
+    def compile_choice(self, choices: Sequence[str]) -> CompiledGrammar: ...
+
+    def compile_ebnf(self, text: str) -> CompiledGrammar: ...
+
+
+@dataclass(frozen=True)
+class GrammarSpec:
+    """A constraint as a front end of the compiler takes it; everything in it can be written as JSON.
+
+    Attributes:
+        kind: the front end.
+        source: schema, pattern, rules or list of choices; None for ``json_object``.
+        policies: how JSON is written; without effect on other kinds.
+        schemas: documents that a schema may refer to, by URI.
+    """
+
+    kind: GrammarKind
+    source: Any
+    policies: JsonPolicies = field(default_factory=JsonPolicies)
+    schemas: Mapping[str, Any] = field(default_factory=dict)
+
+    def compile(self, compiler: Compiler) -> CompiledGrammar:
+        """Compile it; slow, so not on an event loop.
+
+        Raises:
+            GrammarError: it is refused.
+        """
+        match self.kind:
+            case "json_schema":
+                return compiler.compile_json_schema(
+                    self.source, schemas=self.schemas, **self.policies
+                )
+            case "json_object":
+                return compiler.compile_json_object(**self.policies)
+            case "regex":
+                return compiler.compile_regex(self.source)
+            case "choice":
+                return compiler.compile_choice(self.source)
+            case "ebnf":
+                return compiler.compile_ebnf(self.source)
+
+
+@dataclass(frozen=True)
+class GrammarTicket:
+    """What stands for a grammar on its way to an engine in another process.
+
+    Attributes:
+        grammar_hash: names the finished artefact in a shared directory.
+        vocabulary_hash: of the tokens it was compiled for.
+        spec: to compile it again where the artefact is not there; None: it must be there.
+    """
+
+    grammar_hash: str
+    vocabulary_hash: str
+    spec: GrammarSpec | None = None
+
+    def to_text(self) -> str:
+        """One string, which `from_text` reads."""
+        spec = None if self.spec is None else vars(self.spec)
+        return TICKET_PREFIX + json.dumps(vars(self) | {"spec": spec})
+
+    @classmethod
+    def from_text(cls, text: str) -> GrammarTicket:
+        """The ticket that `to_text` wrote.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if not text.startswith(TICKET_PREFIX):
+            raise ValueError(f"not a grammar ticket: {text[:40]!r}")
+        fields = json.loads(text.removeprefix(TICKET_PREFIX))
+        spec = fields.pop("spec")
+        if spec is not None and spec["kind"] not in get_args(GrammarKind):
+            raise ValueError(f"a ticket for a grammar of unknown kind {spec['kind']!r}")
+        return cls(**fields, spec=None if spec is None else GrammarSpec(**spec))

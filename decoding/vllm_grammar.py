@@ -1,0 +1,322 @@
+"""Our compiler and matcher behind the interfaces that vLLM's engine core has for grammars.
+
+The engine core launches a forward pass, asks for one bitmask row per position meanwhile, and reports the
+tokens that were drawn. A request's grammar arrives as a string: a ticket (`grammar_spec`) from our own front
+end, or plain text from vLLM's. Names of methods and arguments are vLLM's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from vllm.v1.structured_output.backend_types import (
+    StructuredOutputBackend,
+    StructuredOutputGrammar,
+    StructuredOutputOptions,
+)
+
+from syntagma.decoding.artefact_directory import ArtefactDirectory
+from syntagma.decoding.batch import fill_bitmasks
+from syntagma.decoding.grammar_spec import TICKET_PREFIX, GrammarSpec, GrammarTicket
+from syntagma.decoding.matcher import Matcher
+from syntagma.decoding.vllm_vocabulary import vocabulary_of
+from syntagma.grammar import CompiledGrammar, CompileLimits, GrammarCompiler
+from syntagma.grammar.lru import ByteLru
+
+logger = logging.getLogger(__name__)
+
+# Where our options lie in vLLM's ``additional_config``.
+CONFIG_KEY = "syntagma"
+MAX_CACHED_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendOptions:
+    """What the engine core's side is told through ``additional_config``.
+
+    Attributes:
+        directory: of finished grammars and of what depends on the vocabulary alone; None: no files.
+        max_seconds: that compiling one grammar may take where no artefact is found.
+        max_schema_depth: of schemas, likewise.
+    """
+
+    directory: str | None = None
+    max_seconds: float = CompileLimits().max_seconds
+    max_schema_depth: int = CompileLimits().max_schema_depth
+
+    @classmethod
+    def of(cls, vllm_config: Any) -> BackendOptions:
+        """The options in a `VllmConfig`; what is not there has its default.
+
+        Raises:
+            ValueError: an option that is not known.
+        """
+        additional = vllm_config.additional_config
+        given = additional.get(CONFIG_KEY, {}) if isinstance(additional, dict) else {}
+        try:
+            return cls(**{key: value for key, value in given.items() if key != "plugin"})
+        except TypeError as error:
+            raise ValueError(f"additional_config[{CONFIG_KEY!r}]: {error}") from None
+
+
+class SyntagmaBackend(StructuredOutputBackend):
+    """Makes the grammar of each request; one in an engine core's process.
+
+    Its constructor builds the token trie and loads the kernels, so that no request waits for that.
+    """
+
+    def __init__(self, vllm_config: Any, tokenizer: Any, vocab_size: int) -> None:
+        super().__init__(vllm_config, tokenizer=tokenizer, vocab_size=vocab_size)
+        options = BackendOptions.of(vllm_config)
+        self._vocabulary = vocabulary_of(vllm_config.model_config, tokenizer)
+        self._artefacts = options.directory and ArtefactDirectory(options.directory)
+        limits = CompileLimits(
+            max_seconds=options.max_seconds, max_schema_depth=options.max_schema_depth
+        )
+        self._compiler = GrammarCompiler(
+            self._vocabulary, cache_dir=options.directory, limits=limits
+        )
+        self._lock = threading.Lock()
+        self._grammars: ByteLru[tuple[str, str], CompiledGrammar] = ByteLru(MAX_CACHED_BYTES)
+        self._pending: dict[tuple[str, str], Future[CompiledGrammar]] = {}
+        self.rows: NDArray[np.int32] = np.empty((0, self._vocabulary.num_words), np.int32)
+        self._bitmask: torch.Tensor | None = None
+        self._collected: list[tuple[SyntagmaGrammar, int]] | None = None
+
+    def compile_grammar(
+        self,
+        request_type: StructuredOutputOptions,
+        grammar_spec: str,
+        stop_token_ids: set[int] | None = None,
+    ) -> SyntagmaGrammar:
+        """A request's grammar; equal ones are compiled once, however many requests bring them.
+
+        ``stop_token_ids`` is not needed: the vocabulary knows which tokens end an output, and a grammar
+        allows no other.
+
+        Raises:
+            GrammarError: it is refused.
+            ValueError: it is for another vocabulary, or of a kind that is not known here.
+        """
+        is_ticket = request_type is StructuredOutputOptions.GRAMMAR and grammar_spec.startswith(
+            TICKET_PREFIX
+        )
+        if is_ticket:
+            ticket = GrammarTicket.from_text(grammar_spec)
+            key = ("TICKET", ticket.grammar_hash)
+            return SyntagmaGrammar(self, Matcher(self._once(key, lambda: self._redeem(ticket))))
+        spec = spec_of(request_type, grammar_spec)
+        key = (request_type.name, grammar_spec)
+        return SyntagmaGrammar(self, Matcher(self._once(key, lambda: spec.compile(self._compiler))))
+
+    def _once(self, key: tuple[str, str], make: Callable[[], CompiledGrammar]) -> CompiledGrammar:
+        """The grammar of a key: remembered, being made in another thread, or made now."""
+        with self._lock:
+            found = self._grammars.get(key)
+            if found is not None:
+                return found
+            pending = self._pending.get(key)
+            is_ours = pending is None
+            if pending is None:
+                pending = self._pending[key] = Future()
+        if is_ours:
+            self._settle(key, pending, make)
+        return pending.result()
+
+    def _settle(
+        self,
+        key: tuple[str, str],
+        pending: Future[CompiledGrammar],
+        make: Callable[[], CompiledGrammar],
+    ) -> None:
+        try:
+            grammar = make()
+        except Exception as error:  # noqa: BLE001 - raised again in all threads that wait
+            pending.set_exception(error)
+            with self._lock:
+                del self._pending[key]
+            return
+        pending.set_result(grammar)
+        with self._lock:
+            self._grammars.put(key, grammar, grammar.num_bytes + len(key[1]))
+            del self._pending[key]
+
+    def _redeem(self, ticket: GrammarTicket) -> CompiledGrammar:
+        """The finished grammar if it can be found, else one compiled from its source."""
+        if ticket.vocabulary_hash != self._vocabulary.hash:
+            raise ValueError(
+                f"the grammar was compiled for the vocabulary {ticket.vocabulary_hash}, but this "
+                f"engine's is {self._vocabulary.hash}: do both have the same model and tokenizer?"
+            )
+        if self._artefacts:
+            grammar = self._artefacts.load(self._compiler, ticket.grammar_hash)
+            if grammar is not None:
+                return grammar
+        if ticket.spec is None:
+            raise ValueError(
+                f"the grammar {ticket.grammar_hash} is not in the shared directory, "
+                "and the request does not say what it was compiled from"
+            )
+        return ticket.spec.compile(self._compiler)
+
+    def allocate_token_bitmask(self, max_num_seqs: int) -> torch.Tensor:
+        """int32[max_num_seqs, num_words], one row a position; the backend keeps a view of it."""
+        self.rows = np.full((max_num_seqs, self._vocabulary.num_words), -1, np.int32)
+        self._bitmask = torch.from_numpy(self.rows)
+        return self._bitmask
+
+    def rows_of(self, bitmask: torch.Tensor) -> NDArray[np.int32]:
+        """The array behind a bitmask, the same object each time for the one allocated here."""
+        if bitmask is self._bitmask:
+            return self.rows
+        rows: NDArray[np.int32] = bitmask.numpy()
+        return rows
+
+    @contextlib.contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Put off filling rows to the end of the block, where one call fills all of them."""
+        self._collected = []
+        try:
+            yield
+        finally:
+            collected, self._collected = self._collected, None
+            self._fill([pair for pair in collected if pair[0].has_pending_row])
+
+    def collect(self, grammar: SyntagmaGrammar, row: int) -> bool:
+        """Note a row to be filled later; False if it must be filled now."""
+        if self._collected is None:
+            return False
+        self._collected.append((grammar, row))
+        return True
+
+    def _fill(self, pairs: list[tuple[SyntagmaGrammar, int]]) -> None:
+        try:
+            fill_bitmasks(
+                [grammar.matcher for grammar, _ in pairs], self.rows, [row for _, row in pairs]
+            )
+        except Exception:  # noqa: BLE001 - whose fault it is shows when each fills its own
+            for grammar, _ in pairs:
+                grammar.fill_pending_row()
+        else:
+            for grammar, _ in pairs:
+                grammar.has_pending_row = False
+
+    def destroy(self) -> None:
+        """Nothing to do: all that is held goes with the process."""
+
+
+class SyntagmaGrammar(StructuredOutputGrammar):
+    """One request's matcher.
+
+    A fault of the matcher must end this request alone, but vLLM lets an exception of a grammar end the
+    engine. So faults are caught: the row is left open, and the token drawn under it is refused, which is
+    how vLLM is told that a request has failed.
+
+    Attributes:
+        matcher: follows the output.
+        has_pending_row: a row was asked for and is not filled yet.
+    """
+
+    def __init__(self, backend: SyntagmaBackend, matcher: Matcher) -> None:
+        self.matcher = matcher
+        self.has_pending_row = False
+        self._backend = backend
+        self._pending_row = 0
+        self._has_failed = False
+
+    def accept_tokens(self, request_id: str, tokens: list[int]) -> bool:
+        """Advance by drawn tokens; False ends the request with an error.
+
+        Tokens behind a stop token do not count: vLLM cuts them off.
+        """
+        self.fill_pending_row()
+        try:
+            for token_id in tokens:
+                if self.matcher.is_terminated():
+                    break
+                if self._has_failed or not self.matcher.accept_token(token_id):
+                    logger.error("request %s: token %d is refused", request_id, token_id)
+                    return False
+        except Exception:
+            logger.exception("request %s: the matcher failed", request_id)
+            self._has_failed = True
+            return False
+        return True
+
+    def validate_tokens(self, tokens: list[int]) -> list[int]:
+        """The longest prefix that could be accepted, up to the first stop token; nothing changes."""
+        stop_ids = self.matcher.grammar.vocabulary.stop_ids
+        end = next((i + 1 for i, token in enumerate(tokens) if token in stop_ids), len(tokens))
+        if self._has_failed or self.matcher.is_terminated():
+            return []
+        try:
+            return tokens[: self.matcher.validate_tokens(tokens[:end])]
+        except Exception:
+            logger.exception("a draft could not be checked")
+            self._has_failed = True
+            return []
+
+    def rollback(self, num_tokens: int) -> None:
+        """Take back the last tokens."""
+        self.fill_pending_row()
+        self.matcher.rollback(num_tokens)
+
+    def fill_bitmask(self, bitmask: torch.Tensor, batch_index: int) -> None:
+        """Write the tokens allowed next, or leave a note to write them with the whole batch."""
+        self.fill_pending_row()
+        self._pending_row = batch_index
+        self.has_pending_row = True
+        if not self._backend.collect(self, batch_index):
+            self._fill(self._backend.rows_of(bitmask), batch_index)
+
+    def fill_pending_row(self) -> None:
+        """Write the row that was noted, because the state it speaks of is about to change."""
+        if self.has_pending_row:
+            self._fill(self._backend.rows, self._pending_row)
+
+    def _fill(self, rows: NDArray[np.int32], row: int) -> None:
+        self.has_pending_row = False
+        try:
+            self.matcher.fill_bitmask(rows, row)
+        except Exception:
+            logger.exception("a mask could not be computed")
+            self._has_failed = True
+            rows[row] = -1
+
+    def is_terminated(self) -> bool:
+        """Whether a stop token was accepted."""
+        return self.matcher.is_terminated()
+
+    def reset(self) -> None:
+        """Begin again."""
+        self.rollback(self.matcher.num_tokens)
+
+
+def spec_of(request_type: StructuredOutputOptions, text: str) -> GrammarSpec:
+    """What vLLM's own front end sends, as a spec.
+
+    Raises:
+        ValueError: a kind of constraint that has no counterpart here.
+    """
+    match request_type:
+        case StructuredOutputOptions.JSON:
+            return GrammarSpec("json_schema", text)
+        case StructuredOutputOptions.JSON_OBJECT:
+            return GrammarSpec("json_object", None)
+        case StructuredOutputOptions.REGEX:
+            return GrammarSpec("regex", text)
+        case StructuredOutputOptions.CHOICE:
+            return GrammarSpec("choice", json.loads(text))
+        case StructuredOutputOptions.GRAMMAR:
+            return GrammarSpec("ebnf", text)
+    raise ValueError(f"constraints of kind {request_type.name.lower()} are not supported")

