@@ -1,0 +1,398 @@
+"""A Lark grammar and its lexer -> rules whose words are the texts that Lark accepts.
+
+Between two lexemes a lexer is in a *lexer state*: the context that tells which terminals it looks for,
+the guard that the lexemes before have left, and the terminals that must not come next because the
+parser would not have made a reduction before them. A rule is written once for each lexer state that it
+is met in and each that it leaves (the intersection of a context-free language with a regular one, Bar-
+Hillel, Perles and Shamir 1961). Most grammars have few: a guard counts only where what may come next
+could make it strike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from syntagma.grammar import ir
+from syntagma.grammar.lalr import START_STATE, nullable_rules
+from syntagma.grammar.lark_contexts import Contexts, Shift, first_terminals
+from syntagma.grammar.lark_grammar import LarkGrammar
+from syntagma.grammar.lexing import NO_GUARD, LexemeAutomaton, Lexing
+from syntagma.grammar.limits import Budget
+
+NONE_REFUSED: frozenset[int] = frozenset()
+
+
+class LexerState(NamedTuple):
+    """Between two lexemes."""
+
+    context: int
+    guard: int
+    refused: frozenset[int] = NONE_REFUSED
+
+
+class Entry(NamedTuple):
+    """A rule, met in a state of the parser (where that matters) and of the lexer."""
+
+    parser_state: int
+    rule: int
+    lexer_state: LexerState
+
+
+class Place(NamedTuple):
+    """Within an alternative of a rule: how many symbols are behind, and the states there."""
+
+    production: int
+    index: int
+    parser_state: int
+    lexer_state: LexerState
+
+
+class Token(NamedTuple):
+    """A terminal that is read between two lexer states; skipped texts before it included."""
+
+    before: LexerState
+    terminal: int
+    shift: Shift
+    after: LexerState
+
+
+class RuleCall(NamedTuple):
+    """A rule that is met somewhere and left in a lexer state."""
+
+    entry: Entry
+    after: LexerState
+
+
+Label = Token | RuleCall
+
+
+@dataclass
+class _Reading:
+    """All ways to read a rule from one entry.
+
+    Attributes:
+        exits: lexer states in which it may end.
+        callers: places that go on behind it.
+        edges: for each place what is read there and where that leads.
+        ends: the exit of each place at the end of an alternative.
+    """
+
+    exits: dict[LexerState, None] = field(default_factory=dict)
+    callers: list[tuple[Entry, Place]] = field(default_factory=list)
+    edges: dict[Place, list[tuple[Label, Place]]] = field(default_factory=dict)
+    ends: dict[Place, LexerState] = field(default_factory=dict)
+
+
+class LexedRules:
+    """Writes the rules of one grammar."""
+
+    def __init__(
+        self, grammar: LarkGrammar, contexts: Contexts, lexing: Lexing, budget: Budget
+    ) -> None:
+        self.grammar = grammar
+        self.contexts = contexts
+        self.lexing = lexing
+        self.budget = budget
+        self.by_origin = grammar.by_origin()
+        self.nullable = nullable_rules(grammar)
+        self.first = first_terminals(grammar)
+        self.readings: dict[Entry, _Reading] = {}
+        self.todo: list[tuple[Entry, Place]] = []
+        self.num_places = 0
+        self._guards: dict[tuple[int, frozenset[int]], dict[tuple[bytes, ...], int]] = {}
+        self._known_guards: dict[tuple[int, frozenset[int], int], int] = {}
+        self._skipped: dict[tuple[int, int], list[tuple[LexemeAutomaton, int, list[int]]]] = {}
+        self.result = ir.Grammar()
+        self._rules: dict[RuleCall, int] = {}
+        self._token_rules: dict[Token | LexerState, int] = {}
+        self._waiting: list[RuleCall] = []
+
+    def rules(self) -> ir.Grammar:
+        """The rules; the first is the start."""
+        before = LexerState(self.contexts.start, NO_GUARD)
+        state = self.contexts.state_for(START_STATE, self.grammar.start)
+        entry = Entry(state, self.grammar.start, before)
+        self.read(entry)
+        while self.todo:
+            self.step(*self.todo.pop())
+        start = self.result.declare("start")
+        ways = [
+            ir.Sequence((ir.Call(self.rule(RuleCall(entry, after))), self.end(after)))
+            for after in self.readings[entry].exits
+        ]
+        self.result.define(start, ir.choice(*ways))
+        while self._waiting:
+            self.write(self._waiting.pop())
+        return self.result
+
+    # --- which states there are ----------------------------------------------------------------
+
+    def read(self, entry: Entry) -> _Reading:
+        """The ways to read a rule, complete once nothing is left to do."""
+        reading = self.readings.get(entry)
+        if reading is None:
+            reading = self.readings[entry] = _Reading()
+            for production in self.by_origin.get(entry.rule, ()):
+                self.add(entry, Place(production, 0, entry.parser_state, entry.lexer_state))
+        return reading
+
+    def add(self, entry: Entry, place: Place) -> None:
+        """A place is reached."""
+        edges = self.readings[entry].edges
+        if place not in edges:
+            edges[place] = []
+            self.todo.append((entry, place))
+            self.num_places += 1
+            if self.num_places % 64 == 0:
+                self.budget.check_time()
+            self.budget.check("max_positions", 8 * self.num_places, "8 for each place in a Lark rule")
+
+    def step(self, entry: Entry, place: Place) -> None:
+        """Go on from a place."""
+        production = self.grammar.productions[place.production]
+        if place.index == len(production.symbols):
+            self.leave(entry, place)
+            return
+        symbol = production.symbols[place.index]
+        if self.grammar.is_terminal(symbol):
+            shift = self.contexts.by_state[
+                self.contexts.state_for(place.parser_state, symbol), symbol
+            ]
+            for after in self.after_token(place.lexer_state, symbol, shift):
+                token = Token(place.lexer_state, symbol, shift, after)
+                self.connect(entry, place, symbol, token, after)
+            return
+        state = self.contexts.state_for(place.parser_state, symbol)
+        callee = Entry(state, symbol, self.seen_by(symbol, place.lexer_state))
+        reading = self.read(callee)
+        reading.callers.append((entry, place))
+        for after in list(reading.exits):
+            self.connect(entry, place, symbol, RuleCall(callee, after), after)
+
+    def connect(
+        self, entry: Entry, place: Place, symbol: int, label: Label, after: LexerState
+    ) -> None:
+        """What is read at a place leads to the next."""
+        goal = Place(
+            place.production,
+            place.index + 1,
+            self.contexts.goto(place.parser_state, symbol),
+            after,
+        )
+        self.readings[entry].edges[place].append((label, goal))
+        self.add(entry, goal)
+
+    def leave(self, entry: Entry, place: Place) -> None:
+        """A rule ends."""
+        after = place.lexer_state
+        if place.parser_state >= 0:
+            refused = self.contexts.refused[place.parser_state].get(place.production)
+            if refused:
+                after = after._replace(refused=after.refused | refused)
+        reading = self.readings[entry]
+        reading.ends[place] = after
+        if after in reading.exits:
+            return
+        reading.exits[after] = None
+        for caller, at in list(reading.callers):
+            symbol = self.grammar.productions[at.production].symbols[at.index]
+            self.connect(caller, at, symbol, RuleCall(entry, after), after)
+
+    def after_token(self, before: LexerState, terminal: int, shift: Shift) -> list[LexerState]:
+        """The lexer states behind a terminal."""
+        if terminal in before.refused:
+            return []
+        automaton = self.contexts.lexemes(before.context, terminal, self.lexing)
+        if automaton is None:
+            return []
+        found: dict[LexerState, None] = {}
+        guards = {before.guard: None}
+        waiting = [before.guard]
+        while waiting:
+            guard = waiting.pop()
+            for left in self.lexing.guarded(automaton, guard).guards:
+                found[LexerState(shift.context, self.guard_before(shift, left))] = None
+            for _, after, _ in self.skipped(before.context, guard):
+                if after not in guards:
+                    guards[after] = None
+                    waiting.append(after)
+        return list(found)
+
+    def skipped(self, context: int, guard: int) -> list[tuple[LexemeAutomaton, int, list[int]]]:
+        """What may be skipped: (lexemes, guard behind it, guards that it stands for)."""
+        found = self._skipped.get((context, guard))
+        if found is None:
+            found = self._skipped[context, guard] = []
+            shift = Shift(context, frozenset(self.contexts.accepts[context]))
+            for automaton in self.contexts.ignored(context, self.lexing):
+                guarded = self.lexing.guarded(automaton, guard)
+                groups: dict[int, list[int]] = {}
+                for left in guarded.guards:
+                    groups.setdefault(self.guard_before(shift, left), []).append(left)
+                found += [(guarded, after, group) for after, group in groups.items()]
+        return found
+
+    def guard_before(self, shift: Shift, guard: int) -> int:
+        """A guard that does the same to all that may come next: NO_GUARD if it does nothing."""
+        if guard == NO_GUARD:
+            return NO_GUARD
+        key = shift.context, shift.accepts, guard
+        found = self._known_guards.get(key)
+        if found is None:
+            known = self._guards.setdefault(key[:2], {})
+            if not known:
+                known[self.effect(shift, NO_GUARD)] = NO_GUARD
+            found = self._known_guards[key] = known.setdefault(self.effect(shift, guard), guard)
+        return found
+
+    def effect(self, shift: Shift, guard: int) -> tuple[bytes, ...]:
+        """What is left of all lexemes under a guard."""
+        automata = self.contexts.ignored(shift.context, self.lexing)
+        for terminal in sorted(shift.accepts):
+            automaton = self.contexts.lexemes(shift.context, terminal, self.lexing)
+            if automaton is not None:
+                automata.append(automaton)
+        return tuple(self.lexing.guarded(automaton, guard).key for automaton in automata)
+
+    def seen_by(self, rule: int, state: LexerState) -> LexerState:
+        """A lexer state that is the same to a rule; one that may be empty passes it on as it is."""
+        if rule in self.nullable:
+            return state
+        bits = self.first[rule]
+        accepts = frozenset(
+            t for t in self.contexts.accepts[state.context] if bits >> t & 1
+        )
+        guard = self.guard_before(Shift(state.context, accepts), state.guard)
+        return LexerState(state.context, guard, state.refused & accepts)
+
+    # --- rules ---------------------------------------------------------------------------------
+
+    def rule(self, call: RuleCall) -> int:
+        """The number of a rule."""
+        number = self._rules.get(call)
+        if number is None:
+            name = self.grammar.rule_names[call.entry.rule - len(self.grammar.terminals)]
+            number = self._rules[call] = self.result.declare(name)
+            self._waiting.append(call)
+            self.budget.check("max_rules", len(self.result.rules), "rules with their lexer states")
+        return number
+
+    def write(self, call: RuleCall) -> None:
+        """Define a rule."""
+        self.budget.check_time()
+        reading = self.readings[call.entry]
+        bodies = self.bodies(reading, call.after)
+        starts = [place for place in reading.edges if place.index == 0]
+        repetition = self.repetition(call, reading, bodies)
+        if repetition is None:
+            ways = [bodies[place] for place in starts if place in bodies]
+            repetition = ir.choice(*ways)
+        self.result.define(self._rules[call], repetition)
+
+    def repetition(
+        self, call: RuleCall, reading: _Reading, bodies: dict[Place, ir.Node]
+    ) -> ir.Node | None:
+        """``x: part | x part`` as a repetition, where both parts are read between the same states."""
+        productions = self.by_origin[call.entry.rule]
+        if len(productions) != 2 or len(reading.exits) != 1:
+            return None
+        first, second = (self.grammar.productions[p].symbols for p in productions)
+        if second != (call.entry.rule, *first):
+            return None
+        begins = {place.production: place for place in reading.edges if place.index == 0}
+        again = reading.edges[begins[productions[1]]]
+        if [label for label, _ in again] != [call] or again[0][1] not in bodies:
+            return None
+        part, rest = bodies[begins[productions[0]]], bodies[again[0][1]]
+        if part == rest:
+            return ir.repeat(part, 1, None)
+        return ir.Sequence((part, ir.repeat(rest, 0, None)))
+
+    def bodies(self, reading: _Reading, after: LexerState) -> dict[Place, ir.Node]:
+        """What may be read from each place on so that the rule ends in a lexer state."""
+        num_uses: dict[Place, int] = {}
+        for edges in reading.edges.values():
+            for _, goal in edges:
+                num_uses[goal] = num_uses.get(goal, 0) + 1
+        found: dict[Place, ir.Node] = {}
+        for place in sorted(reading.edges, key=lambda place: -place.index):
+            if reading.ends.get(place) == after:
+                found[place] = ir.EMPTY
+                continue
+            ways = [
+                _joined(self.node(label), found[goal])
+                for label, goal in reading.edges[place]
+                if goal in found
+            ]
+            if ways:
+                body = ir.choice(*ways)
+                if len(ways) > 1 and num_uses.get(place, 0) > 1:
+                    body = ir.Call(self.result.add("rest of a rule", body))
+                found[place] = body
+        return found
+
+    def node(self, label: Label) -> ir.Node:
+        """A label as part of a rule."""
+        return ir.Call(self.rule(label)) if isinstance(label, RuleCall) else self.token(label)
+
+    def token(self, token: Token) -> ir.Node:
+        """A lexeme and what may be skipped before it."""
+        known = self._token_rules.get(token)
+        if known is not None:
+            return ir.Call(known)
+        context, guard, _ = token.before
+        automaton = self.contexts.lexemes(context, token.terminal, self.lexing)
+        ways: list[ir.Node] = []
+        if automaton is not None:
+            guarded = self.lexing.guarded(automaton, guard)
+            guards = [
+                left
+                for left in guarded.guards
+                if self.guard_before(token.shift, left) == token.after.guard
+            ]
+            if guards:
+                ways.append(ir.Terminal(self.lexing.language(guarded, guards)))
+        skipped = self.skipped(context, guard)
+        if not skipped:
+            return ir.choice(*ways)
+        name = self.grammar.terminals[token.terminal].name
+        rule = self._token_rules[token] = self.result.declare(name)
+        ways += [
+            ir.Sequence((skip, self.token(token._replace(before=LexerState(context, after)))))
+            for skip, after in self.skip_nodes(skipped)
+        ]
+        self.result.define(rule, ir.choice(*ways))
+        return ir.Call(rule)
+
+    def end(self, state: LexerState) -> ir.Node:
+        """What may come before the end of the text."""
+        if self.contexts.end in state.refused:
+            return ir.NOTHING
+        known = self._token_rules.get(state)
+        if known is not None:
+            return ir.Call(known)
+        rule = self._token_rules[state] = self.result.declare("end")
+        skipped = self.skipped(state.context, state.guard)
+        ways: list[ir.Node] = [ir.EMPTY]
+        ways += [
+            ir.Sequence((skip, self.end(state._replace(guard=after))))
+            for skip, after in self.skip_nodes(skipped)
+        ]
+        self.result.define(rule, ir.choice(*ways))
+        return ir.Call(rule)
+
+    def skip_nodes(
+        self, skipped: Iterable[tuple[LexemeAutomaton, int, list[int]]]
+    ) -> list[tuple[ir.Node, int]]:
+        return [
+            (ir.Terminal(self.lexing.language(automaton, guards)), after)
+            for automaton, after, guards in skipped
+        ]
+
+
+def _joined(first: ir.Node, rest: ir.Node) -> ir.Node:
+    if rest == ir.EMPTY:
+        return first
+    return ir.Sequence((first, *rest.parts) if isinstance(rest, ir.Sequence) else (first, rest))
