@@ -7,6 +7,7 @@ makes a difference: where it decides which terminals are looked for, or that a r
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -38,21 +39,22 @@ class Contexts:
     Contexts are numbers; in equal contexts the lexemes of every terminal are the same.
 
     Attributes:
+        end: stands for the end of the text in ``refused``.
         start: before the first terminal.
-        by_state: for each parser state (or ANY_STATE) and terminal what is behind it.
+        shifts: for each parser state (or ANY_STATE) and terminal what is behind it.
         gotos: the parser's, or none.
         refused: the parser's, or none.
-        end: stands for the end of the text in ``refused``.
-        depends: the symbols that are read differently in different states.
-        accepts: for each context the sets of terminals that it was made of.
+        alike: for each parser state and symbol that is not read alike in all states the first of the
+            states in which it is read as here.
+        accepts: for each context and terminal a set of accepted terminals that it was made of.
     """
 
     end: int
     start: int = 0
-    by_state: dict[tuple[int, int], Shift] = field(default_factory=dict)
+    shifts: dict[tuple[int, int], Shift] = field(default_factory=dict)
     gotos: list[dict[int, int]] = field(default_factory=list)
     refused: list[dict[int, frozenset[int]]] = field(default_factory=list)
-    depends: frozenset[int] = frozenset()
+    alike: dict[tuple[int, int], int] = field(default_factory=dict)
     accepts: list[dict[int, frozenset[int]]] = field(default_factory=list)
 
     def goto(self, state: int, symbol: int) -> int:
@@ -61,14 +63,18 @@ class Contexts:
 
     def state_for(self, state: int, symbol: int) -> int:
         """The state as far as it makes a difference to a symbol."""
-        return state if symbol in self.depends else ANY_STATE
+        return self.alike.get((state, symbol), ANY_STATE)
+
+    def shift(self, state: int, terminal: int) -> Shift:
+        """What is behind a terminal that is read in a state."""
+        return self.shifts[self.state_for(state, terminal), terminal]
 
     def lexemes(self, context: int, terminal: int, lexing: Lexing) -> LexemeAutomaton | None:
         """The lexemes of a terminal, None where it is not looked for."""
         accepts = self.accepts[context].get(terminal)
         return None if accepts is None else lexing.lexemes(accepts, terminal)
 
-    def ignored(self, context: int, lexing: Lexing) -> list[LexemeAutomaton]:
+    def ignored(self, context: int, lexing: Lexing) -> tuple[LexemeAutomaton, ...]:
         """What may be skipped."""
         return lexing.ignored(next(iter(self.accepts[context].values()), frozenset()))
 
@@ -78,7 +84,7 @@ def contexts_without_states(grammar: LarkGrammar) -> Contexts:
     contexts = Contexts(len(grammar.terminals))
     contexts.accepts = [{t: frozenset([t]) for t in range(len(grammar.terminals))}]
     for terminal, after in enumerate(_followers(grammar)):
-        contexts.by_state[ANY_STATE, terminal] = Shift(0, after)
+        contexts.shifts[ANY_STATE, terminal] = Shift(0, after)
     return contexts
 
 
@@ -94,20 +100,85 @@ def contexts_of_parser(
         numbers.append(grouping.number(accepts))
     contexts.accepts = grouping.accepts
     contexts.start = numbers[START_STATE]
-    behind: dict[int, set[int]] = {}
+    _add_shifts(contexts, grammar, table, numbers)
+    depends = {terminal for _, terminal in contexts.alike}
+    for refused in table.refused:
+        depends |= {grammar.productions[production].origin for production in refused}
+    _add_rules(contexts, grammar, _spread(depends, grammar), budget)
+    return contexts
+
+
+def _add_shifts(
+    contexts: Contexts, grammar: LarkGrammar, table: LalrTable, numbers: list[int]
+) -> None:
+    """What is behind each terminal, for all states together in which that is the same context."""
+    by_context: dict[tuple[int, int], list[int]] = {}
     for state, gotos in enumerate(table.gotos):
         for symbol, target in gotos.items():
             if grammar.is_terminal(symbol):
-                contexts.by_state[state, symbol] = Shift(numbers[target], table.accepts[target])
-                behind.setdefault(symbol, set()).add(target)
-    depends = {t for t, states in behind.items() if len({numbers[s] for s in states}) > 1}
-    for terminal, states in behind.items():
-        accepts = frozenset().union(*(table.accepts[state] for state in states))
-        contexts.by_state[ANY_STATE, terminal] = Shift(numbers[min(states)], accepts)
-    for refused in table.refused:
-        depends |= {grammar.productions[production].origin for production in refused}
-    contexts.depends = _spread(depends, grammar)
-    return contexts
+                by_context.setdefault((symbol, numbers[target]), []).append(state)
+    num_contexts = Counter(terminal for terminal, _ in by_context)
+    for (terminal, context), states in by_context.items():
+        accepts = (table.accepts[table.gotos[state][terminal]] for state in states)
+        first = states[0] if num_contexts[terminal] > 1 else ANY_STATE
+        contexts.shifts[first, terminal] = Shift(context, frozenset().union(*accepts))
+        if first != ANY_STATE:
+            contexts.alike |= {(state, terminal): first for state in states}
+
+
+def _add_rules(
+    contexts: Contexts, grammar: LarkGrammar, depends: frozenset[int], budget: Budget
+) -> None:
+    """Find out in which states a rule is read alike, by refining a partition of (state, rule)."""
+    by_origin = grammar.by_origin()
+    pairs = [
+        (state, symbol)
+        for state, gotos in enumerate(contexts.gotos)
+        for symbol in gotos
+        if symbol in depends and not grammar.is_terminal(symbol)
+    ]
+    walks = {pair: _walk(*pair, contexts, grammar, by_origin, depends) for pair in pairs}
+    class_of = {pair: pair[1] for pair in pairs}
+    num_classes = 0
+    while True:
+        numbers: dict[tuple[object, ...], int] = {}
+        refined = {}
+        for pair in pairs:
+            fixed, parts = walks[pair]
+            key = (class_of[pair], fixed, tuple([class_of[part] for part in parts]))
+            refined[pair] = numbers.setdefault(key, len(numbers))
+        budget.check_time()
+        class_of = refined
+        if len(numbers) == num_classes:
+            break
+        num_classes = len(numbers)
+    first: dict[int, int] = {}
+    for pair in pairs:
+        contexts.alike[pair] = first.setdefault(class_of[pair], pair[0])
+
+
+def _walk(
+    state: int,
+    rule: int,
+    contexts: Contexts,
+    grammar: LarkGrammar,
+    by_origin: dict[int, list[int]],
+    depends: frozenset[int],
+) -> tuple[tuple[object, ...], list[tuple[int, int]]]:
+    """What decides how a rule is read in a state: terminals and ends, and rules in states."""
+    fixed: list[object] = []
+    parts = []
+    for production in by_origin.get(rule, ()):
+        at = state
+        for symbol in grammar.productions[production].symbols:
+            if symbol in depends:
+                if grammar.is_terminal(symbol):
+                    fixed.append(contexts.alike[at, symbol])
+                else:
+                    parts.append((at, symbol))
+            at = contexts.gotos[at][symbol]
+        fixed.append(contexts.refused[at].get(production))
+    return tuple(fixed), parts
 
 
 class _Grouping:

@@ -10,16 +10,18 @@ could make it strike.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from syntagma.grammar import ir
 from syntagma.grammar.lalr import START_STATE, nullable_rules
-from syntagma.grammar.lark_contexts import Contexts, Shift, first_terminals
+from syntagma.grammar.lark_contexts import ANY_STATE, Contexts, Shift, first_terminals
 from syntagma.grammar.lark_grammar import LarkGrammar
 from syntagma.grammar.lexing import NO_GUARD, LexemeAutomaton, Lexing
 from syntagma.grammar.limits import Budget
+from syntagma.grammar.rule_alternatives import ANY_END, NO_END, Alternatives, Node
 
 NONE_REFUSED: frozenset[int] = frozenset()
 
@@ -41,10 +43,9 @@ class Entry(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Within an alternative of a rule: how many symbols are behind, and the states there."""
+    """Within a rule: what may follow, and the states there."""
 
-    production: int
-    index: int
+    node: Node
     parser_state: int
     lexer_state: LexerState
 
@@ -74,13 +75,13 @@ class _Reading:
 
     Attributes:
         exits: lexer states in which it may end.
-        callers: places that go on behind it.
+        callers: places that go on behind it, and where.
         edges: for each place what is read there and where that leads.
         ends: the exit of each place at the end of an alternative.
     """
 
     exits: dict[LexerState, None] = field(default_factory=dict)
-    callers: list[tuple[Entry, Place]] = field(default_factory=list)
+    callers: list[tuple[Entry, Place, Node]] = field(default_factory=list)
     edges: dict[Place, list[tuple[Label, Place]]] = field(default_factory=dict)
     ends: dict[Place, LexerState] = field(default_factory=dict)
 
@@ -95,7 +96,9 @@ class LexedRules:
         self.contexts = contexts
         self.lexing = lexing
         self.budget = budget
-        self.by_origin = grammar.by_origin()
+        depends = frozenset(symbol for _, symbol in contexts.alike)
+        ends = frozenset(p for refused in contexts.refused for p in refused)
+        self.alternatives = Alternatives(grammar, depends, ends)
         self.nullable = nullable_rules(grammar)
         self.first = first_terminals(grammar)
         self.readings: dict[Entry, _Reading] = {}
@@ -104,9 +107,11 @@ class LexedRules:
         self._guards: dict[tuple[int, frozenset[int]], dict[tuple[bytes, ...], int]] = {}
         self._known_guards: dict[tuple[int, frozenset[int], int], int] = {}
         self._skipped: dict[tuple[int, int], list[tuple[LexemeAutomaton, int, list[int]]]] = {}
+        self._behind: dict[tuple[LexerState, int, Shift], list[LexerState]] = {}
+        self._seen: dict[tuple[int, LexerState], LexerState] = {}
         self.result = ir.Grammar()
         self._rules: dict[RuleCall, int] = {}
-        self._token_rules: dict[Token | LexerState, int] = {}
+        self._tokens: dict[Token | LexerState, ir.Node] = {}
         self._waiting: list[RuleCall] = []
 
     def rules(self) -> ir.Grammar:
@@ -134,9 +139,14 @@ class LexedRules:
         reading = self.readings.get(entry)
         if reading is None:
             reading = self.readings[entry] = _Reading()
-            for production in self.by_origin.get(entry.rule, ()):
-                self.add(entry, Place(production, 0, entry.parser_state, entry.lexer_state))
+            node = self.alternatives.of_rule.get(entry.rule)
+            if node is not None:
+                self.add(entry, self.place(node, entry.parser_state, entry.lexer_state))
         return reading
+
+    def place(self, node: Node, parser_state: int, lexer_state: LexerState) -> Place:
+        """A place; the parser's state is left out where it makes no difference to what is ahead."""
+        return Place(node, parser_state if node.depends else ANY_STATE, lexer_state)
 
     def add(self, entry: Entry, place: Place) -> None:
         """A place is reached."""
@@ -151,44 +161,36 @@ class LexedRules:
 
     def step(self, entry: Entry, place: Place) -> None:
         """Go on from a place."""
-        production = self.grammar.productions[place.production]
-        if place.index == len(production.symbols):
+        if place.node.end != NO_END:
             self.leave(entry, place)
-            return
-        symbol = production.symbols[place.index]
-        if self.grammar.is_terminal(symbol):
-            shift = self.contexts.by_state[
-                self.contexts.state_for(place.parser_state, symbol), symbol
-            ]
-            for after in self.after_token(place.lexer_state, symbol, shift):
-                token = Token(place.lexer_state, symbol, shift, after)
-                self.connect(entry, place, symbol, token, after)
-            return
-        state = self.contexts.state_for(place.parser_state, symbol)
-        callee = Entry(state, symbol, self.seen_by(symbol, place.lexer_state))
-        reading = self.read(callee)
-        reading.callers.append((entry, place))
-        for after in list(reading.exits):
-            self.connect(entry, place, symbol, RuleCall(callee, after), after)
+        for symbol, node in place.node.edges.items():
+            if self.grammar.is_terminal(symbol):
+                shift = self.contexts.shift(place.parser_state, symbol)
+                for after in self.after_token(place.lexer_state, symbol, shift):
+                    token = Token(place.lexer_state, symbol, shift, after)
+                    self.connect(entry, place, symbol, node, token)
+                continue
+            state = self.contexts.state_for(place.parser_state, symbol)
+            callee = Entry(state, symbol, self.seen_by(symbol, place.lexer_state))
+            reading = self.read(callee)
+            reading.callers.append((entry, place, node))
+            for after in list(reading.exits):
+                self.connect(entry, place, symbol, node, RuleCall(callee, after))
 
     def connect(
-        self, entry: Entry, place: Place, symbol: int, label: Label, after: LexerState
+        self, entry: Entry, place: Place, symbol: int, node: Node, label: Label
     ) -> None:
         """What is read at a place leads to the next."""
-        goal = Place(
-            place.production,
-            place.index + 1,
-            self.contexts.goto(place.parser_state, symbol),
-            after,
-        )
+        state = self.contexts.goto(place.parser_state, symbol)
+        goal = self.place(node, state, label.after)
         self.readings[entry].edges[place].append((label, goal))
         self.add(entry, goal)
 
     def leave(self, entry: Entry, place: Place) -> None:
         """A rule ends."""
         after = place.lexer_state
-        if place.parser_state >= 0:
-            refused = self.contexts.refused[place.parser_state].get(place.production)
+        if place.node.end != ANY_END:
+            refused = self.contexts.refused[place.parser_state].get(place.node.end)
             if refused:
                 after = after._replace(refused=after.refused | refused)
         reading = self.readings[entry]
@@ -196,12 +198,21 @@ class LexedRules:
         if after in reading.exits:
             return
         reading.exits[after] = None
-        for caller, at in list(reading.callers):
-            symbol = self.grammar.productions[at.production].symbols[at.index]
-            self.connect(caller, at, symbol, RuleCall(entry, after), after)
+        for caller, at, node in list(reading.callers):
+            self.connect(caller, at, entry.rule, node, RuleCall(entry, after))
 
     def after_token(self, before: LexerState, terminal: int, shift: Shift) -> list[LexerState]:
         """The lexer states behind a terminal."""
+        key = before, terminal, shift
+        known = self._behind.get(key)
+        if known is None:
+            known = self._behind[key] = self.found_after_token(*key)
+        return known
+
+    def found_after_token(
+        self, before: LexerState, terminal: int, shift: Shift
+    ) -> list[LexerState]:
+        """The same, worked out."""
         if terminal in before.refused:
             return []
         automaton = self.contexts.lexemes(before.context, terminal, self.lexing)
@@ -249,7 +260,7 @@ class LexedRules:
 
     def effect(self, shift: Shift, guard: int) -> tuple[bytes, ...]:
         """What is left of all lexemes under a guard."""
-        automata = self.contexts.ignored(shift.context, self.lexing)
+        automata = list(self.contexts.ignored(shift.context, self.lexing))
         for terminal in sorted(shift.accepts):
             automaton = self.contexts.lexemes(shift.context, terminal, self.lexing)
             if automaton is not None:
@@ -260,12 +271,16 @@ class LexedRules:
         """A lexer state that is the same to a rule; one that may be empty passes it on as it is."""
         if rule in self.nullable:
             return state
+        found = self._seen.get((rule, state))
+        if found is not None:
+            return found
         bits = self.first[rule]
         accepts = frozenset(
             t for t in self.contexts.accepts[state.context] if bits >> t & 1
         )
         guard = self.guard_before(Shift(state.context, accepts), state.guard)
-        return LexerState(state.context, guard, state.refused & accepts)
+        found = self._seen[rule, state] = LexerState(state.context, guard, state.refused & accepts)
+        return found
 
     # --- rules ---------------------------------------------------------------------------------
 
@@ -283,52 +298,47 @@ class LexedRules:
         """Define a rule."""
         self.budget.check_time()
         reading = self.readings[call.entry]
+        start = next(iter(reading.edges))
         bodies = self.bodies(reading, call.after)
-        starts = [place for place in reading.edges if place.index == 0]
-        repetition = self.repetition(call, reading, bodies)
-        if repetition is None:
-            ways = [bodies[place] for place in starts if place in bodies]
-            repetition = ir.choice(*ways)
-        self.result.define(self._rules[call], repetition)
+        body = self.repetition(call, reading, start, bodies) or bodies[start]
+        self.result.define(self._rules[call], body)
 
     def repetition(
-        self, call: RuleCall, reading: _Reading, bodies: dict[Place, ir.Node]
+        self, call: RuleCall, reading: _Reading, start: Place, bodies: dict[Place, ir.Node]
     ) -> ir.Node | None:
         """``x: part | x part`` as a repetition, where both parts are read between the same states."""
-        productions = self.by_origin[call.entry.rule]
-        if len(productions) != 2 or len(reading.exits) != 1:
+        behind = start.node.edges.get(call.entry.rule)
+        if behind is None or len(reading.exits) != 1 or start.node.end != NO_END:
             return None
-        first, second = (self.grammar.productions[p].symbols for p in productions)
-        if second != (call.entry.rule, *first):
+        others = {symbol: node for symbol, node in start.node.edges.items() if node is not behind}
+        again = [(label, goal) for label, goal in reading.edges[start] if goal.node is behind]
+        if behind.edges != others or behind.end != NO_END or [label for label, _ in again] != [call]:
             return None
-        begins = {place.production: place for place in reading.edges if place.index == 0}
-        again = reading.edges[begins[productions[1]]]
-        if [label for label, _ in again] != [call] or again[0][1] not in bodies:
-            return None
-        part, rest = bodies[begins[productions[0]]], bodies[again[0][1]]
+        ways = [
+            _joined(self.node(label), bodies[goal])
+            for label, goal in reading.edges[start]
+            if label != call and goal in bodies
+        ]
+        part, rest = ir.choice(*ways), bodies[again[0][1]]
         if part == rest:
             return ir.repeat(part, 1, None)
         return ir.Sequence((part, ir.repeat(rest, 0, None)))
 
     def bodies(self, reading: _Reading, after: LexerState) -> dict[Place, ir.Node]:
         """What may be read from each place on so that the rule ends in a lexer state."""
-        num_uses: dict[Place, int] = {}
-        for edges in reading.edges.values():
-            for _, goal in edges:
-                num_uses[goal] = num_uses.get(goal, 0) + 1
+        num_uses = Counter(goal for edges in reading.edges.values() for _, goal in edges)
         found: dict[Place, ir.Node] = {}
-        for place in sorted(reading.edges, key=lambda place: -place.index):
-            if reading.ends.get(place) == after:
-                found[place] = ir.EMPTY
-                continue
+        for place in sorted(reading.edges, key=lambda place: place.node.height):
             ways = [
                 _joined(self.node(label), found[goal])
                 for label, goal in reading.edges[place]
                 if goal in found
             ]
+            if reading.ends.get(place) == after:
+                ways.append(ir.EMPTY)
             if ways:
                 body = ir.choice(*ways)
-                if len(ways) > 1 and num_uses.get(place, 0) > 1:
+                if len(ways) > 1 and num_uses[place] > 1:
                     body = ir.Call(self.result.add("rest of a rule", body))
                 found[place] = body
         return found
@@ -339,9 +349,9 @@ class LexedRules:
 
     def token(self, token: Token) -> ir.Node:
         """A lexeme and what may be skipped before it."""
-        known = self._token_rules.get(token)
+        known = self._tokens.get(token)
         if known is not None:
-            return ir.Call(known)
+            return known
         context, guard, _ = token.before
         automaton = self.contexts.lexemes(context, token.terminal, self.lexing)
         ways: list[ir.Node] = []
@@ -356,24 +366,27 @@ class LexedRules:
                 ways.append(ir.Terminal(self.lexing.language(guarded, guards)))
         skipped = self.skipped(context, guard)
         if not skipped:
-            return ir.choice(*ways)
+            found = self._tokens[token] = ir.choice(*ways)
+            return found
         name = self.grammar.terminals[token.terminal].name
-        rule = self._token_rules[token] = self.result.declare(name)
+        rule = self.result.declare(name)
+        call = self._tokens[token] = ir.Call(rule)
         ways += [
             ir.Sequence((skip, self.token(token._replace(before=LexerState(context, after)))))
             for skip, after in self.skip_nodes(skipped)
         ]
         self.result.define(rule, ir.choice(*ways))
-        return ir.Call(rule)
+        return call
 
     def end(self, state: LexerState) -> ir.Node:
         """What may come before the end of the text."""
         if self.contexts.end in state.refused:
             return ir.NOTHING
-        known = self._token_rules.get(state)
+        known = self._tokens.get(state)
         if known is not None:
-            return ir.Call(known)
-        rule = self._token_rules[state] = self.result.declare("end")
+            return known
+        rule = self.result.declare("end")
+        call = self._tokens[state] = ir.Call(rule)
         skipped = self.skipped(state.context, state.guard)
         ways: list[ir.Node] = [ir.EMPTY]
         ways += [
@@ -381,7 +394,7 @@ class LexedRules:
             for skip, after in self.skip_nodes(skipped)
         ]
         self.result.define(rule, ir.choice(*ways))
-        return ir.Call(rule)
+        return call
 
     def skip_nodes(
         self, skipped: Iterable[tuple[LexemeAutomaton, int, list[int]]]

@@ -16,9 +16,10 @@ do, this was not the lexeme. Guards are kept as sets of moves; one of several le
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ from syntagma.grammar.dfa import DEAD, START, Dfa
 from syntagma.grammar.dfa_builder import dfa_from_classes
 from syntagma.grammar.errors import UnsupportedGrammarError
 from syntagma.grammar.grammar_source import GrammarSource
-from syntagma.grammar.kernel_types import Int32Array
+from syntagma.grammar.kernel_types import BoolArray, Int32Array
 from syntagma.grammar.lark_grammar import LarkGrammar, LarkTerminal
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.minimise_kernels import canonical
@@ -48,22 +49,27 @@ class LexemeAutomaton:
     Attributes:
         table: int32[states, classes of characters]; 0 is dead, 1 the start.
         labels: int32[states], one more than the guard where a lexeme may end, else 0.
-        key: equal for equal automata.
     """
 
     table: Int32Array
     labels: Int32Array
-    key: bytes = field(init=False)
 
-    def __post_init__(self) -> None:
+    @functools.cached_property
+    def key(self) -> bytes:
+        """Equal for equal automata."""
         digest = hashlib.blake2b(self.table.tobytes(), digest_size=16)
         digest.update(self.labels.tobytes())
-        object.__setattr__(self, "key", digest.digest())
+        return digest.digest()
 
-    @property
+    @functools.cached_property
     def guards(self) -> list[int]:
         """The guards that lexemes end with."""
         return [label - 1 for label in np.unique(self.labels).tolist() if label]
+
+    @functools.cached_property
+    def begins(self) -> BoolArray:
+        """The classes of characters that a lexeme may begin with."""
+        return self.table[START] != DEAD
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,7 @@ class Lexing:
         )
         symbols = self.classed.symbols
         self._first_interval = np.unique(symbols.of_interval, return_index=True)[1]
+        self._orders: dict[frozenset[int], tuple[int, ...]] = {}
         self._scans: dict[tuple[int, ...], _Scan] = {}
         self._automata: dict[tuple[tuple[int, ...], int], LexemeAutomaton] = {}
         self._interned: dict[bytes, LexemeAutomaton] = {}
@@ -135,19 +142,26 @@ class Lexing:
         """The lexemes of a terminal where the parser accepts some terminals."""
         if self.lexer != "contextual":
             return self._automaton((terminal,), terminal)
-        return self._automaton(self._in_order(accepts | self.grammar.ignored), terminal)
+        return self._automaton(self._tried(accepts), terminal)
 
-    def ignored(self, accepts: frozenset[int]) -> list[LexemeAutomaton]:
+    def ignored(self, accepts: frozenset[int]) -> tuple[LexemeAutomaton, ...]:
         """What may be skipped there: one automaton, or one for each terminal that is ignored."""
         ignored = sorted(self.grammar.ignored)
         if not ignored:
-            return []
+            return ()
         if self.lexer != "contextual":
-            return [self._automaton((terminal,), terminal) for terminal in ignored]
-        return [self._automaton(self._in_order(accepts | self.grammar.ignored), IGNORED)]
+            return tuple(self._automaton((terminal,), terminal) for terminal in ignored)
+        return (self._automaton(self._tried(accepts), IGNORED),)
 
-    def _in_order(self, terminals: frozenset[int]) -> tuple[int, ...]:
-        return tuple(sorted(terminals, key=lambda number: self.grammar.terminals[number].order))
+    def _tried(self, accepts: frozenset[int]) -> tuple[int, ...]:
+        """What a lexer looks for, in order."""
+        found = self._orders.get(accepts)
+        if found is None:
+            terminals = self.grammar.terminals
+            everything = accepts | self.grammar.ignored
+            found = tuple(sorted(everything, key=lambda number: terminals[number].order))
+            self._orders[accepts] = found
+        return found
 
     def _automaton(self, terminals: tuple[int, ...], token: int) -> LexemeAutomaton:
         found = self._automata.get((terminals, token))
@@ -287,11 +301,13 @@ class Lexing:
 
     def guarded(self, automaton: LexemeAutomaton, guard: int) -> LexemeAutomaton:
         """The lexemes behind which a guard from before has not struck, with what is left of it."""
-        if guard == NO_GUARD or not np.any((automaton.table[START] != DEAD) & (self.sets.row(guard) != DEAD)):
+        if guard == NO_GUARD:
             return automaton
         found = self._guarded.get((automaton.key, guard))
         if found is None:
-            found = self._guarded[automaton.key, guard] = self._product(automaton, guard)
+            is_met = np.any(automaton.begins & (self.sets.row(guard) != DEAD))
+            found = self._product(automaton, guard) if is_met else automaton
+            self._guarded[automaton.key, guard] = found
         return found
 
     def _product(self, automaton: LexemeAutomaton, guard: int) -> LexemeAutomaton:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import importlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -223,6 +224,7 @@ def _class(items: Any, flags: int) -> CodePointSet:
     return cp.complement(points) if is_negated else points
 
 
+@functools.lru_cache(maxsize=1024)
 def _folded(points: CodePointSet, flags: int, others: CodePointSet = ()) -> CodePointSet:
     """What Python takes for a set of characters where case is ignored, or the set itself.
 
@@ -237,13 +239,26 @@ def _folded(points: CodePointSet, flags: int, others: CodePointSet = ()) -> Code
         return cp.union(points, others)
     is_ascii = bool(flags & re.ASCII)
     lower_of, same_upper = _case_tables(is_ascii)
-    changed = cp.from_ranges((c, c) for c in lower_of)
-    lowered = [(lower_of[c],) * 2 for c in lower_of if cp.contains(points, c)]
+    changed = _changed(is_ascii)
+    lowered = [(lower_of[c],) * 2 for c in _among(points, lower_of)]
     wanted = cp.union(cp.difference(points, changed), cp.from_ranges(lowered))
-    more = [(other, other) for c, found in same_upper.items() if cp.contains(wanted, c) for other in found]
+    more = [(o, o) for c in _among(wanted, same_upper) for o in same_upper[c]]
     wanted = cp.union(wanted, cp.from_ranges(more), others)
     capital = [(c, c) for c, lower in lower_of.items() if cp.contains(wanted, lower)]
     return cp.union(cp.difference(wanted, changed), cp.from_ranges(capital))
+
+
+def _among(points: CodePointSet, keys: Mapping[int, object]) -> list[int]:
+    """The keys that are in a set."""
+    if sum(high - low for low, high in points) < 64:
+        return [c for low, high in points for c in range(low, high + 1) if c in keys]
+    return [c for c in keys if cp.contains(points, c)]
+
+
+@functools.cache
+def _changed(is_ascii: bool) -> CodePointSet:
+    """The characters that have another lower case."""
+    return cp.from_ranges((c, c) for c in _case_tables(is_ascii)[0])
 
 
 @functools.cache
