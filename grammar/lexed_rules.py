@@ -23,6 +23,8 @@ from syntagma.grammar.lexing import NO_GUARD, LexemeAutomaton, Lexing
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.rule_alternatives import ANY_END, NO_END, Alternatives, Node
 
+# Parts of a sequence that is written wherever it is needed, instead of once as a rule.
+MAX_COPIED = 2
 NONE_REFUSED: frozenset[int] = frozenset()
 
 
@@ -314,6 +316,8 @@ class LexedRules:
         again = [(label, goal) for label, goal in reading.edges[start] if goal.node is behind]
         if behind.edges != others or behind.end != NO_END or [label for label, _ in again] != [call]:
             return None
+        if again[0][1] not in bodies:
+            return None
         ways = [
             _joined(self.node(label), bodies[goal])
             for label, goal in reading.edges[start]
@@ -338,7 +342,8 @@ class LexedRules:
                 ways.append(ir.EMPTY)
             if ways:
                 body = ir.choice(*ways)
-                if len(ways) > 1 and num_uses[place] > 1:
+                is_long = isinstance(body, ir.Sequence) and len(body.parts) > MAX_COPIED
+                if num_uses[place] > 1 and (len(ways) > 1 or is_long):
                     body = ir.Call(self.result.add("rest of a rule", body))
                 found[place] = body
         return found
