@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 from syntagma.grammar import code_points as cp
 from syntagma.grammar import ebnf_tree as tree
 from syntagma.grammar.ebnf_characters import CharacterReader
-from syntagma.grammar.grammar_source import GrammarSource
 from syntagma.grammar.errors import GrammarSyntaxError
+from syntagma.grammar.grammar_source import GrammarSource
 from syntagma.grammar.limits import Budget
 
 MAX_COUNT = 10**9

@@ -13,9 +13,9 @@ from syntagma.grammar.code_points import CodePointSet
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_code_points
 from syntagma.grammar.ebnf_parser import parse_ebnf
-from syntagma.grammar.grammar_source import GrammarSource, closest
 from syntagma.grammar.encoders import Encoder
 from syntagma.grammar.errors import GrammarSyntaxError
+from syntagma.grammar.grammar_source import GrammarSource, closest
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.regular_parts import NOT_REGULAR, RegularParts
 from syntagma.grammar.rule_groups import calls

@@ -127,13 +127,13 @@ class _Builder(GrammarBuilder):
             elif statement.data == "ignore" and mangle is None:
                 self._ignore(*parts)
             elif statement.data == "declare":
-                for symbol in parts:
-                    renamed = symbol.name if mangle is None else mangle(symbol.name)
-                    self._define(renamed, symbol.is_term, None)
+                for declared in parts:
+                    renamed = declared.name if mangle is None else mangle(declared.name)
+                    self._define(renamed, declared.is_term, None)
         if mangle is None:
-            for name, definition in self._definitions.items():
+            for symbol, definition in self._definitions.items():
                 if definition.tree is None:
-                    raise _declared(name, source, words)
+                    raise _declared(symbol, source, words)
         terminals = {name: d.tree for name, d in self._definitions.items() if d.is_term}
         _check_terminals(terminals, self._budget)
         resolve_term_references(terminals)
@@ -148,7 +148,9 @@ class _Builder(GrammarBuilder):
     ) -> None:
         path = "/".join(dotted_path)
         if self._depth == MAX_IMPORT_DEPTH:
-            raise LarkGrammarError(f"imports lead more than {MAX_IMPORT_DEPTH} files deep: '{path}'")
+            raise LarkGrammarError(
+                f"imports lead more than {MAX_IMPORT_DEPTH} files deep: '{path}'"
+            )
         mangle = _mangled("__".join(dotted_path), aliases, base_mangle)
         builder = _Builder(self._files, self._budget, self._depth + 1)
         source = GrammarSource(self._text_of(path), f"Lark file {path}.lark")
@@ -156,11 +158,15 @@ class _Builder(GrammarBuilder):
         try:
             words = builder.read(source, path, mangle)
         except (LarkError, AssertionError, KeyError, ValueError) as error:
-            raise error if isinstance(error, GrammarError) else _located(error, source, words) from None
+            raise (
+                error if isinstance(error, GrammarError) else _located(error, source, words)
+            ) from None
         builder._remove_unused(map(mangle, aliases))
         for name, definition in builder._definitions.items():
             if name in self._definitions:
-                raise LarkGrammarError(f"cannot import '{name}' from '{path}': it is defined already")
+                raise LarkGrammarError(
+                    f"cannot import '{name}' from '{path}': it is defined already"
+                )
             if definition.tree is None:
                 raise _declared(name, source, words)
         self._definitions.update(builder._definitions)
@@ -172,7 +178,9 @@ class _Builder(GrammarBuilder):
         data = pkgutil.get_data("lark", f"grammars/{name}") if path in LIBRARY else None
         if data is None:
             known = ", ".join([*sorted(self._files), *LIBRARY])
-            raise LarkGrammarError(f"there is no file to import '{path.split('/')[-1]}' from: {known}")
+            raise LarkGrammarError(
+                f"there is no file to import '{path.split('/')[-1]}' from: {known}"
+            )
         return data.decode()
 
 
@@ -284,9 +292,7 @@ class _Compilation:
         )
         anonymous = PrepareAnonTerminals(terminals)
         without_operators = EBNF_to_BNF()
-        prepare = (
-            PrepareLiterals() * ValidateSymbols() * anonymous * ApplyTemplates(definitions)
-        )
+        prepare = PrepareLiterals() * ValidateSymbols() * anonymous * ApplyTemplates(definitions)
         found = []
         for name, params, tree, options in definitions:
             self.budget.check_time()
@@ -338,20 +344,19 @@ class _Compilation:
         self.budget.check("max_rules", len(rules), "alternatives of all rules")
 
     def used(self, rules: list[Rule]) -> list[Rule]:
-        """Without rules that no other rule uses, over and over."""
-        while True:
-            origins = {
-                symbol
-                for rule in rules
-                for symbol in rule.expansion
-                if not symbol.is_term and symbol != rule.origin
-            }
-            origins.add(NonTerminal(self.start))
-            left = [rule for rule in rules if rule.origin in origins]
-            if len(left) == len(rules):
-                return rules
-            rules = left
-            self.budget.check_time()
+        """Without rules that the start does not need."""
+        by_origin: dict[Symbol, list[Rule]] = {}
+        for rule in rules:
+            by_origin.setdefault(rule.origin, []).append(rule)
+        needed: dict[Symbol, None] = {NonTerminal(self.start): None}
+        waiting = list(needed)
+        while waiting:
+            for rule in by_origin.get(waiting.pop(), ()):
+                for symbol in rule.expansion:
+                    if not symbol.is_term and symbol not in needed:
+                        needed[symbol] = None
+                        waiting.append(symbol)
+        return [rule for rule in rules if rule.origin in needed]
 
     def numbered(self, terminals: list[TerminalDef], rules: list[Rule]) -> LarkGrammar:
         """The same with numbers for symbols."""
@@ -489,7 +494,9 @@ def _located(error: Exception, source: GrammarSource, words: list[Word]) -> Gram
         if place is not None:
             message = message[: place.start()].rstrip(" ,")
         lines = source.text.split("\n")
-        position = min(sum(len(part) + 1 for part in lines[: line - 1]) + column - 1, len(source.text))
+        position = min(
+            sum(len(part) + 1 for part in lines[: line - 1]) + column - 1, len(source.text)
+        )
     else:
         position = _mentioned(message, words)
     message = message or "this grammar cannot be read"

@@ -8,6 +8,7 @@ linear in its length. Positions of names are kept for errors that the package re
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def scan_lark(source: GrammarSource, budget: Budget) -> list[Word]:
     _check_extensions(words, source)
     num_terminals = sum(
         first.kind == "name" and first.text.isupper() and second.text in (":", ".")
-        for first, second in zip(words, words[1:], strict=False)
+        for first, second in itertools.pairwise(words)
     )
     if num_terminals * len(words) > MAX_TERMINAL_WORK:
         raise GrammarLimitError(

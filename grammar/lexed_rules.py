@@ -159,7 +159,9 @@ class LexedRules:
             self.num_places += 1
             if self.num_places % 64 == 0:
                 self.budget.check_time()
-            self.budget.check("max_positions", 8 * self.num_places, "8 for each place in a Lark rule")
+            self.budget.check(
+                "max_positions", 8 * self.num_places, "8 for each place in a Lark rule"
+            )
 
     def step(self, entry: Entry, place: Place) -> None:
         """Go on from a place."""
@@ -179,9 +181,7 @@ class LexedRules:
             for after in list(reading.exits):
                 self.connect(entry, place, symbol, node, RuleCall(callee, after))
 
-    def connect(
-        self, entry: Entry, place: Place, symbol: int, node: Node, label: Label
-    ) -> None:
+    def connect(self, entry: Entry, place: Place, symbol: int, node: Node, label: Label) -> None:
         """What is read at a place leads to the next."""
         state = self.contexts.goto(place.parser_state, symbol)
         goal = self.place(node, state, label.after)
@@ -277,9 +277,7 @@ class LexedRules:
         if found is not None:
             return found
         bits = self.first[rule]
-        accepts = frozenset(
-            t for t in self.contexts.accepts[state.context] if bits >> t & 1
-        )
+        accepts = frozenset(t for t in self.contexts.accepts[state.context] if bits >> t & 1)
         guard = self.guard_before(Shift(state.context, accepts), state.guard)
         found = self._seen[rule, state] = LexerState(state.context, guard, state.refused & accepts)
         return found
@@ -314,7 +312,11 @@ class LexedRules:
             return None
         others = {symbol: node for symbol, node in start.node.edges.items() if node is not behind}
         again = [(label, goal) for label, goal in reading.edges[start] if goal.node is behind]
-        if behind.edges != others or behind.end != NO_END or [label for label, _ in again] != [call]:
+        if (
+            behind.edges != others
+            or behind.end != NO_END
+            or [label for label, _ in again] != [call]
+        ):
             return None
         if again[0][1] not in bodies:
             return None

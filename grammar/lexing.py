@@ -69,7 +69,8 @@ class LexemeAutomaton:
     @functools.cached_property
     def begins(self) -> BoolArray:
         """The classes of characters that a lexeme may begin with."""
-        return self.table[START] != DEAD
+        begins: BoolArray = self.table[START] != DEAD
+        return begins
 
 
 @dataclass(frozen=True)
@@ -187,9 +188,7 @@ class Lexing:
             found = self._scans[terminals] = self._explored(terminals, replacing, embedded)
         return found
 
-    def _literals_within(
-        self, terminals: tuple[int, ...]
-    ) -> tuple[dict[int, list[int]], set[int]]:
+    def _literals_within(self, terminals: tuple[int, ...]) -> tuple[dict[int, list[int]], set[int]]:
         """For each regular expression the literals that take its place, and those tried only so."""
         replacing: dict[int, list[int]] = {}
         embedded = set()
@@ -248,7 +247,9 @@ class Lexing:
         rows = [np.zeros(self.classed.count, np.int32)]
         tokens, labels = [NO_TOKEN], [0]
         for state, literal in waiting:
-            token, guard = self._lexeme(state, literal, replacing, is_start=(state, literal) == start)
+            token, guard = self._lexeme(
+                state, literal, replacing, is_start=(state, literal) == start
+            )
             tokens.append(token)
             labels.append(0 if token == NO_TOKEN else guard + 1)
             rows.append(self._joint_row(state, literal, numbers, waiting))
@@ -276,7 +277,8 @@ class Lexing:
                 numbers[goal] = len(numbers) + 1
                 waiting.append(goal)
             targets.append(numbers[goal])
-        return np.array(targets, np.int32)[place.reshape(-1)]
+        row: Int32Array = np.array(targets, np.int32)[place.reshape(-1)]
+        return row
 
     def _lexeme(
         self, state: int, literal: int, replacing: dict[int, list[int]], *, is_start: bool

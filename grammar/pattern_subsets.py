@@ -8,6 +8,7 @@ matched, if one has, and which moves might still find a better match, a longer o
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -156,7 +157,7 @@ class ClassedNfa:
         self.count = self.symbols.count
         starts = self.symbols.set_start.tolist()
         members = self.symbols.set_classes.tolist()
-        by_id = [tuple(members[a:b]) for a, b in zip(starts, starts[1:], strict=False)]
+        by_id = [tuple(members[a:b]) for a, b in itertools.pairwise(starts)]
         self.of_state = [by_id[number] if number >= 0 else () for number in ids]
         behind = [set(self.of_state[s]) for s, kind in enumerate(nfa.kinds) if kind == BEHIND]
         self.seen_behind = [

@@ -102,7 +102,7 @@ class PatternBuilder:
             case "MAX_REPEAT" | "MIN_REPEAT":
                 return self._repeat(argument, after, flags, is_lazy=op == "MIN_REPEAT")
             case "ASSERT" | "ASSERT_NOT" if argument[0] < 0 and len(argument[1]) == 1:
-                points = _characters(*argument[1][0], flags)
+                points = _characters(argument[1][0][0], argument[1][0][1], flags)
                 if points is None:
                     raise _unsupported("lookbehind at more than one character", "(?<=")
                 if op == "ASSERT_NOT":
@@ -144,9 +144,7 @@ class PatternBuilder:
             after = self._sequence(items, after, flags)
         return after
 
-    def _optional(
-        self, items: Any, after: _Pair, again: _Pair, flags: int, is_lazy: bool
-    ) -> _Pair:
+    def _optional(self, items: Any, after: _Pair, again: _Pair, flags: int, is_lazy: bool) -> _Pair:
         """A round that need not be done: behind an empty one comes the end, behind others ``again``."""
         found = []
         for end in dict.fromkeys(after):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol, Unpack
+from typing import Any, Literal, Protocol, Unpack
 
 from syntagma.decoding.engine import EngineOverloadedError
 from syntagma.grammar import CompiledGrammar, GrammarError
@@ -40,7 +40,16 @@ class Compiler(Protocol):
 
     def compile_choice(self, choices: list[str]) -> CompiledGrammar: ...
 
-    def compile_ebnf(self, text: str) -> CompiledGrammar: ...
+    def compile_ebnf(self, text: str, *, root: str = ...) -> CompiledGrammar: ...
+
+    def compile_lark(
+        self,
+        text: str,
+        *,
+        start: str = ...,
+        semantics: Literal["lexed", "scannerless"] = ...,
+        files: Mapping[str, str] | None = ...,
+    ) -> CompiledGrammar: ...
 
 
 @dataclass(frozen=True)
