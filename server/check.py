@@ -139,7 +139,7 @@ def read_constraint(text: str, kind: ConstraintKind, name: str, settings: Settin
         "ebnf": text,
         "lark": text,
     }
-    body = {kind: sources[kind]}
+    body: dict[str, Any] = {kind: sources[kind]}
     if kind == "lark":
         body["files"] = files_beside(name)
     reader = ConstraintReader(settings.json_policy, settings.max_json_depth)
