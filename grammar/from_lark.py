@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -61,10 +62,13 @@ def _lexed(grammar: LarkGrammar, source: GrammarSource, budget: Budget) -> ir.Gr
     table = LalrBuilder(grammar, budget).table()
     if table.loop is not None:
         name = grammar.rule_names[table.loop - len(grammar.terminals)]
+        # Lark makes rules of its own for repetitions, and for uses of templates.
+        written = re.sub(r"^__(.+?)_(?:star|plus|repeat)_.*$", r"\1", name).split("{")[0]
+        place = re.search(rf"^[?!]*{re.escape(written)}\b", source.text, re.MULTILINE)
         raise source.unsupported(
-            f"{source.shown(name)} may be empty and may come again with nothing between, which Lark's "
-            "parser does not handle the same way every time",
-            max(0, source.text.find(name.lstrip("_").split("_")[0])),
+            f"a part of rule {source.shown(written)} may be empty and may come again with nothing "
+            "between, which Lark's parser does not handle the same way every time",
+            0 if place is None else place.start(),
             keyword="lexed",
             hint='change the rule or ask for "scannerless" semantics',
         )

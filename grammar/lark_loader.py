@@ -10,6 +10,7 @@ that use themselves. Nothing is read from disk: imports come from the package's 
 
 from __future__ import annotations
 
+import itertools
 import pkgutil
 import re
 from collections.abc import Iterable, Mapping
@@ -504,10 +505,22 @@ def _located(error: Exception, source: GrammarSource, words: list[Word]) -> Gram
 
 
 def _mentioned(message: str, words: list[Word]) -> int:
-    """Where the first name in an error message stands that is a word of the grammar."""
-    positions: dict[str, int] = {}
-    for word in words:
-        positions.setdefault(word.text, word.position)
+    """Where what an error message is about stands, by the names in it."""
+    if message.startswith("Bad Range"):
+        for word, low, dots, high in zip(words, words[1:], words[2:], words[3:], strict=False):
+            if word.text == "~" and dots.text == ".." and int(low.text) > int(high.text):
+                return word.position
+    uses: dict[str, int] = {}
+    definitions: dict[str, int] = {}
+    for word, after in itertools.pairwise([*words, Word("", "", 0)]):
+        uses.setdefault(word.text, word.position)
+        if after.text in (":", "."):
+            definitions.setdefault(word.text, word.position)
     quoted = re.findall(r"[`'\"(]+([A-Za-z_][A-Za-z0-9_]*)", message)
     others = [name for name in re.findall(r"\w+", message) if "_" in name or name.isupper()]
-    return next((positions[name] for name in quoted + others if name in positions), 0)
+    for name in quoted + others:
+        if name in definitions and "used but not defined" not in message:
+            return definitions[name]
+        if name in uses:
+            return uses[name]
+    return 0
