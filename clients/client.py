@@ -16,8 +16,8 @@ from syntagma.clients.flows import Attempt, Flow, Flows
 from syntagma.clients.options import (
     CallOptions,
     ChatOptions,
+    CheckOptions,
     CompletionOptions,
-    JsonPolicies,
     Messages,
     Schema,
     Timeout,
@@ -133,7 +133,7 @@ class Client:
         choice: Sequence[str] | None = None,
         self_test: int | None = None,
         timeout: Timeout | None = None,
-        **policies: Unpack[JsonPolicies],
+        **policies: Unpack[CheckOptions],
     ) -> CheckResult:
         """Ask whether the server can enforce a grammar, without generating anything.
 

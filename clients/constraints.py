@@ -1,4 +1,4 @@
-"""How a constraint is written in a request: schema, regex, choice or a raw ``response_format``."""
+"""How a constraint is written in a request: schema, regex, choice, grammar, raw ``response_format``."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from syntagma.clients.options import JsonPolicies, JsonSchema, Schema
+from syntagma.clients.options import GrammarOptions, JsonPolicies, JsonSchema, Schema
 
-_CONSTRAINTS = ("response_format", "schema", "regex", "choice")
+_CONSTRAINTS = ("response_format", "schema", "regex", "choice", "grammar")
 POLICIES = tuple(JsonPolicies.__annotations__)
+# What belongs to a grammar: its syntax and how it is read.
+_BESIDE_GRAMMAR = tuple(name for name in GrammarOptions.__annotations__ if name != "grammar")
 
 
 def chat_constraint(options: Mapping[str, Any]) -> dict[str, object]:
@@ -75,6 +77,17 @@ def choice_options(options: Sequence[str]) -> list[str]:
     return choices
 
 
+def grammar_fields(options: Mapping[str, Any]) -> dict[str, object]:
+    """A context-free grammar and what is said about it."""
+    grammar = options["grammar"]
+    if not isinstance(grammar, str):
+        raise TypeError(f"grammar must be a string, got {grammar!r}")
+    if options.get("syntax") is None:
+        raise ValueError('grammar needs syntax="lark" or syntax="ebnf"')
+    beside = {name: options[name] for name in _BESIDE_GRAMMAR if options.get(name) is not None}
+    return {"grammar": grammar, **beside}
+
+
 def _the_constraint(options: Mapping[str, Any]) -> tuple[str | None, Any]:
     given = {name: options[name] for name in _CONSTRAINTS if options.get(name) is not None}
     response_format = given.get("response_format")
@@ -82,6 +95,9 @@ def _the_constraint(options: Mapping[str, Any]) -> tuple[str | None, Any]:
         raise TypeError(
             f"response_format must be a mapping, got {response_format!r}; for a type use schema"
         )
+    beside = [name for name in _BESIDE_GRAMMAR if options.get(name) is not None]
+    if beside and "grammar" not in given:
+        raise ValueError(f"{beside[0]} says how a grammar is read; give grammar")
     if len(given) > 1:
         raise ValueError(f"give one constraint, got {' and '.join(given)}")
     return next(iter(given.items()), (None, None))
@@ -95,6 +111,8 @@ def _source(options: Mapping[str, Any], *, schema_field: str) -> dict[str, objec
             return {"regex": pattern}
         case "regex", other:
             raise TypeError(f"regex must be a string, got {other!r}")
+        case "grammar", _:
+            return grammar_fields(options)
         case "choice", choices:
             return {"choice": choice_options(choices)}
         case _:

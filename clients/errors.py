@@ -6,7 +6,7 @@
     ├─ ConnectionLostError          after sending: the connection broke (also a ConnectionError)
     ├─ APIStatusError               answered, with an error status
     │  ├─ BadRequestError           400, 422: the request is wrong
-    │  │  └─ GrammarRejectedError   ... because of its schema, regex or choice
+    │  │  └─ GrammarRejectedError   ... because of its schema, regex, choice or grammar
     │  ├─ AuthenticationError       401, 403
     │  ├─ NotFoundError             404
     │  ├─ RateLimitedError          429
@@ -93,7 +93,7 @@ class BadRequestError(APIStatusError):
 
 
 class GrammarRejectedError(BadRequestError):
-    """The schema, regex or choice cannot be enforced; the properties say where and why."""
+    """The schema, regex, choice or grammar cannot be enforced; the properties say where and why."""
 
     @property
     def grammar_code(self) -> str | None:

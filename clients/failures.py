@@ -34,7 +34,13 @@ _BY_STATUS: Mapping[int, type[APIStatusError]] = {
     422: BadRequestError,
     429: RateLimitedError,
 }
-_GRAMMAR_CODES = ("invalid_json_schema", "invalid_regex", "invalid_choice")
+_GRAMMAR_CODES = (
+    "invalid_json_schema",
+    "invalid_regex",
+    "invalid_choice",
+    "invalid_lark",
+    "invalid_ebnf",
+)
 _ERROR_DETAIL = TypeAdapter(ErrorDetail)
 _MAX_EXCERPT_LENGTH = 200
 

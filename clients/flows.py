@@ -32,8 +32,8 @@ from syntagma.clients.failures import from_request_error, from_response
 from syntagma.clients.options import (
     CallOptions,
     ChatOptions,
+    CheckOptions,
     CompletionOptions,
-    JsonPolicies,
     Messages,
     Schema,
     Timeout,
@@ -119,7 +119,7 @@ class Flows:
         choice: Sequence[str] | None,
         self_test: int | None,
         timeout: Timeout | None,
-        policies: JsonPolicies,
+        policies: CheckOptions,
     ) -> Flow[CheckResult]:
         request = request_builder.check_request(schema, regex, choice, self_test, timeout, policies)
         try:

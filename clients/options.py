@@ -51,6 +51,28 @@ class JsonPolicies(TypedDict, total=False):
     schemas: Mapping[str, JsonSchema] | None
 
 
+class GrammarOptions(TypedDict, total=False):
+    """A context-free grammar as a constraint.
+
+    Attributes:
+        grammar: the rules; the output is a text that they describe.
+        syntax: what they are written in; always needed. GBNF is ``ebnf``.
+        start: the rule to start from; not given: ``start`` in Lark, ``root`` in EBNF.
+        semantics: of Lark: ``lexed`` (what Lark itself accepts) or ``scannerless``.
+        files: texts that Lark's ``%import`` may lead into, by path.
+    """
+
+    grammar: str | None
+    syntax: Literal["lark", "ebnf"] | None
+    start: str | None
+    semantics: Literal["lexed", "scannerless"] | None
+    files: Mapping[str, str] | None
+
+
+class CheckOptions(GrammarOptions, JsonPolicies, total=False):
+    """What `check` takes besides a schema, regex or choice."""
+
+
 class CallOptions(JsonPolicies, total=False):
     """What every generation takes; of `JsonPolicies` what is to hold for its JSON.
 
@@ -87,7 +109,7 @@ class CallOptions(JsonPolicies, total=False):
     extra_body: Mapping[str, object] | None
 
 
-class CompletionOptions(CallOptions, total=False):
+class CompletionOptions(CallOptions, GrammarOptions, total=False):
     """What `complete` takes: `CallOptions` and at most one constraint.
 
     Attributes:

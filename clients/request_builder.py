@@ -17,8 +17,8 @@ from syntagma.clients.constraints import chat_constraint, check_constraint, comp
 from syntagma.clients.options import (
     CallOptions,
     ChatOptions,
+    CheckOptions,
     CompletionOptions,
-    JsonPolicies,
     Messages,
     Schema,
     Timeout,
@@ -113,13 +113,13 @@ def check_request(
     choice: Sequence[str] | None,
     self_test: int | None,
     timeout: Timeout | None,
-    policies: JsonPolicies,
+    policies: CheckOptions,
 ) -> RequestSpec:
-    if unknown := sorted(policies.keys() - JsonPolicies.__optional_keys__):
+    if unknown := sorted(policies.keys() - CheckOptions.__optional_keys__):
         raise TypeError(f"check has no option {unknown[0]!r}")
     body = check_constraint({"schema": schema, "regex": regex, "choice": choice, **policies})
     if not body:
-        raise ValueError("check needs a grammar: give schema, regex or choice")
+        raise ValueError("check needs a grammar: give schema, regex, choice or grammar")
     if self_test is not None:
         body["self_test"] = self_test
     return RequestSpec(

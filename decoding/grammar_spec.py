@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Unpack, get_args
+from typing import Any, Literal, Protocol, Unpack, get_args
 
 from syntagma.grammar import CompiledGrammar, GrammarKind
 from syntagma.grammar.json_options import JsonPolicies
@@ -31,7 +31,16 @@ class Compiler(Protocol):
 
     def compile_choice(self, choices: Sequence[str]) -> CompiledGrammar: ...
 
-    def compile_ebnf(self, text: str) -> CompiledGrammar: ...
+    def compile_ebnf(self, text: str, *, root: str = ...) -> CompiledGrammar: ...
+
+    def compile_lark(
+        self,
+        text: str,
+        *,
+        start: str = ...,
+        semantics: Literal["lexed", "scannerless"] = ...,
+        files: Mapping[str, str] | None = ...,
+    ) -> CompiledGrammar: ...
 
 
 @dataclass(frozen=True)
@@ -43,12 +52,18 @@ class GrammarSpec:
         source: schema, pattern, rules or list of choices; None for ``json_object``.
         policies: how JSON is written; without effect on other kinds.
         schemas: documents that a schema may refer to, by URI.
+        start: the rule that a context-free grammar starts from; None: as its syntax has it.
+        semantics: of Lark: whether its lexer counts.
+        files: texts that Lark's ``%import`` may lead into, by their paths.
     """
 
     kind: GrammarKind
     source: Any
     policies: JsonPolicies = field(default_factory=JsonPolicies)
     schemas: Mapping[str, Any] = field(default_factory=dict)
+    start: str | None = None
+    semantics: Literal["lexed", "scannerless"] = "lexed"
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def compile(self, compiler: Compiler) -> CompiledGrammar:
         """Compile it; slow, so not on an event loop.
@@ -68,7 +83,14 @@ class GrammarSpec:
             case "choice":
                 return compiler.compile_choice(self.source)
             case "ebnf":
-                return compiler.compile_ebnf(self.source)
+                return compiler.compile_ebnf(self.source, root=self.start or "root")
+            case "lark":
+                return compiler.compile_lark(
+                    self.source,
+                    start=self.start or "start",
+                    semantics=self.semantics,
+                    files=self.files,
+                )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Unpack, get_args
+from typing import TYPE_CHECKING, Unpack, get_args
 
 from syntagma.grammar import artefact, ir
 from syntagma.grammar.absorb import absorb
@@ -37,6 +37,9 @@ from syntagma.grammar.spelled_terminals import MarkedTerminals, SpelledTerminals
 from syntagma.grammar.trie_file import load_or_build_trie
 from syntagma.grammar.vocabulary import Vocabulary
 from syntagma.grammar.warm_up import warm_kernels
+
+if TYPE_CHECKING:
+    from syntagma.grammar.from_lark import LarkSemantics
 
 MAX_POOL_BYTES = 128 << 20
 
@@ -174,6 +177,39 @@ class GrammarCompiler:
         started = time.perf_counter()
         grammar = absorb(ebnf_to_grammar(text, budget, root=root), budget)
         return self._finish("ebnf", grammar, lambda: (root, text), budget, started)
+
+    def compile_lark(
+        self,
+        text: str,
+        *,
+        start: str = "start",
+        semantics: LarkSemantics = "lexed",
+        files: Mapping[str, str] | None = None,
+    ) -> CompiledGrammar:
+        """Texts that a grammar in the syntax of the `lark` package describes.
+
+        Args:
+            text: rules and terminals.
+            start: name of the rule that the whole output must match.
+            semantics: ``lexed``: what Lark accepts, with its LALR parser or, where the grammar is not
+                LALR, its Earley parser; ``scannerless``: any word of a terminal may stand for it.
+            files: texts that ``%import`` may lead into, by path (``"names.lark"``), besides Lark's own
+                library; nothing is read from disk.
+
+        Raises:
+            GrammarSyntaxError: malformed, with line and column; undefined or repeated names.
+            UnsupportedGrammarError: look-around in terminals, ``%declare`` and the like.
+            UnsatisfiableGrammarError: no text matches.
+            GrammarLimitError: too large or too slow to compile.
+        """
+        # The package takes a tenth of a second to import, and few processes read Lark.
+        from syntagma.grammar.from_lark import lark_to_grammar
+
+        budget = Budget(self.limits)
+        started = time.perf_counter()
+        rules = lark_to_grammar(text, budget, start=start, semantics=semantics, files=files)
+        source = (start, semantics, text, sorted((files or {}).items()))
+        return self._finish("lark", absorb(rules, budget), lambda: source, budget, started)
 
     def load(self, path: str | os.PathLike[str]) -> CompiledGrammar:
         """A grammar that `CompiledGrammar.save` wrote; the file stays mapped while it is in use.

@@ -126,6 +126,23 @@ def strings_other_than(
     return _spelled(outer, labels, bounds, class_of, encoder, is_quoted, budget)
 
 
+def dfa_from_classes(
+    table: Int32Array, labels: Int32Array, classes: nfa.SymbolClasses, budget: Budget
+) -> Dfa:
+    """The automaton of a table over classes of code points, in UTF-8.
+
+    Args:
+        table: state 0 is dead, state 1 the start.
+        labels: not 0 where a word ends.
+        classes: what the columns are.
+
+    Raises:
+        GrammarLimitError: more than ``max_dfa_states``.
+    """
+    outer, class_of, labels = canonical(table, classes.of_interval, START, labels)
+    return _spelled(outer, labels, classes.bounds, class_of, Encoder.UTF8, False, budget)
+
+
 def dfa_from_bytes(tree: ast.Node, budget: Budget) -> Dfa:
     """The automaton of a tree over bytes, which may contain finished automata.
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from syntagma.grammar import code_points as cp
-from syntagma.grammar.ebnf_source import EbnfSource
+from syntagma.grammar.grammar_source import GrammarSource
 
 CONTROL_ESCAPES = {
     "0": 0, "a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "e": 27,
@@ -29,7 +29,7 @@ _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 class CharacterReader:
     """Reads characters of a source from a position on, which it advances."""
 
-    source: EbnfSource
+    source: GrammarSource
     position: int
 
     def literal(self) -> str:

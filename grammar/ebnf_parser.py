@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 from syntagma.grammar import code_points as cp
 from syntagma.grammar import ebnf_tree as tree
 from syntagma.grammar.ebnf_characters import CharacterReader
-from syntagma.grammar.ebnf_source import EbnfSource
 from syntagma.grammar.errors import GrammarSyntaxError
+from syntagma.grammar.grammar_source import GrammarSource
 from syntagma.grammar.limits import Budget
 
 MAX_COUNT = 10**9
@@ -74,7 +74,7 @@ class _Group:
 class EbnfParser:
     """Parses one grammar; use `parse_ebnf`."""
 
-    def __init__(self, source: EbnfSource, budget: Budget) -> None:
+    def __init__(self, source: GrammarSource, budget: Budget) -> None:
         self.source = source
         self.text = source.text
         self.position = 0
@@ -280,7 +280,7 @@ class EbnfParser:
         return CharacterReader(self.source, self.position).code_point() is not None
 
 
-def parse_ebnf(source: EbnfSource, budget: Budget) -> list[tree.Rule]:
+def parse_ebnf(source: GrammarSource, budget: Budget) -> list[tree.Rule]:
     """Parse a grammar into its rules, at least one; references are not resolved.
 
     Raises:

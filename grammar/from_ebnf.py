@@ -13,9 +13,9 @@ from syntagma.grammar.code_points import CodePointSet
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.dfa_builder import dfa_from_code_points
 from syntagma.grammar.ebnf_parser import parse_ebnf
-from syntagma.grammar.ebnf_source import EbnfSource, closest
 from syntagma.grammar.encoders import Encoder
 from syntagma.grammar.errors import GrammarSyntaxError
+from syntagma.grammar.grammar_source import GrammarSource, closest
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.regular_parts import NOT_REGULAR, RegularParts
 from syntagma.grammar.rule_groups import calls
@@ -53,7 +53,7 @@ def ebnf_to_grammar(text: str, budget: Budget, *, root: str = "root") -> ir.Gram
     if not isinstance(text, str):
         raise GrammarSyntaxError(f"an EBNF grammar must be a string, not {type(text).__name__}")
     budget.check("max_source_bytes", len(text), "characters of the grammar")
-    source = EbnfSource(text)
+    source = GrammarSource(text)
     rules = _rules_by_name(parse_ebnf(source, budget), source)
     if root not in rules:
         guess = closest(root, rules)
@@ -68,7 +68,7 @@ def ebnf_to_grammar(text: str, budget: Budget, *, root: str = "root") -> ir.Gram
     return _Lowering(rules, source, budget).grammar_of(root)
 
 
-def _rules_by_name(rules: list[tree.Rule], source: EbnfSource) -> dict[str, tree.Rule]:
+def _rules_by_name(rules: list[tree.Rule], source: GrammarSource) -> dict[str, tree.Rule]:
     by_name: dict[str, tree.Rule] = {}
     for rule in rules:
         if rule.name in by_name:
@@ -85,7 +85,7 @@ def _rules_by_name(rules: list[tree.Rule], source: EbnfSource) -> dict[str, tree
 class _Lowering:
     """Turns syntax trees into `ir` nodes."""
 
-    def __init__(self, rules: dict[str, tree.Rule], source: EbnfSource, budget: Budget) -> None:
+    def __init__(self, rules: dict[str, tree.Rule], source: GrammarSource, budget: Budget) -> None:
         self.rules = rules
         self.source = source
         self.budget = budget

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -34,6 +35,8 @@ from syntagma.server.settings import Settings
 INDENT = 11
 # Keywords without effect that are named.
 SHOWN = 5
+# Lark files beside the one that is checked.
+MAX_FILES = 100
 
 
 class InputError(ValueError):
@@ -134,9 +137,25 @@ def read_constraint(text: str, kind: ConstraintKind, name: str, settings: Settin
         "regex": text.removesuffix("\n"),
         "choice": text.splitlines(),
         "ebnf": text,
+        "lark": text,
     }
+    body: dict[str, Any] = {kind: sources[kind]}
+    if kind == "lark":
+        body["files"] = files_beside(name)
     reader = ConstraintReader(settings.json_policy, settings.max_json_depth)
-    return dataclasses.replace(reader.grammar_check({kind: sources[kind]}), param=name)
+    return dataclasses.replace(reader.grammar_check(body), param=name)
+
+
+def files_beside(name: str) -> dict[str, str]:
+    """The Lark files in the folder of one, for its imports, by the path from there."""
+    folder = Path(name).parent
+    if name == "-" or not folder.is_dir():
+        return {}
+    found = {}
+    for path in sorted(folder.glob("*.lark"))[:MAX_FILES]:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            found[path.name] = path.read_text("utf-8")
+    return found
 
 
 def load_vocabulary(model: str | None) -> Vocabulary:

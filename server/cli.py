@@ -101,7 +101,7 @@ def dispatch(parsed: argparse.Namespace, settings: Settings) -> int:
 
         return check(
             parsed.file,
-            parsed.kind,
+            parsed.kind or kind_by_name(parsed.file),
             settings,
             tokenizer=parsed.tokenizer,
             num_samples=parsed.self_test,
@@ -110,6 +110,14 @@ def dispatch(parsed: argparse.Namespace, settings: Settings) -> int:
     from syntagma.server.generate import generate
 
     return generate(parsed, settings)
+
+
+def kind_by_name(file: str | None) -> ConstraintKind:
+    """What a file holds, by the ending of its name."""
+    ending = (file or "").rsplit(".", 1)[-1]
+    if ending == "lark":
+        return "lark"
+    return "ebnf" if ending in ("ebnf", "gbnf") else "json_schema"
 
 
 def build_parsers() -> tuple[Parser, dict[str, Parser]]:
@@ -175,8 +183,8 @@ def add_check_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--kind",
         choices=get_args(ConstraintKind),
-        default="json_schema",
-        help="what the file holds (default: json_schema); json_object reads no file",
+        help="what the file holds (default: by its name, x.lark, x.ebnf or x.gbnf, else json_schema); "
+        "json_object reads no file",
     )
     parser.add_argument(
         "--tokenizer",

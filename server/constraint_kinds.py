@@ -8,7 +8,26 @@ from typing import TYPE_CHECKING, Literal, cast
 if TYPE_CHECKING:
     from syntagma.grammar.json_options import JsonPolicies
 
-ConstraintKind = Literal["json_schema", "json_object", "regex", "choice", "ebnf"]
+ConstraintKind = Literal["json_schema", "json_object", "regex", "choice", "ebnf", "lark"]
+
+# What says how a context-free grammar is read.
+GRAMMAR_FIELDS = ("start", "semantics", "files")
+
+
+@dataclass(frozen=True)
+class GrammarReading:
+    """How a context-free grammar is read.
+
+    Attributes:
+        start: the rule to start from; None: as the syntax has it.
+        semantics: of Lark: whether its lexer counts.
+        files: texts that Lark's ``%import`` may lead into, with their paths.
+    """
+
+    start: str | None = None
+    semantics: Literal["lexed", "scannerless"] = "lexed"
+    files: tuple[tuple[str, str], ...] = ()
+
 
 Whitespace = Literal["flexible", "compact", "pretty"]
 PropertyOrder = Literal["schema", "any"]

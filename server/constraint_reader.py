@@ -9,15 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from syntagma.server.constraint_kinds import POLICY_FIELDS, JsonPolicy
+from syntagma.server.constraint_kinds import (
+    GRAMMAR_FIELDS,
+    POLICY_FIELDS,
+    ConstraintKind,
+    JsonPolicy,
+)
 from syntagma.server.constraints import Constraint
 from syntagma.server.errors import ApiError, bad_request, shorten
+from syntagma.server.grammar_text import grammar_reading, grammar_syntax
 from syntagma.server.json_body import parse_json
 from syntagma.server.json_policy import said_policies, with_said
 
-CONTEXT_FREE_ADVICE = "context-free grammars are not served; use a JSON Schema, a regex or choices"
+CONTEXT_FREE_ADVICE = 'use "structured_outputs": {"grammar": <rules>, "syntax": "lark" or "ebnf"}'
 ADVICE = {
-    "grammar": CONTEXT_FREE_ADVICE,
     "ebnf": CONTEXT_FREE_ADVICE,
     "lark": CONTEXT_FREE_ADVICE,
     "structural_tag": "structural tags are not served; use tools or a JSON Schema",
@@ -30,12 +35,15 @@ MISPLACED_FORMAT_TYPES = {
     "json": '"json_object" or "json_schema"',
     "regex": 'the field "structured_outputs": {"regex": ...}',
     "choice": 'the field "structured_outputs": {"choice": [...]}',
-    "grammar": "a JSON Schema, a regex or choices; context-free grammars are not served",
+    "grammar": 'the field "structured_outputs": {"grammar": ..., "syntax": "lark" or "ebnf"}',
 }
 
 # Fields that hold a constraint's source.
-KINDS = ("json", "regex", "choice", "json_object")
-CHECKED_KINDS = ("json_schema", "regex", "choice", "json_object", "ebnf")
+KINDS = ("json", "regex", "choice", "json_object", "grammar")
+CHECKED_KINDS = ("json_schema", "regex", "choice", "json_object", "grammar", "ebnf", "lark")
+
+# Fields of context-free grammars, and the syntax of those that name it.
+GRAMMAR_KINDS: dict[str, ConstraintKind] = {"grammar": "lark", "ebnf": "ebnf", "lark": "lark"}
 
 JSON_TYPE_NAMES: dict[type, str] = {
     type(None): "null",
@@ -112,7 +120,8 @@ class ConstraintReader:
     def _one_kind(
         self, value: Mapping[str, Any], param: str, fields: tuple[str, ...]
     ) -> Constraint:
-        _refuse_unknown(value, {*fields, *POLICY_FIELDS, "schemas"}, param)
+        beside = {*POLICY_FIELDS, "schemas", "syntax", *GRAMMAR_FIELDS}
+        _refuse_unknown(value, {*fields, *beside}, param)
         _check_flag(value.get("json_object"), _join(param, "json_object"))
         given = [field for field in fields if _is_given(field, value.get(field))]
         if len(given) != 1:
@@ -123,12 +132,22 @@ class ConstraintReader:
             )
         field = given[0]
         source, at = value[field], _join(param, field)
-        if field in ("regex", "ebnf", "choice"):
+        if field in ("regex", "choice", *GRAMMAR_KINDS):
             _refuse_json_fields(value, (*POLICY_FIELDS, "schemas"), param, field)
+        if field not in GRAMMAR_KINDS:
+            _refuse_grammar_fields(value, param, field)
         if field == "regex":
             return Constraint("regex", _text_source(source, at, "invalid_regex"), at)
-        if field == "ebnf":
-            return Constraint("ebnf", _text_source(source, at, "invalid_ebnf"), at)
+        if field in GRAMMAR_KINDS:
+            kind = grammar_syntax(value, at) if field == "grammar" else GRAMMAR_KINDS[field]
+            if field != "grammar" and value.get("syntax") not in (None, kind):
+                raise bad_request(
+                    f"{at} has a syntax already: {kind}.", param=_join(param, "syntax")
+                )
+            text = _text_source(source, at, f"invalid_{kind}")
+            return Constraint(
+                kind, text, at, reading=grammar_reading(value, kind, _join(param, ""))
+            )
         if field == "choice":
             return Constraint("choice", _choice_source(source, at), at)
         policy = with_said(self.policy, value, param)
@@ -170,6 +189,15 @@ def _refuse_json_fields(
         if value.get(field) is not None:
             raise bad_request(
                 f"{field} is for JSON Schemas; it says nothing about a {kind}.",
+                param=_join(param, field),
+            )
+
+
+def _refuse_grammar_fields(value: Mapping[str, Any], param: str, kind: str) -> None:
+    for field in ("syntax", *GRAMMAR_FIELDS):
+        if value.get(field) is not None:
+            raise bad_request(
+                f"{field} is for context-free grammars; it says nothing about a {kind}.",
                 param=_join(param, field),
             )
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from syntagma.decoding.grammar_spec import GrammarSpec
-from syntagma.server.constraint_kinds import ConstraintKind, JsonPolicy
+from syntagma.server.constraint_kinds import ConstraintKind, GrammarReading, JsonPolicy
 from syntagma.server.errors import bad_request
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ ERROR_CODES: dict[ConstraintKind, str] = {
     "regex": "invalid_regex",
     "choice": "invalid_choice",
     "ebnf": "invalid_ebnf",
+    "lark": "invalid_lark",
 }
 JSON_KINDS = frozenset(["json_schema", "json_object"])
 
@@ -38,6 +39,7 @@ class Constraint:
         policy: how JSON is written; without effect on other kinds.
         origins: for a schema put together from several fields: (pointer prefix, its field).
         schemas: documents that a schema may refer to, by URI.
+        reading: how a context-free grammar is read; without effect on other kinds.
     """
 
     kind: ConstraintKind
@@ -46,6 +48,7 @@ class Constraint:
     policy: JsonPolicy = field(default_factory=JsonPolicy)
     origins: tuple[tuple[str, str], ...] = ()
     schemas: Mapping[str, Any] = field(default_factory=dict)
+    reading: GrammarReading = field(default_factory=GrammarReading)
 
     @property
     def error_code(self) -> str:
@@ -55,22 +58,35 @@ class Constraint:
     @functools.cached_property
     def cache_key(self) -> bytes:
         """Equal for equal languages; the order of keys counts, for it is the output's order."""
-        text = json.dumps([self.kind, asdict(self.policy), self.source, dict(self.schemas)])
+        text = json.dumps(
+            [self.kind, asdict(self.policy), self.source, dict(self.schemas), asdict(self.reading)]
+        )
         return hashlib.sha256(text.encode()).digest()
 
     @property
     def spec(self) -> GrammarSpec:
         """The constraint without the request's circumstances."""
-        return GrammarSpec(self.kind, self.source, self.policy.keywords(), self.schemas)
+        return GrammarSpec(
+            self.kind,
+            self.source,
+            self.policy.keywords(),
+            self.schemas,
+            start=self.reading.start,
+            semantics=self.reading.semantics,
+            files=dict(self.reading.files),
+        )
 
     def compile(self, compiler: Compiler) -> CompiledGrammar:
         """Compile it; slow, so not on the event loop."""
         return self.spec.compile(compiler)
 
     def describe(self) -> dict[str, Any]:
-        """What applied, for answers: the kind and, for JSON, every policy."""
-        policies = {"options": asdict(self.policy)} if self.kind in JSON_KINDS else {}
-        return {"kind": self.kind, **policies}
+        """What applied, for answers: the kind and, for JSON, every policy; of Lark the semantics."""
+        if self.kind in JSON_KINDS:
+            return {"kind": self.kind, "options": asdict(self.policy)}
+        if self.kind == "lark":
+            return {"kind": self.kind, "semantics": self.reading.semantics}
+        return {"kind": self.kind}
 
     def locate(self, pointer: str) -> tuple[str, str]:
         """The request field that a pointer into the source falls in, and the pointer there."""

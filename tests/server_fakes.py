@@ -221,8 +221,14 @@ class FakeCompiler:
         self.policies.append(policies)
         return self._compile("json_object", None, policies["whitespace"])
 
-    def compile_ebnf(self, text: str) -> CompiledGrammar:
-        return self._compile("ebnf", text, None)
+    def compile_ebnf(self, text: str, *, root: str = "root") -> CompiledGrammar:
+        return self._compile("ebnf", text, root)
+
+    def compile_lark(
+        self, text: str, *, start: str, semantics: str, files: Any = None
+    ) -> CompiledGrammar:
+        self.policies.append({"start": start, "semantics": semantics, "files": files})
+        return self._compile("lark", text, None)
 
     def compile_regex(self, pattern: str) -> CompiledGrammar:
         if pattern == "(":

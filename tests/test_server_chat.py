@@ -188,9 +188,9 @@ def test_missing_messages() -> None:
         ("guided_json", {}, "structured_outputs"),
         ("guided_regex", "a", "structured_outputs"),
         ("guided_choice", ["a"], "structured_outputs"),
-        ("guided_grammar", "a", "context-free"),
-        ("grammar", "root ::= a", "context-free"),
-        ("ebnf", "root ::= a", "context-free"),
+        ("guided_grammar", "a", "syntax"),
+        ("grammar", "root ::= a", "syntax"),
+        ("ebnf", "root ::= a", "syntax"),
         ("regex", "a", "structured_outputs"),
         ("json_schema", {}, "response_format"),
         ("format", {}, "response_format"),
@@ -256,6 +256,18 @@ def test_fields_that_ask_for_nothing() -> None:
             ("regex", "a", None),
         ),
         ({"structured_outputs": {"choice": ["a", "b"]}}, ("choice", ["a", "b"], None)),
+        (
+            {"structured_outputs": {"grammar": "root ::= 'a'", "syntax": "ebnf"}},
+            ("ebnf", "root ::= 'a'", "root"),
+        ),
+        (
+            {"structured_outputs": {"grammar": "x ::= 'a'", "syntax": "ebnf", "start": "x"}},
+            ("ebnf", "x ::= 'a'", "x"),
+        ),
+        (
+            {"structured_outputs": {"grammar": 'start: "a"', "syntax": "lark"}},
+            ("lark", 'start: "a"', None),
+        ),
     ],
 )
 def test_constraints_are_compiled(fields: dict[str, Any], call: tuple[Any, ...]) -> None:
@@ -405,6 +417,35 @@ def test_text_format_is_no_constraint() -> None:
         ({"structured_outputs": {"choice": ["a", 1]}}, "structured_outputs.choice[1]"),
         ({"structured_outputs": {"regex": "a", "json": {}}}, "structured_outputs"),
         ({"structured_outputs": {"grammar": "a"}}, "structured_outputs.grammar"),
+        (
+            {"structured_outputs": {"grammar": "a", "syntax": "gbnf"}},
+            "structured_outputs.grammar",
+        ),
+        (
+            {"structured_outputs": {"grammar": 5, "syntax": "lark"}},
+            "structured_outputs.grammar",
+        ),
+        (
+            {"structured_outputs": {"grammar": "a", "syntax": "ebnf", "semantics": "lexed"}},
+            "structured_outputs.semantics",
+        ),
+        (
+            {"structured_outputs": {"grammar": "a", "syntax": "lark", "semantics": "other"}},
+            "structured_outputs.semantics",
+        ),
+        (
+            {"structured_outputs": {"grammar": "a", "syntax": "lark", "files": ["b"]}},
+            "structured_outputs.files",
+        ),
+        (
+            {"structured_outputs": {"grammar": "a", "syntax": "lark", "start": 1}},
+            "structured_outputs.start",
+        ),
+        (
+            {"structured_outputs": {"grammar": "a", "syntax": "lark", "numbers": "any"}},
+            "structured_outputs.numbers",
+        ),
+        ({"structured_outputs": {"regex": "a", "syntax": "lark"}}, "structured_outputs.syntax"),
         ({"structured_outputs": {"regx": "a"}}, "structured_outputs.regx"),
         (
             {"structured_outputs": {"regex": "a", "whitespace": "compact"}},

@@ -1,4 +1,4 @@
-"""The text of an EBNF grammar: where things are, and errors that point there."""
+"""The text of a grammar: where things are, and errors that point there."""
 
 from __future__ import annotations
 
@@ -15,10 +15,16 @@ MAX_NAME_LENGTH_COMPARED = 60
 
 
 @dataclass(frozen=True)
-class EbnfSource:
-    """A grammar's text; positions are offsets in characters."""
+class GrammarSource:
+    """A grammar's text; positions are offsets in characters.
+
+    Attributes:
+        text: the grammar.
+        syntax: what it is written in, for messages.
+    """
 
     text: str
+    syntax: str = "EBNF"
 
     def error(self, message: str, position: int, *, hint: str = "") -> GrammarSyntaxError:
         """The text is malformed at a position."""
@@ -48,7 +54,7 @@ class EbnfSource:
     def _message(self, message: str, position: int, hint: str) -> str:
         line = self.text[position:].split("\n", 1)[0].rstrip()
         place = f"near {self.shown(line)}" if line else "at the end of the line"
-        return f"EBNF: {message}, {place}" + (f"; {hint}" if hint else "")
+        return f"{self.syntax}: {message}, {place}" + (f"; {hint}" if hint else "")
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
