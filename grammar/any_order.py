@@ -9,7 +9,7 @@ that matters, how many there were.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -79,15 +79,6 @@ class Order:
         """Before the first part."""
         return Progress((1 << self.num_single) - 1, 0, False)
 
-    def required_left(self, progress: Progress) -> list[AnyOrderPart]:
-        """The parts that must still come."""
-        return [self.parts[i] for i in _bits(progress.left & self.required)]
-
-    def parts_left(self, progress: Progress) -> list[AnyOrderPart]:
-        """The parts that may still come."""
-        again = self.parts[self.num_single :]
-        return [*(self.parts[i] for i in _bits(progress.left)), *again]
-
     def can_end(self, progress: Progress) -> bool:
         """Whether there need not be another part."""
         return not progress.left & self.required and progress.num_parts >= self.low
@@ -123,14 +114,12 @@ class Order:
         """Whether parts that may come again may come."""
         return left & self.final == self.final
 
-    def cost(
-        self, progress: Progress, part_cost: Callable[[AnyOrderPart], int], separator_cost: int
-    ) -> int:
+    def cost(self, progress: Progress, costs: Sequence[int], separator_cost: int) -> int:
         """Bytes of a shortest word from here to the end of the last part.
 
         Args:
             progress: how far the output is.
-            part_cost: bytes of a shortest word of a part, UNPRODUCTIVE if it has none.
+            costs: bytes of a shortest word of each part, UNPRODUCTIVE if it has none.
             separator_cost: bytes of a separator.
 
         Returns:
@@ -138,28 +127,42 @@ class Order:
         """
         if progress.is_between and self.can_end(progress):
             return 0
-        required = [part_cost(part) for part in self.required_left(progress)]
+        required = [costs[i] for i in _bits(progress.left & self.required)]
         missing = max(self.low - progress.num_parts - len(required), 0 if required else 1)
-        others = self._cheapest(progress.left, missing, part_cost)
+        others = self._cheapest(progress.left, missing, costs)
         if UNPRODUCTIVE in required or others == UNPRODUCTIVE:
             return UNPRODUCTIVE
         num_separators = len(required) + missing - (not progress.is_between)
         return sum(required) + others + num_separators * separator_cost
 
-    def _cheapest(self, left: int, number: int, part_cost: Callable[[AnyOrderPart], int]) -> int:
+    def _cheapest(self, left: int, number: int, costs: Sequence[int]) -> int:
         """The cost of so many parts that need not come."""
         if number == 0:
             return 0
-        costs = (part_cost(self.parts[i]) for i in _bits(left & ~self.required))
-        found = heapq.nsmallest(number, (cost for cost in costs if cost != UNPRODUCTIVE))
-        again = self.parts[self.num_single :] if self._may_repeat(left) else ()
-        cheapest = min(
-            (cost for part in again if (cost := part_cost(part)) != UNPRODUCTIVE), default=None
+        once = [costs[i] for i in _bits(left & ~self.required)]
+        again = costs[self.num_single :] if self._may_repeat(left) else ()
+        return cheapest(
+            heapq.nsmallest(number, (cost for cost in once if cost != UNPRODUCTIVE)),
+            min((cost for cost in again if cost != UNPRODUCTIVE), default=None),
+            number,
         )
-        if cheapest is not None:
-            found = [cost for cost in found if cost < cheapest]
-            return sum(found) + (number - len(found)) * cheapest
-        return sum(found) if len(found) == number else UNPRODUCTIVE
+
+
+def cheapest(once: Sequence[int], again: int | None, number: int) -> int:
+    """The least sum of so many costs: of those that count once, and one that counts any number of times.
+
+    Args:
+        once: ascending, no more than are asked for.
+        again: None: there is none.
+        number: how many.
+
+    Returns:
+        UNPRODUCTIVE if there are not so many.
+    """
+    if again is None:
+        return sum(once) if len(once) == number else UNPRODUCTIVE
+    found = [cost for cost in once if cost < again]
+    return sum(found) + (number - len(found)) * again
 
 
 def _bits(number: int) -> Iterator[int]:

@@ -24,7 +24,8 @@ class Closing:
         self._stacks = stacks
         # Cost of a stack and the frame that leads there.
         self._cheapest: dict[int, tuple[int, Frame]] = {BOTTOM: (0, stacks.frames[BOTTOM][0])}
-        # The cost of positions among parts in any order.
+        # The costs of parts in any order, and of positions among them.
+        self._costs_of_parts: dict[int, list[int]] = {}
         self._orders: dict[int, int] = {}
         # For each goal, the cost from the end of a rule of its component to the goal's end.
         self._climbs: dict[int, dict[int, int]] = {}
@@ -133,13 +134,14 @@ class Closing:
         """Bytes from a position among parts in any order to the end of their rule."""
         known = self._orders.get(position)
         if known is None:
-            automata = self._automata
-            order = automata.positions.orders[automata.positions.records[position][1]]
-            known = self._orders[position] = order.cost(
-                automata.positions.progress_at(position),
-                automata.part_cost,
-                automata.length_of(order.separator),
-            ) + self._part_cost(order.after)
+            automata, positions = self._automata, self._automata.positions
+            label = positions.records[position][1]
+            order, progress = positions.orders[label], positions.progress_at(position)
+            costs = self._costs_of_parts.get(label)
+            if costs is None:
+                costs = self._costs_of_parts[label] = list(map(automata.part_cost, order.parts))
+            known = order.cost(progress, costs, automata.length_of(order.separator))
+            known = self._orders[position] = known + self._part_cost(order.after)
         return known
 
     def _climb(self, goal: int) -> dict[int, int]:

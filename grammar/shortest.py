@@ -5,10 +5,11 @@ Knuth's generalisation of Dijkstra's algorithm (1977) over the positions of all 
 
 from __future__ import annotations
 
+import bisect
 import heapq
 from collections.abc import Callable
 
-from syntagma.grammar.any_order import UNPRODUCTIVE, AnyOrderPart, Order, Progress
+from syntagma.grammar.any_order import UNPRODUCTIVE, AnyOrderPart, Order, cheapest
 from syntagma.grammar.positions import CALL, END, FORK, NONE, ORDER, READ, ROUND, Positions
 
 
@@ -54,15 +55,16 @@ def shortest_words(positions: Positions, length_of: Callable[[int], int]) -> lis
                 dependants[start].append((position, 0, after, start, rounds))
         elif kind == ORDER:
             order, progress = positions.orders[label], positions.progress_at(position)
-            if progress.is_between and order.can_end(progress):
-                dependants[order.after].append((position, 0, order.after, NONE, 0))
-            elif progress.left & order.required or order.low or progress.is_between:
-                found = _Order(position, order, progress, starts)
+            if progress != order.start:
+                # Made by a parser; `Closing` works them out when it meets them.
+                continue
+            if order.num_required or order.low:
+                found = _Order(position, order, starts, length_of)
                 for requirement in found.requirements:
                     orders.setdefault(requirement, []).append(found)
             else:
                 # Any part will do.
-                for part in order.parts_left(progress):
+                for part in order.parts:
                     step, start = _length_of_head(part, length_of), starts[part.rest]
                     if step != UNPRODUCTIVE:
                         dependants[order.after].append((position, step, order.after, start, 1))
@@ -71,10 +73,6 @@ def shortest_words(positions: Positions, length_of: Callable[[int], int]) -> lis
             heap.append((0, position))
 
     shortest = [UNPRODUCTIVE] * len(records)
-
-    def part_cost(part: AnyOrderPart) -> int:
-        head, rest = _length_of_head(part, length_of), shortest[starts[part.rest]]
-        return UNPRODUCTIVE if UNPRODUCTIVE in (head, rest) else head + rest
 
     while heap:
         cost, position = heapq.heappop(heap)
@@ -91,33 +89,71 @@ def shortest_words(positions: Positions, length_of: Callable[[int], int]) -> lis
                 total += times * shortest[second]
             heapq.heappush(heap, (total, waiting))
         for found in orders.get(position, ()):
-            found.missing.discard(position)
-            if not found.missing:
-                order = found.order
-                total = order.cost(found.progress, part_cost, length_of(order.separator))
-                if total != UNPRODUCTIVE:
-                    heapq.heappush(heap, (total + shortest[order.after], found.position))
+            total = found.settled(position, shortest)
+            if total != UNPRODUCTIVE:
+                heapq.heappush(heap, (total, found.position))
     return shortest
 
 
 class _Order:
-    """Parts in any order of which some must come.
+    """Parts in any order of which some must come, while their costs are settled, the least first.
 
     Attributes:
-        position: among them.
-        order, progress: the parts, and which of them have come.
-        missing: what must be settled before anything can be said.
-        requirements: what tells more when it is settled.
+        position: before them.
+        requirements: the positions on which its cost depends.
     """
 
-    def __init__(self, position: int, order: Order, progress: Progress, starts: list[int]) -> None:
+    def __init__(
+        self, position: int, order: Order, starts: list[int], length_of: Callable[[int], int]
+    ) -> None:
         self.position = position
-        self.order = order
-        self.progress = progress
-        self.missing = {starts[part.rest] for part in order.required_left(progress)}
-        self.missing.add(order.after)
-        others = order.parts_left(progress) if order.low else ()
-        self.requirements = self.missing | {starts[part.rest] for part in others}
+        self.requirements = {order.after}
+        self._after = order.after
+        self._separator_cost = length_of(order.separator)
+        # Behind the start of a part's rule, the lengths of the parts' heads.
+        self._required: list[tuple[int, int]] = []
+        self._once: dict[int, list[int]] = {}
+        self._again: dict[int, list[int]] = {}
+        self._num_others = max(order.low - order.num_required, 0 if order.num_required else 1)
+        self._cheapest_once: list[int] = []
+        self._cheapest_again: int | None = None
+        for number, part in enumerate(order.parts):
+            head, start = _length_of_head(part, length_of), starts[part.rest]
+            if number < order.num_required:
+                self._required.append((head, start))
+            elif head == UNPRODUCTIVE or not self._num_others:
+                continue
+            else:
+                others = self._once if number < order.num_single else self._again
+                others.setdefault(start, []).append(head)
+            self.requirements.add(start)
+        self._missing = {order.after, *(start for _, start in self._required)}
+        self._is_dead = any(head == UNPRODUCTIVE for head, _ in self._required)
+
+    def settled(self, position: int, shortest: list[int]) -> int:
+        """The cost as far as it is known once one more position is settled; UNPRODUCTIVE: nothing new."""
+        is_news = position in self._missing
+        self._missing.discard(position)
+        for head in self._once.get(position, ()):
+            cost = head + shortest[position]
+            known = self._cheapest_once
+            if len(known) < self._num_others or cost < known[-1]:
+                bisect.insort(known, cost)
+                del known[self._num_others :]
+                is_news = True
+        for head in self._again.get(position, ()):
+            cost = head + shortest[position]
+            if self._cheapest_again is None or cost < self._cheapest_again:
+                self._cheapest_again = cost
+                is_news = True
+        if self._missing or self._is_dead or not is_news:
+            return UNPRODUCTIVE
+        others = cheapest(self._cheapest_once, self._cheapest_again, self._num_others)
+        if others == UNPRODUCTIVE:
+            return UNPRODUCTIVE
+        required = sum(head + shortest[start] for head, start in self._required)
+        num_separators = len(self._required) + self._num_others - 1
+        return required + others + num_separators * self._separator_cost + shortest[self._after]
 
 
 def _length_of_head(part: AnyOrderPart, length_of: Callable[[int], int]) -> int:
