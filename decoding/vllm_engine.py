@@ -46,7 +46,7 @@ from syntagma.decoding.engine import (
 from syntagma.decoding.matcher import Matcher
 from syntagma.decoding.sequence import Sequence, text_bitmask
 from syntagma.decoding.vllm_grammar import CONFIG_KEY
-from syntagma.decoding.vllm_sampling import sampling_params_of
+from syntagma.decoding.vllm_sampling import sampling_params_of, ticket_of
 from syntagma.decoding.vllm_stream import ChoiceStream, ChoiceTasks
 from syntagma.decoding.vllm_support import check_installed
 from syntagma.decoding.vllm_vocabulary import vocabulary_of
@@ -57,6 +57,8 @@ logger = logging.getLogger(__name__)
 # An ordinary schema is compiled from its source in 1.4 ms, written in 21 ms and read in 8 ms, because a file
 # holds all of its rules and a compilation only those that are reached. Sharing pays for grammars that are slow.
 SHARING_SECONDS = 0.05
+# What is compiled sooner has a source that is written down at once.
+SHORT_SECONDS = 0.005
 DEAD_MESSAGE = "vLLM's engine process has died; its log says why, and the server must be restarted"
 
 
@@ -242,21 +244,36 @@ class VllmEngine(Engine):
             text += "" if output.is_finished else output.finish("abort")
             tasks.send(_delta(output, text))
             return
-        if _is_worth_sharing(request):
-            assert request.grammar is not None, "only grammars are shared"
-            await asyncio.to_thread(self._artefacts.publish, request.grammar)
+        ticket = await self._ticket(request)
         try:
-            await self._follow(tasks, output)
+            await self._follow(tasks, output, ticket)
         except VLLMClientError as error:
             raise ValueError(str(error)) from error
         except EngineDeadError as error:
             raise EngineStoppedError(DEAD_MESSAGE) from error
 
-    async def _follow(self, tasks: ChoiceTasks, output: Sequence) -> None:
+    async def _ticket(self, request: GenerationRequest) -> str | None:
+        """What vLLM is told of the grammar; long sources are written down off the event loop."""
+        if request.grammar is None:
+            return None
+        is_short = request.grammar.compile_seconds < SHORT_SECONDS
+        if is_short and request.grammar_spec is not None:
+            return ticket_of(request)
+        return await asyncio.to_thread(self._share, request)
+
+    def _share(self, request: GenerationRequest) -> str:
+        """The ticket, and beside it the finished grammar where that pays."""
+        grammar = request.grammar
+        assert grammar is not None, "only grammars are shared"
+        if request.grammar_spec is None or grammar.compile_seconds >= SHARING_SECONDS:
+            self._artefacts.publish(grammar)
+        return ticket_of(request)
+
+    async def _follow(self, tasks: ChoiceTasks, output: Sequence, ticket: str | None) -> None:
         request, index = output.request, output.index
         results = self._llm.generate(
             {"prompt_token_ids": list(request.prompt_token_ids)},
-            self._sampling_params(output),
+            self._sampling_params(output, ticket),
             _choice_id(request.request_id, index),
         )
         async with aclosing(results):
@@ -329,7 +346,7 @@ class VllmEngine(Engine):
             text_bitmask=self._text_bitmask,
         )
 
-    def _sampling_params(self, output: Sequence) -> Any:
+    def _sampling_params(self, output: Sequence, ticket: str | None) -> Any:
         return sampling_params_of(
             output.request,
             output.index,
@@ -337,6 +354,7 @@ class VllmEngine(Engine):
             max_output_tokens=output.max_output_tokens,
             # vLLM takes no biases beside speculation.
             silent_ids=() if self._is_speculative else self._silent_ids,
+            ticket=ticket,
         )
 
     def _logprob(self, output: Sequence, token_id: int, found: dict[int, Any]) -> TokenLogprob:
@@ -394,14 +412,6 @@ def _configured(
         worker_cls=vllm_worker.QUALIFIED_NAME if is_default_worker else arguments.worker_cls,
         additional_config=given | {CONFIG_KEY: options | given.get(CONFIG_KEY, {})},
     )
-
-
-def _is_worth_sharing(request: GenerationRequest) -> bool:
-    """Whether the engine's process is to find the finished grammar, not only its source."""
-    grammar = request.grammar
-    if grammar is None:
-        return False
-    return request.grammar_spec is None or grammar.compile_seconds >= SHARING_SECONDS
 
 
 def _silent_ids(bitmask: Any, vocab_size: int) -> tuple[int, ...]:

@@ -37,6 +37,7 @@ def sampling_params_of(
     vocabulary: Vocabulary,
     max_output_tokens: int,
     silent_ids: tuple[int, ...],
+    ticket: str | None,
 ) -> GrammarSamplingParams:
     """How vLLM draws the tokens of one choice.
 
@@ -48,6 +49,7 @@ def sampling_params_of(
         vocabulary: of the model.
         max_output_tokens: by the request and by the model's context.
         silent_ids: tokens that an output without a grammar may not contain.
+        ticket: `ticket_of` the request's grammar.
     """
     sampling = request.sampling
     may_run_on = request.grammar is None and sampling.ignore_eos
@@ -70,14 +72,12 @@ def sampling_params_of(
         stop_token_ids=[] if may_run_on else list(vocabulary.stop_ids),
         detokenize=False,
         output_kind=RequestOutputKind.DELTA,
-        structured_outputs=_structured_outputs(request),
+        structured_outputs=None if ticket is None else StructuredOutputsParams(grammar=ticket),
     )
 
 
-def _structured_outputs(request: GenerationRequest) -> StructuredOutputsParams | None:
-    if request.grammar is None:
-        return None
-    ticket = GrammarTicket(
-        request.grammar.hash, request.grammar.vocabulary.hash, request.grammar_spec
-    )
-    return StructuredOutputsParams(grammar=ticket.to_text())
+def ticket_of(request: GenerationRequest) -> str:
+    """What stands for the request's grammar on its way; takes as long as its source is."""
+    grammar = request.grammar
+    assert grammar is not None, "only grammars travel"
+    return GrammarTicket(grammar.hash, grammar.vocabulary.hash, request.grammar_spec).to_text()
