@@ -74,19 +74,18 @@ def load_lark(
         GrammarLimitError: too large, or multiplied out to something too large.
     """
     source = GrammarSource(text, "Lark")
-    words: list[Word] = []
+    builder = _Builder(files or {}, budget)
     try:
-        builder = _Builder(files or {}, budget)
-        words = builder.read(source, "<string>")
+        builder.read(source, "<string>")
         definitions = builder.build()
-        _check_start(start, definitions.rule_defs, words, source)
-        return _Compilation(definitions, start, words, budget).grammar(), source
+        _check_start(start, definitions.rule_defs, builder.words, source)
+        return _Compilation(definitions, start, builder.words, budget).grammar(), source
     except GrammarError:
         raise
     except RecursionError:
         raise _too_deep() from None
     except (LarkError, AssertionError, KeyError, ValueError, OverflowError, re.error) as error:
-        raise _located(error, source, words) from None
+        raise _located(error, source, builder.words) from None
 
 
 def _too_deep() -> GrammarLimitError:
@@ -96,17 +95,22 @@ def _too_deep() -> GrammarLimitError:
 
 
 class _Builder(GrammarBuilder):
-    """Reads definitions; imports come from given texts and from the package."""
+    """Reads definitions; imports come from given texts and from the package.
+
+    Attributes:
+        words: of the text that is read.
+    """
 
     def __init__(self, files: Mapping[str, str], budget: Budget, depth: int = 0) -> None:
         super().__init__()
         self._files = files
         self._budget = budget
         self._depth = depth
+        self.words: list[Word] = []
 
-    def read(self, source: GrammarSource, name: str, mangle: Any = None) -> list[Word]:
+    def read(self, source: GrammarSource, name: str, mangle: Any = None) -> None:
         """Add the definitions of a text; what `GrammarBuilder.load_grammar` does, under a budget."""
-        words = scan_lark(source, self._budget)
+        self.words = scan_lark(source, self._budget)
         tree = _parse_grammar(source.text, name)
         self._budget.check_time()
         imports: dict[tuple[str, ...], dict[str, str]] = {}
@@ -134,11 +138,10 @@ class _Builder(GrammarBuilder):
         if mangle is None:
             for symbol, definition in self._definitions.items():
                 if definition.tree is None:
-                    raise _declared(symbol, source, words)
+                    raise _declared(symbol, source, self.words)
         terminals = {name: d.tree for name, d in self._definitions.items() if d.is_term}
         _check_terminals(terminals, self._budget)
         resolve_term_references(terminals)
-        return words
 
     def do_import(
         self,
@@ -155,12 +158,11 @@ class _Builder(GrammarBuilder):
         mangle = _mangled("__".join(dotted_path), aliases, base_mangle)
         builder = _Builder(self._files, self._budget, self._depth + 1)
         source = GrammarSource(self._text_of(path), f"Lark file {path}.lark")
-        words: list[Word] = []
         try:
-            words = builder.read(source, path, mangle)
+            builder.read(source, path, mangle)
         except (LarkError, AssertionError, KeyError, ValueError) as error:
             raise (
-                error if isinstance(error, GrammarError) else _located(error, source, words)
+                error if isinstance(error, GrammarError) else _located(error, source, builder.words)
             ) from None
         builder._remove_unused(map(mangle, aliases))
         for name, definition in builder._definitions.items():
@@ -169,7 +171,7 @@ class _Builder(GrammarBuilder):
                     f"cannot import '{name}' from '{path}': it is defined already"
                 )
             if definition.tree is None:
-                raise _declared(name, source, words)
+                raise _declared(name, source, builder.words)
         self._definitions.update(builder._definitions)
 
     def _text_of(self, path: str) -> str:

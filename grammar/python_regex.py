@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from syntagma.grammar import code_points as cp
 from syntagma.grammar.code_points import CodePointSet
 from syntagma.grammar.errors import UnsupportedGrammarError
@@ -282,5 +284,6 @@ def _category(name: str, is_ascii: bool) -> CodePointSet:
     if name.startswith("NOT_"):
         return cp.complement(_category(name.removeprefix("NOT_"), is_ascii))
     pattern = re.compile({"DIGIT": r"\d+", "WORD": r"\w+", "SPACE": r"\s+"}[name])
-    text = "".join(map(chr, range(128 if is_ascii else cp.MAX_CODE_POINT + 1)))
+    points = np.arange(128 if is_ascii else cp.MAX_CODE_POINT + 1, dtype="<u4")
+    text = points.tobytes().decode("utf-32-le", "surrogatepass")
     return cp.from_ranges((found.start(), found.end() - 1) for found in pattern.finditer(text))
