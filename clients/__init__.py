@@ -27,7 +27,13 @@ from syntagma.clients.errors import (
     StreamInterruptedError,
     SyntagmaError,
 )
-from syntagma.clients.options import CallOptions, ChatOptions, CompletionOptions, JsonPolicies
+from syntagma.clients.options import (
+    CallOptions,
+    ChatOptions,
+    CompletionOptions,
+    GrammarOptions,
+    JsonPolicies,
+)
 from syntagma.clients.results import (
     ChatChoice,
     ChatResult,
@@ -66,6 +72,7 @@ __all__ = [
     "ConnectionFailedError",
     "ConnectionLostError",
     "ErrorDetail",
+    "GrammarOptions",
     "GrammarRejectedError",
     "JsonPolicies",
     "ModelInfo",

@@ -244,3 +244,7 @@ def test_check_tells_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "shortest   x  (tokens: 1)" in capsys.readouterr().out
     assert exit_status("check", rules, "--kind", "ebnf", "--self-test", "1") == 1
     assert "self_test is for JSON" in capsys.readouterr().out
+    rules = write(tmp_path / "g.lark", 'start: NAME "=" NAME\n%import .names.NAME')
+    write(tmp_path / "names.lark", "NAME: /[a-z]+/")
+    assert exit_status("check", rules) == 0
+    assert "shortest   a=a" in capsys.readouterr().out

@@ -20,6 +20,7 @@ from syntagma.clients import (
     ChatStream,
     Client,
     CompletionOptions,
+    GrammarOptions,
     JsonPolicies,
     SyntagmaError,
 )
@@ -87,7 +88,8 @@ def test_everything_public_is_documented(owner: type) -> None:
     [
         (JsonPolicies, set()),
         (CallOptions, JsonPolicies.__optional_keys__),
-        (CompletionOptions, CallOptions.__optional_keys__),
+        (GrammarOptions, set()),
+        (CompletionOptions, CallOptions.__optional_keys__ | GrammarOptions.__optional_keys__),
         (ChatOptions, CompletionOptions.__optional_keys__),
     ],
 )

@@ -12,6 +12,11 @@ from pydantic import BaseModel, TypeAdapter
 from test_clients_fakes import MODEL, FakeServer, both_clients, chat_reply, make_client
 
 from syntagma.clients import AsyncClient, Client
+from syntagma.clients.constraints import (
+    chat_constraint,
+    check_constraint,
+    completion_constraint,
+)
 
 USER_HI = [{"role": "user", "content": "hi"}]
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
@@ -258,7 +263,7 @@ def test_a_model_in_extra_body_is_used(client_type: type) -> None:
         (ValueError, "JSON", "chat", ["hi"], {"temperature": math.nan}),
         (ValueError, "surrogates", "chat", ["\ud83d"], {}),
         (TypeError, "JSON serializable", "chat", ["hi"], {"schema": {"const": object()}}),
-        (ValueError, "schema, regex or choice", "check", [], {}),
+        (ValueError, "schema, regex, choice or grammar", "check", [], {}),
         (ValueError, "schema and regex", "check", [], {"schema": {}, "regex": "a"}),
         (ValueError, "schema and regex", "stream", ["hi"], {"schema": {}, "regex": "a"}),
     ],
@@ -387,3 +392,16 @@ def test_http_client_and_transport_exclude_each_other(client_type: type) -> None
     transport = FakeServer().transport
     with pytest.raises(ValueError, match="not both"):
         client_type(http_client=object(), transport=transport)
+
+
+def test_grammars_name_their_syntax() -> None:
+    grammar = {"grammar": "root ::= 'a'", "syntax": "ebnf", "start": "root"}
+    assert completion_constraint(grammar) == {"structured_outputs": grammar}
+    assert chat_constraint(grammar) == {"structured_outputs": grammar}
+    assert check_constraint({**grammar, "schema": None}) == grammar
+    with pytest.raises(ValueError, match="grammar needs syntax"):
+        completion_constraint({"grammar": "start: A"})
+    with pytest.raises(ValueError, match="syntax says how a grammar is read"):
+        completion_constraint({"regex": "a", "syntax": "lark"})
+    with pytest.raises(TypeError, match="grammar must be a string"):
+        completion_constraint({"grammar": 5, "syntax": "lark"})

@@ -295,7 +295,7 @@ SYNTAX_ERRORS = [
     ('strt: "a"', 1, 1, "did you mean 'strt'?"),
     ('start: "a" -> "b"', 1, 15, "alias"),
     ("start: A -> x\nA: /a(/", 2, 1, "cannot compile 'A'"),
-    ("%import nothing.X\nstart: X", 1, 1, "no file to import"),
+    ("%import nothing.X\nstart: X", 1, 9, "no file to import"),
     ('start: "a" ??', 1, 13, "misplaced operator"),
     ('start: "a"~3..1', 1, 11, "bad Range"),
     ("start: %other", 1, 8, "no directive"),
