@@ -59,6 +59,14 @@ def _exercise() -> None:
     ebnf = 'root ::= root "+" root | item\nitem ::= [a-z]+ ("," [a-z]* | "")'
     recognizer = compiler.compile_ebnf(ebnf).recognizer
     recognizer.row(recognizer.initial)
+    unique = {"type": "array", "uniqueItems": True, "items": {"type": ["string", "boolean"]}}
+    remembering = compiler.compile_json_schema(unique).recognizer
+    items = remembering.initial
+    for byte in b'["a", true':
+        remembering.row(items)
+        known = remembering.advance(items, byte)
+        assert known is not None
+        items = known
     words = dfas.from_words([b"a", b"ab"])
     dfas.intersection(words, dfas.literal(b"a"), Budget(limits))
     _ = words.shortest_length

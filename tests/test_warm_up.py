@@ -25,6 +25,7 @@ SCHEMAS = [
     {"type": "array", "items": {"pattern": "^[a-z]{1,40}(-[0-9]+)?$"}, "maxItems": 3},
     {"enum": ["red", "green", 1, None, {"a": [1]}]},
     {"type": "string", "format": "date-time"},
+    {"type": "array", "uniqueItems": True, "items": {"type": ["string", "null"]}, "maxItems": 4},
 ]
 EBNF = 'root ::= sum\nsum ::= sum "+" sum | [0-9]+ | "(" sum ")" | [a-z]{2,5} - "if"'
 
