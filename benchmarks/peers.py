@@ -150,7 +150,8 @@ class Xgrammar:
 
 
 CLASSES = {
-    OURS: ("maskbench_adapter", "Engine"),
+    # With the defaults of the server.
+    OURS: ("maskbench_adapter", "StrictEngine"),
     "llguidance": ("peers", "Llguidance"),
     "xgrammar": ("peers", "Xgrammar"),
 }

@@ -12,7 +12,6 @@ whose turn comes when the work for one grammar is used up, is taken apart and it
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 
 from syntagma.grammar import dfa as dfas
@@ -40,7 +39,7 @@ MAX_COMPARED_SIZE = 200
 def absorb(grammar: ir.Grammar, budget: Budget) -> ir.Grammar:
     """An equal grammar with regular parts as terminals; rules that are not needed are left out."""
     bodies = grammar.produce_all()
-    parts = RegularParts(bodies)
+    parts = RegularParts(bodies, budget)
     shapes = _Grouping(parts, budget).shapes()
     return _Sealing(grammar.names, shapes, parts, budget).grammar()
 
@@ -182,6 +181,7 @@ class _Sealing:
 
     def _seal(self, node: ir.Node) -> ir.Node | None:
         """The terminal of a node, or None if it has to be taken apart."""
+        self.budget.check_time()
         if isinstance(node, ir.Terminal) or node in (ir.EMPTY, ir.NOTHING):
             return node
         size = self.parts.size(node)
@@ -199,10 +199,9 @@ class _Sealing:
         limits = self.budget.limits
         max_states = min(limits.max_dfa_states, FREE_STATES + MAX_GROWTH * size)
         try:
-            dfa = self.parts.automaton(
-                node, Budget(dataclasses.replace(limits, max_dfa_states=max_states))
-            )
+            dfa = self.parts.automaton(node, self.budget.narrowed(max_dfa_states=max_states))
         except GrammarLimitError:
+            self.budget.check_time()
             return None
         return ir.regular(dfa, non_empty=dfas.without_empty_word(dfa))
 

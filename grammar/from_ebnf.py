@@ -195,7 +195,7 @@ class _Lowering:
             ready = [e for e in waiting if not self._reaches(e, still_open)]
             if not ready:
                 raise self._not_regular(waiting[0])
-            parts = RegularParts(self.grammar.produce_all())
+            parts = RegularParts(self.grammar.produce_all(), self.budget)
             for exclusion in ready:
                 self.grammar.define(exclusion.rule, self._difference(exclusion, parts))
                 still_open.remove(exclusion.rule)

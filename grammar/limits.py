@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from dataclasses import dataclass
@@ -56,6 +57,12 @@ class Budget:
         self.limits = limits
         self._deadline = time.monotonic() + limits.max_seconds
         self._is_finished = False
+
+    def narrowed(self, **limits: int) -> Budget:
+        """A budget with other limits and the same deadline."""
+        other = Budget(dataclasses.replace(self.limits, **limits))
+        other._deadline = self._deadline
+        return other
 
     def finish(self) -> None:
         """The grammar is accepted: from now on no check raises.

@@ -26,15 +26,16 @@ MAX_SIZE = 1 << 40
 
 
 class RegularParts:
-    """Answers for the rules of one grammar, given by their bodies."""
+    """Answers for the rules of one grammar, given by their bodies, in the time that a budget allows."""
 
-    def __init__(self, bodies: Sequence[ir.Node]) -> None:
+    def __init__(self, bodies: Sequence[ir.Node], budget: Budget) -> None:
         self.groups = RuleGroups(bodies)
         self._builder = RegularNfaBuilder(self.groups)
         # By identity; the node is kept so that its identity is not given to another.
         self._known_sizes: dict[int, tuple[ir.Node, int]] = {}
         self._rule_sizes = [NOT_REGULAR] * len(bodies)
         for group, members in enumerate(self.groups.members):
+            budget.check_time()
             size = self._group_size(group)
             for rule in members:
                 self._rule_sizes[rule] = size

@@ -325,7 +325,13 @@ class RuleAutomata:
     def _prune(self) -> None:
         """Find out what can be completed, what may be empty and what is left-recursive."""
         positions = self.positions
-        self._shortest = shortest_words(positions, self.length_of)
+
+        def length_of(language: int) -> int:
+            # Asked for every terminal of large grammars, each of which takes its time to be entered.
+            self._budget.check_time()
+            return self.length_of(language)
+
+        self._shortest = shortest_words(positions, length_of)
         self._budget.check_time()
         self._is_pruned = True
         for number, loop in enumerate(positions.loops):
