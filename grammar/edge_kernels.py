@@ -44,8 +44,11 @@ def _child(trie: ChildTrie, node: int, byte: int) -> int:
 
 @kernel
 def _falls_back_on(lexer: LexerArrays, state: int, base: int) -> bool:
-    """Whether a state is sparse, falls back on another in the end and completes the same terminals."""
-    if state == DEAD_STATE or lexer.states[state, KIND] >= 0:
+    """Whether a state is sparse, falls back on another in the end and completes the same terminals.
+
+    Never on the dead state, which allows nothing on the way to where they part.
+    """
+    if state == DEAD_STATE or base == DEAD_STATE or lexer.states[state, KIND] >= 0:
         return False
     return dense_root(lexer, state) == base and same_accepts(lexer, state, base)
 

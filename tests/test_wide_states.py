@@ -41,8 +41,13 @@ def open_objects(draw: st.DrawFn, depth: int = 2) -> dict[str, Any]:
         "properties": {name: draw(open_objects(depth - 1)) for name in names},
         "required": [name for name in names if draw(st.booleans())],
     }
-    if draw(st.booleans()):
+    others = draw(st.sampled_from(["any", "of a schema", "by pattern"]))
+    if others == "of a schema":
         schema["additionalProperties"] = draw(open_objects(depth - 1))
+    elif others == "by pattern":
+        # Names that do not match are no other keys: beside the pattern they fall back on nothing.
+        schema["patternProperties"] = {"^c": draw(open_objects(depth - 1))}
+        schema["additionalProperties"] = False
     return schema
 
 
@@ -69,6 +74,27 @@ def test_wide_or_walked_masks_are_the_same(schema: dict[str, Any], rng: random.R
         if matchers[0].is_terminated():
             break
         text += VOCABULARY.tokens[token_id]
+
+
+def test_a_name_beside_a_pattern_that_does_not_match_it() -> None:
+    """The pattern's state falls dead behind the name's first letter, where the name goes on."""
+    schema = {
+        "properties": {"foo": {}, "bar": {}},
+        "patternProperties": {"^v": {}},
+        "additionalProperties": False,
+    }
+    vocabulary = byte_vocabulary(
+        [b'{"', b"foo", b"ba", b"va", b"fox", *(b"v%d" % i for i in range(40))]
+    )
+    found = []
+    for max_width in (0, 20, 1 << 40):
+        compiler = GrammarCompiler(vocabulary)
+        compiler._store = MaskStore(vocabulary, max_width=max_width, min_wide_nodes=4000)
+        matcher = Matcher(compiler.compile_json_schema(schema))
+        assert matcher.accept_token(vocabulary.tokens.index(b'{"'))
+        found.append({vocabulary.tokens[i] for i in allowed_ids(matcher)})
+    assert {b"foo", b"ba", b"va", b"v7", b"f"} <= found[2]
+    assert found[0] == found[1] == found[2]
 
 
 SUM = """
@@ -171,4 +197,6 @@ def parts(pool: LexerPool, state: int, base: int) -> bool:
     """Whether from here on a state is no longer like the other one but for some edges."""
     if state == base:
         return False
+    if not base:
+        return True  # No token goes the dead state's way.
     return pool.fallback_of(state) != base or pool.complete_in(state) != pool.complete_in(base)
