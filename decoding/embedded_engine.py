@@ -16,8 +16,9 @@ from typing import Any, Literal, TypedDict, Unpack
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from syntagma.decoding.admission import check_request
+from syntagma.decoding.admission import check_request, check_speculation
 from syntagma.decoding.cached_model import DraftShape, find_draft_shape
+from syntagma.decoding.draft_tree import Source
 from syntagma.decoding.drafter import Drafter
 from syntagma.decoding.engine import Engine, EngineStats, GenerationRequest, StepObserver, Tokenizer
 from syntagma.decoding.hugging_face_model import HuggingFaceModel
@@ -118,13 +119,16 @@ class EmbeddedEngine(Engine):
         self._queue = RequestQueue(max_waiting)
         cached_model = HuggingFaceModel(model)
         self._draft_shape: DraftShape = "none"
+        self._draft_sources: tuple[Source, ...] = ()
         speculator = None
         if new_drafters is not None:
             with torch.inference_mode():
                 self._draft_shape = find_draft_shape(cached_model)
         if new_drafters is not None and self._draft_shape != "none":
+            drafters = new_drafters(vocabulary, tokenizer)
+            self._draft_sources = tuple(drafter.source for drafter in drafters)
             speculator = Speculator(
-                new_drafters(vocabulary, tokenizer),
+                drafters,
                 max_nodes=max_draft_nodes,
                 chains_only=self._draft_shape == "chain",
             )
@@ -263,6 +267,7 @@ class EmbeddedEngine(Engine):
     def generate(self, request: GenerationRequest) -> DeltaIterator:
         """Queue a request at once; its deltas come from the iterator. See `Engine.generate`."""
         check_request(request, vocabulary=self._vocabulary, max_model_len=self._max_model_len)
+        check_speculation(request, self._draft_sources)
         stream = Stream(request, asyncio.get_running_loop())
         self._queue.submit(stream)
         return DeltaIterator(stream)

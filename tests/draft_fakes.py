@@ -78,7 +78,7 @@ def knowing(
     generator = np.random.default_rng(seed)
 
     def propose(prompt: list[int], output: list[int], max_nodes: int, max_depth: int) -> DraftTree:
-        known = list(outputs[tuple(prompt)])
+        known = list(outputs.get(tuple(prompt), ()))
         if known[: len(output)] != output:  # not the output that was foreseen
             return EMPTY_TREE
         rest = known[len(output) : len(output) + int(generator.integers(max_depth + 1))]

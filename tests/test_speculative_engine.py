@@ -15,7 +15,7 @@ from toy_engine import PROMPT, STOP, VOCABULARY, ids_of, request, run_all, run_o
 
 from syntagma.decoding import Delta, EngineError, GenerationRequest, StepReport
 from syntagma.decoding.cached_model import CachedModel, find_draft_shape
-from syntagma.decoding.draft_tree import ROOT, DraftTree
+from syntagma.decoding.draft_tree import ROOT, SOURCES, DraftTree
 from syntagma.decoding.embedded_engine import EmbeddedEngine
 from syntagma.decoding.hugging_face_model import HuggingFaceModel
 from syntagma.decoding.speculation import SpeculationOptions
@@ -334,6 +334,27 @@ def test_a_request_can_do_without() -> None:
     assert ids_of(deltas) == ids_of(plain()[0])
     assert deltas[-1].speculation is None
     assert not drafter.sessions
+
+
+@pytest.mark.parametrize("has_drafters", [True, False])
+def test_drafts_that_cannot_be_made_are_refused(has_drafters: bool) -> None:
+    engine = drafting_engine(knowing({}, 300)) if has_drafters else toy.toy_engine()
+
+    async def client(engine: EmbeddedEngine) -> None:
+        for sources in (frozenset(SOURCES), frozenset({"prompt"}), frozenset({"model"})):
+            given = GenerationRequest(
+                request_id="r",
+                prompt_token_ids=PROMPT,
+                sampling=request().sampling,
+                speculation=SpeculationOptions(sources=sources),
+            )
+            if has_drafters and "prompt" in sources:
+                await toy.collect(engine, given)
+                continue
+            with pytest.raises(ValueError, match=r"no drafts from 'model'|makes no drafts"):
+                engine.generate(given)
+
+    toy.serve(engine, client)
 
 
 def test_drafters_follow_the_output_and_are_told_its_end() -> None:
