@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from syntagma.decoding.embedded_engine import EmbeddedEngine, demo_model_path
 from syntagma.decoding.draft_sources import model_free_drafters
 from syntagma.decoding.drafter import Drafter
+from syntagma.decoding.embedded_engine import EmbeddedEngine, demo_model_path
 from syntagma.decoding.engine import Engine, Tokenizer
 from syntagma.decoding.vllm_support import check_installed
 from syntagma.grammar import CompileLimits, GrammarCompiler, Vocabulary
