@@ -3,8 +3,8 @@
     python benchmarks/drafting.py --requests 60
 
 The texts are the demo model's (`demo_corpus`), written as a tokenizer writes them, and taken for what a greedy
-model would say. Four workloads: extraction to JSON with a schema, tool calls, JSON editing (the prompt holds the
-text), free text. Requests of a workload come one after the other; those with the same schema share a scope.
+model would say. Workloads: extraction to JSON with a schema, tool calls, JSON editing (the prompt holds the
+text), free text, invented words. Requests of a workload come one after the other; those with the same schema share a scope.
 Token recycling is left out: it lives on what a model holds likely.
 
 Reported: tokens per step, with all sources, without each, and with each alone; the share of drafted tokens
@@ -103,11 +103,20 @@ def free_text() -> Iterator[Recording]:
         yield Recording(demo_corpus.filler(pools, 3), demo_corpus.filler(pools, 4), None)
 
 
+def unforeseeable() -> Iterator[Recording]:
+    """Invented words: nothing to guess, to see what trying costs."""
+    pools = demo_corpus.Pools(random.Random(SEED), "held_out")
+    while True:
+        first, second = (" ".join(pools.invented_word() for _ in range(20)) for _ in range(2))
+        yield Recording(first, second, None)
+
+
 WORKLOADS: dict[str, Callable[[], Iterator[Recording]]] = {
     "extraction": extraction,
     "tool calls": tool_calls,
     "editing": editing,
     "free text": free_text,
+    "invented words": unforeseeable,
 }
 
 
