@@ -24,7 +24,7 @@ FUZZED := tests/test_recognizer.py tests/test_json_schema.py tests/test_schema_m
 	tests/test_schema_fuzz.py tests/test_json_options.py tests/test_grammar_check.py tests/test_vllm_fuzz.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fuzz vllm-overhead lint check bench growth startup hostile demo-model clean
+.PHONY: help install serve test fuzz vllm-overhead speculation lint check bench growth startup hostile demo-model clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,9 @@ hostile: $(BENCH_STAMP) ## grammars written to hurt: all must end within 2 s and
 
 vllm-overhead: $(STAMP) $(VLLM_STAMP) ## vLLM without and with grammars, by backend, in one interleaved run
 	$(BIN)/python benchmarks/vllm_overhead.py $(ARGS)
+
+speculation: $(STAMP) ## what drafts save, by source, on four workloads
+	$(BIN)/python benchmarks/speculation.py $(ARGS)
 
 demo-model: $(STAMP) ## train the demo model again (up to 40 minutes)
 	$(BIN)/python benchmarks/train_demo_model.py $(ARGS)

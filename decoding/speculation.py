@@ -88,6 +88,14 @@ class SpeculationUsage:
     def accepted(self) -> int:
         return sum(usage.accepted for usage in self.by_source.values())
 
+    def add(self, other: SpeculationUsage) -> None:
+        """Count what was done elsewhere as well."""
+        self.steps += other.steps
+        for source, usage in other.by_source.items():
+            mine = self.by_source.setdefault(source, SourceUsage())
+            mine.drafted += usage.drafted
+            mine.accepted += usage.accepted
+
     def count(self, tree: DraftTree, accepted: Sequence[int]) -> None:
         """One step: the tree that was verified and its nodes that were accepted."""
         self.steps += 1

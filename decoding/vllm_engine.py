@@ -27,7 +27,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from syntagma.decoding import vllm_scheduler, vllm_worker
-from syntagma.decoding.admission import check_request
+from syntagma.decoding.admission import check_request, check_speculation
 from syntagma.decoding.artefact_directory import ArtefactDirectory
 from syntagma.decoding.engine import (
     Delta,
@@ -197,6 +197,7 @@ class VllmEngine(Engine):
     def generate(self, request: GenerationRequest) -> ChoiceStream:
         """Begin a request at once; its deltas come from the iterator. See `Engine.generate`."""
         check_request(request, vocabulary=self._vocabulary, max_model_len=self._max_model_len)
+        check_speculation(request, ())
         if not self.is_running:
             raise EngineStoppedError(
                 DEAD_MESSAGE if self._is_started else "the engine is not running"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from syntagma.decoding.draft_sources import model_free_drafters
+from syntagma.decoding.drafter import Drafter
 from syntagma.decoding.embedded_engine import EmbeddedEngine, demo_model_path
-from syntagma.decoding.engine import Engine
+from syntagma.decoding.engine import Engine, Tokenizer
 from syntagma.decoding.vllm_support import check_installed
-from syntagma.grammar import CompileLimits, GrammarCompiler
+from syntagma.grammar import CompileLimits, GrammarCompiler, Vocabulary
 from syntagma.server.metrics import Metrics
 from syntagma.server.settings import Settings
 
@@ -45,12 +49,38 @@ def load_embedded(settings: Settings, metrics: Metrics) -> Engine:
         "max_active": settings.max_active,
         "max_waiting": settings.max_waiting,
     }
+    if settings.speculation:
+        corpus = corpus_texts(settings.draft_corpus)
+
+        def new_drafters(vocabulary: Vocabulary, tokenizer: Tokenizer) -> Sequence[Drafter]:
+            return model_free_drafters(vocabulary, tokenizer, corpus)
+
+        options |= {
+            "new_drafters": new_drafters,
+            "max_draft_nodes": settings.max_draft_tokens,
+        }
     return EmbeddedEngine.from_pretrained(
         settings.model,
         model_name=settings.public_model_name,
         observer=metrics.observe_step,
         **options,
     )
+
+
+def corpus_texts(files: Iterable[str]) -> list[str]:
+    """The documents of text files: each line of a ``.jsonl`` file is one, any other file is one.
+
+    Raises:
+        LoadingError: a file cannot be read.
+    """
+    documents: list[str] = []
+    for file in files:
+        try:
+            text = Path(file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise LoadingError(f"cannot read the draft corpus {file}: {error}") from None
+        documents += text.splitlines() if file.endswith(".jsonl") else [text]
+    return [document for document in documents if document]
 
 
 def load_vllm(
