@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syntagma.decoding.draft_tree import EMPTY_TREE, SOURCES, DraftTree, Source
+from syntagma.decoding.draft_warm_up import warm_draft_kernels
 from syntagma.decoding.drafter import Drafter, DraftScope, DraftSession
 from syntagma.decoding.forced_drafter import PROBABILITY
 from syntagma.decoding.forced_text import TAIL_BYTES, ForcedText
@@ -127,6 +128,7 @@ class Speculator:
         max_depth: int = 16,
         chains_only: bool = False,
     ) -> None:
+        warm_draft_kernels()
         self.vocabulary = vocabulary
         self.drafters = tuple(drafters)
         self.forced_text = forced_text
