@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syntagma.decoding.draft_tree import EMPTY_TREE, SOURCES, DraftTree, Source
+from syntagma.decoding.draft_warm_up import warm_draft_kernels
 from syntagma.decoding.drafter import Drafter, DraftScope, DraftSession
 from syntagma.decoding.forced_drafter import PROBABILITY
 from syntagma.decoding.forced_text import TAIL_BYTES, ForcedText
@@ -127,6 +128,7 @@ class Speculator:
         max_depth: int = 16,
         chains_only: bool = False,
     ) -> None:
+        warm_draft_kernels()
         self.vocabulary = vocabulary
         self.drafters = tuple(drafters)
         self.forced_text = forced_text
@@ -191,14 +193,18 @@ class SpeculationSession:
         if max_depth <= 0:
             return EMPTY_TREE
         proposed = self._ask(matcher, max_nodes, max_depth)
-        sampled = [tree for tree in proposed if tree.laws]
         certain = [tree for tree in proposed if not tree.laws]
-        if _most_gained(certain) > 0.0 and _pays(_most_gained(certain), costs):
+        best = EMPTY_TREE
+        if certain and _pays(_most_gained(certain), costs):
             merged = merge_trees(certain)
-            merged = subtree(merged, best_nodes(merged, 2 * max_nodes))
-            sampled.append(self._cut(self._pruned(matcher, merged, max_depth), costs, max_nodes))
-        # A tree of draws is verified whole or not at all: what is left out must not depend on the draws.
-        return max(sampled, key=lambda tree: _rate(tree, costs), default=EMPTY_TREE)
+            if merged.num_nodes > 2 * max_nodes:
+                merged = subtree(merged, best_nodes(merged, 2 * max_nodes))
+            best = self._cut(self._pruned(matcher, merged, max_depth), costs, max_nodes)
+        for tree in proposed:
+            # A tree of draws is verified whole or not at all: what is left out must not depend on the draws.
+            if tree.laws and _rate(tree, costs) > MARGIN * _rate(best, costs):
+                best = tree
+        return best
 
     def _ask(self, matcher: Matcher | None, max_nodes: int, max_depth: int) -> list[DraftTree]:
         """The drafts of the sources that do not rest, with estimates corrected by experience."""
@@ -235,14 +241,15 @@ class SpeculationSession:
         """The part of a tree with the highest expected number of tokens per time."""
         if self._speculator.chains_only:
             tree = subtree(tree, best_chain(tree))
-        nodes = best_nodes(tree, max_nodes)
-        paths = np.sort(path_probabilities(tree)[nodes])[::-1]
-        tokens = 1.0 + np.concatenate(([0.0], np.cumsum(paths)))
+        paths = path_probabilities(tree)
+        order = np.argsort(-paths, kind="stable")[:max_nodes]
+        tokens = np.ones(order.size + 1)
+        tokens[1:] += np.cumsum(paths[order])
         rates = tokens / costs[: tokens.size]
         number = int(np.argmax(rates))
         if rates[number] < MARGIN * rates[0]:
             return EMPTY_TREE
-        return subtree(tree, best_nodes(tree, number))
+        return subtree(tree, sorted(order[:number].tolist()))
 
     def observe(
         self,
