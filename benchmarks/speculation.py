@@ -18,23 +18,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from speculation_workloads import WORKLOADS, Task, tasks
 
-from syntagma.decoding.draft_sources import model_free_drafters
-from syntagma.decoding.draft_tree import SOURCES
-from syntagma.decoding.drafter import Drafter
+from syntagma.decoding.draft_sources import model_free_speculator
+from syntagma.decoding.draft_tree import SOURCES, Source
 from syntagma.decoding.embedded_engine import EmbeddedEngine
-from syntagma.decoding.engine import GenerationRequest, SamplingParams, Tokenizer
+from syntagma.decoding.engine import GenerationRequest, SamplingParams
 from syntagma.decoding.speculation import SpeculationUsage
-from syntagma.grammar import CompiledGrammar, GrammarCompiler, Vocabulary
+from syntagma.grammar import CompiledGrammar, GrammarCompiler
 
 NO_DRAFTS = "no drafts"
 ALL = "all"
@@ -63,21 +63,9 @@ class Arm:
         self.usage = SpeculationUsage()
 
 
-def drafters_of(
-    sources: Sequence[str],
-) -> Callable[[Vocabulary, Tokenizer], list[Drafter]]:
-    """Makes the drafters of some sources only."""
-
-    def new_drafters(vocabulary: Vocabulary, tokenizer: Tokenizer) -> list[Drafter]:
-        drafters = model_free_drafters(vocabulary, tokenizer)
-        return [drafter for drafter in drafters if drafter.source in sources]
-
-    return new_drafters
-
-
-def arm_sources(available: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def arm_sources(available: Sequence[Source]) -> dict[str, tuple[Source, ...]]:
     """The sources of each arm."""
-    arms: dict[str, tuple[str, ...]] = {NO_DRAFTS: (), ALL: tuple(available)}
+    arms: dict[str, tuple[Source, ...]] = {NO_DRAFTS: (), ALL: tuple(available)}
     for source in available:
         arms[f"without {source}"] = tuple(other for other in available if other != source)
         arms[f"{source} alone"] = (source,)
@@ -86,17 +74,17 @@ def arm_sources(available: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 def load_arms(options: argparse.Namespace) -> dict[str, Arm]:
     """Every arm's engine, not started."""
-    common: dict[str, Any] = {"device": options.device}
-    if options.max_draft_tokens:
-        common["max_draft_nodes"] = options.max_draft_tokens
-    first = EmbeddedEngine.from_pretrained(options.model, device=options.device)
-    drafters = model_free_drafters(first.vocabulary, first.tokenizer)
-    available = [s for s in SOURCES if s in {drafter.source for drafter in drafters}]
-    arms = {NO_DRAFTS: Arm(first)}
+    available = [source for source in SOURCES if source != "model"]
+    arms = {}
     for name, sources in arm_sources(available).items():
-        if name != NO_DRAFTS and (name == ALL or not options.no_ablation):
+        if name in (NO_DRAFTS, ALL) or not options.no_ablation:
+            new_speculator = functools.partial(
+                model_free_speculator, sources=sources, max_nodes=options.max_draft_tokens
+            )
             engine = EmbeddedEngine.from_pretrained(
-                options.model, new_drafters=drafters_of(sources), **common
+                options.model,
+                device=options.device,
+                new_speculator=new_speculator if sources else None,
             )
             arms[name] = Arm(engine)
     return arms
@@ -261,7 +249,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, default=40, help="requests per workload")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--max-tokens", type=int, default=200)
-    parser.add_argument("--max-draft-tokens", type=int, help="default: the engine's")
+    parser.add_argument("--max-draft-tokens", type=int, default=32)
     parser.add_argument("--no-ablation", action="store_true", help="only with and without drafts")
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--json", help="write the figures here, too")

@@ -54,6 +54,13 @@ class CachedModel(Protocol[LogitsT]):
         down."""
         ...
 
+    def likeliest(
+        self, logits: LogitsT, count: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """The likeliest tokens by each row of a draft's logits (or by the only row), likeliest first, and
+        their probabilities."""
+        ...
+
     def fetch(self, logits: LogitsT) -> NDArray[np.float32]:
         """Bring logits to the host: float32[vocab_size], or a row for each token of a draft."""
         ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
@@ -19,7 +19,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from syntagma.decoding.admission import check_request, check_speculation
 from syntagma.decoding.cached_model import DraftShape, find_draft_shape
 from syntagma.decoding.draft_tree import Source
-from syntagma.decoding.drafter import Drafter
 from syntagma.decoding.engine import Engine, EngineStats, GenerationRequest, StepObserver, Tokenizer
 from syntagma.decoding.hugging_face_model import HuggingFaceModel
 from syntagma.decoding.matcher import Matcher
@@ -43,8 +42,7 @@ class EngineOptions(TypedDict, total=False):
     torch_threads: int | None
     new_matcher: Callable[[CompiledGrammar], Matcher]
     observer: StepObserver | None
-    new_drafters: Callable[[Vocabulary, Tokenizer], Sequence[Drafter]] | None
-    max_draft_nodes: int
+    new_speculator: Callable[[Vocabulary, Tokenizer, bool], Speculator] | None
 
 
 def demo_model_path() -> Path:
@@ -73,8 +71,8 @@ class EmbeddedEngine(Engine):
             own choice for a larger one.
         new_matcher: makes the matcher of a choice.
         observer: told about every step, from the worker thread.
-        new_drafters: makes the sources of drafts; None: nothing is drafted.
-        max_draft_nodes: drafted tokens that one pass verifies, at most.
+        new_speculator: makes the sources of drafts, told whether the model verifies chains only; None:
+            nothing is drafted, as with a model that cannot verify drafts.
 
     Raises:
         ValueError: a limit is below 1.
@@ -94,8 +92,7 @@ class EmbeddedEngine(Engine):
         torch_threads: int | None = None,
         new_matcher: Callable[[CompiledGrammar], Matcher] = Matcher,
         observer: StepObserver | None = None,
-        new_drafters: Callable[[Vocabulary, Tokenizer], Sequence[Drafter]] | None = None,
-        max_draft_nodes: int = 32,
+        new_speculator: Callable[[Vocabulary, Tokenizer, bool], Speculator] | None = None,
     ) -> None:
         if torch_threads is None:
             is_small = model.num_parameters() < _SMALL_MODEL_PARAMETERS
@@ -106,7 +103,6 @@ class EmbeddedEngine(Engine):
             "max_waiting": max_waiting,
             "prefill_chunk": prefill_chunk,
             "torch_threads": torch_threads,
-            "max_draft_nodes": max_draft_nodes,
         }
         for name, limit in limits.items():
             if limit < 1:
@@ -121,17 +117,12 @@ class EmbeddedEngine(Engine):
         self._draft_shape: DraftShape = "none"
         self._draft_sources: tuple[Source, ...] = ()
         speculator = None
-        if new_drafters is not None:
+        if new_speculator is not None:
             with torch.inference_mode():
                 self._draft_shape = find_draft_shape(cached_model)
-        if new_drafters is not None and self._draft_shape != "none":
-            drafters = new_drafters(vocabulary, tokenizer)
-            self._draft_sources = tuple(drafter.source for drafter in drafters)
-            speculator = Speculator(
-                drafters,
-                max_nodes=max_draft_nodes,
-                chains_only=self._draft_shape == "chain",
-            )
+        if new_speculator is not None and self._draft_shape != "none":
+            speculator = new_speculator(vocabulary, tokenizer, self._draft_shape == "chain")
+            self._draft_sources = tuple(drafter.source for drafter in speculator.drafters)
         self._worker = Worker(
             cached_model,
             vocabulary,

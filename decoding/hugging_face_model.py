@@ -57,6 +57,15 @@ class HuggingFaceModel:
                 setattr(layer, name, entries[..., :num_kept, :])
         return cache
 
+    def likeliest(
+        self, logits: torch.Tensor, count: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """See `CachedModel.likeliest`."""
+        rows = logits.reshape(-1, logits.shape[-1]).float()
+        values, token_ids = rows.topk(min(count, rows.shape[-1]), dim=-1)
+        probabilities = (values - rows.logsumexp(dim=-1, keepdim=True)).exp()
+        return token_ids.int().cpu().numpy(), probabilities.double().cpu().numpy()
+
     def fetch(self, logits: torch.Tensor) -> NDArray[np.float32]:
         """See `CachedModel.fetch`."""
         return logits.float().cpu().numpy()

@@ -266,8 +266,8 @@ class SpeculationSession:
             accepted: its nodes that were accepted, from the first level down.
             token_ids: what the output has gone on by: the accepted tokens and the one drawn after them.
             successors: int32[1 + num_nodes, k], the k likeliest next tokens after the token before the
-                draft and after each node, likeliest first, under the model's law and the grammar's mask where
-                there is one; None: not known.
+                draft and after each node, likeliest first, under the model's own law; what the grammar forbids
+                is pruned when it is drafted. None: not known.
             probabilities: float64[1 + num_nodes, k], theirs.
         """
         self.usage.count(tree, accepted)

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ from syntagma.decoding.engine import (
     TokenLogprob,
 )
 from syntagma.decoding.matcher import Matcher
+from syntagma.decoding.recycling_drafter import NUM_SUCCESSORS
 from syntagma.decoding.sampling import best_ids, log_softmax
 from syntagma.decoding.sequence import Sequence, SharedPrompt, text_bitmask
 from syntagma.decoding.speculation import SpeculationSession, SpeculationUsage, Speculator
@@ -46,6 +47,7 @@ from syntagma.grammar import CompiledGrammar, Vocabulary
 logger = logging.getLogger(__name__)
 
 LogitsT = TypeVar("LogitsT")
+Likeliest: TypeAlias = tuple[NDArray[np.int32] | None, NDArray[np.float64] | None]
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class Worker(Generic[LogitsT]):
         self._new_matcher = new_matcher
         self._observer = observer
         self._speculator = speculator
+        sources = () if speculator is None else tuple(d.source for d in speculator.drafters)
+        self._num_likeliest = NUM_SUCCESSORS if "recycling" in sources else 0
         self._step_costs = StepCosts(0 if speculator is None else speculator.max_nodes)
         self._text_bitmask = text_bitmask(vocabulary)
         self._running: list[Sequence] = []
@@ -130,13 +134,17 @@ class Worker(Generic[LogitsT]):
             with self._failing_alone(done.sequence.request):
                 rows = self._fetch(done)
                 self._queue_siblings(done.sequence, rows[0])
-                self._verify(done.sequence, rows, done.tree)
+                self._verify(done.sequence, rows, done.tree, self._likeliest(done))
         self._drop_failed()
         self._drop_finished()
         self._publish()
 
     def _verify(
-        self, sequence: Sequence, rows: NDArray[np.float32], tree: DraftTree = EMPTY_TREE
+        self,
+        sequence: Sequence,
+        rows: NDArray[np.float32],
+        tree: DraftTree = EMPTY_TREE,
+        likeliest: Likeliest = (None, None),
     ) -> None:
         """Logits -> mask -> sample -> accept, token after token as long as the draft has said the same.
 
@@ -144,6 +152,8 @@ class Worker(Generic[LogitsT]):
             sequence: the choice.
             rows: float32[1 + num_nodes, vocab_size], after its last token and after each node.
             tree: the draft.
+            likeliest: the likeliest tokens of each row and their probabilities, for drafters that learn
+                from them.
         """
         texts: list[str] = []
         token_ids: list[int] = []
@@ -162,7 +172,7 @@ class Worker(Generic[LogitsT]):
         accepted = follow(tree, emit)
         self._keep(sequence, tree, accepted)
         if sequence.drafts is not None:
-            sequence.drafts.observe(tree, accepted, token_ids)
+            sequence.drafts.observe(tree, accepted, token_ids, *likeliest)
             self._usage = self._usage or SpeculationUsage()
             self._usage.count(tree, accepted)
         self._send(sequence, "".join(texts), tuple(token_ids), tuple(logprobs))
@@ -320,6 +330,12 @@ class Worker(Generic[LogitsT]):
         return sequence.drafts.propose(
             sequence.matcher, costs=self._step_costs.costs, max_tokens=sequence.max_draft_depth
         )
+
+    def _likeliest(self, done: Pass[LogitsT]) -> Likeliest:
+        """What the model held likely, where a drafter learns from it."""
+        if done.sequence.drafts is None or not self._num_likeliest:
+            return None, None
+        return self._model.likeliest(done.logits, self._num_likeliest)
 
     def _fetch(self, done: Pass[LogitsT]) -> NDArray[np.float32]:
         """A pass's logits: float32[1 + num_nodes, vocab_size]. Notes what it has cost."""

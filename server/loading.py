@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from syntagma.decoding.draft_sources import model_free_drafters
-from syntagma.decoding.drafter import Drafter
+from syntagma.decoding.draft_sources import model_free_speculator
 from syntagma.decoding.embedded_engine import EmbeddedEngine, demo_model_path
-from syntagma.decoding.engine import Engine, Tokenizer
+from syntagma.decoding.engine import Engine
 from syntagma.decoding.vllm_support import check_installed
-from syntagma.grammar import CompileLimits, GrammarCompiler, Vocabulary
+from syntagma.grammar import CompileLimits, GrammarCompiler
 from syntagma.server.metrics import Metrics
 from syntagma.server.settings import Settings
 
@@ -52,13 +52,9 @@ def load_embedded(settings: Settings, metrics: Metrics) -> Engine:
     if settings.speculation:
         corpus = corpus_texts(settings.draft_corpus)
 
-        def new_drafters(vocabulary: Vocabulary, tokenizer: Tokenizer) -> Sequence[Drafter]:
-            return model_free_drafters(vocabulary, tokenizer, corpus)
-
-        options |= {
-            "new_drafters": new_drafters,
-            "max_draft_nodes": settings.max_draft_tokens,
-        }
+        options["new_speculator"] = functools.partial(
+            model_free_speculator, corpus=corpus, max_nodes=settings.max_draft_tokens
+        )
     return EmbeddedEngine.from_pretrained(
         settings.model,
         model_name=settings.public_model_name,

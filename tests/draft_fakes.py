@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from syntagma.decoding.draft_tree import EMPTY_TREE, ROOT, SOURCES, DraftTree, SampledLaw, Source
 from syntagma.decoding.drafter import DraftScope, DraftSession
+from syntagma.decoding.engine import Tokenizer
 from syntagma.decoding.matcher import Matcher
+from syntagma.decoding.speculation import Speculator
+from syntagma.grammar import Vocabulary
 
 
 def tree_of(
@@ -26,6 +29,13 @@ def tree_of(
         probabilities=np.full(len(token_ids), 0.9),
         sources=np.full(len(token_ids), SOURCES.index(source), dtype=np.int8),
         laws=laws or {},
+    )
+
+
+def speculator_of(*drafters: Any) -> Callable[[Vocabulary, Tokenizer, bool], Speculator]:
+    """Makes a `Speculator` of these drafters for an engine."""
+    return lambda vocabulary, tokenizer, chains_only: Speculator(
+        vocabulary, drafters, chains_only=chains_only
     )
 
 

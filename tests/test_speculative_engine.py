@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import toy_engine as toy
-from draft_fakes import FakeDrafter, bush_around, drawing, knowing, tree_of
+from draft_fakes import FakeDrafter, bush_around, drawing, knowing, speculator_of, tree_of
 from toy_engine import PROMPT, STOP, VOCABULARY, ids_of, request, run_all, run_one, text_of
 
 from syntagma.decoding import Delta, EngineError, GenerationRequest, StepReport
@@ -24,7 +24,7 @@ SPECULATION_OFF = SpeculationOptions(enabled=False)
 
 
 def drafting_engine(*drafters: FakeDrafter, **options: Any) -> EmbeddedEngine:
-    return toy.toy_engine(new_drafters=lambda vocabulary, tokenizer: drafters, **options)
+    return toy.toy_engine(new_speculator=speculator_of(*drafters), **options)
 
 
 @functools.cache
@@ -145,7 +145,7 @@ def test_an_engine_of_such_a_model_drafts_nothing() -> None:
     model = toy.toy_model()
     model._is_stateful = True
     drafter = knowing({PROMPT: [1] * 12}, VOCABULARY.size)
-    engine = toy.toy_engine(model, new_drafters=lambda vocabulary, tokenizer: [drafter])
+    engine = toy.toy_engine(model, new_speculator=speculator_of(drafter))
     assert engine.draft_shape == "none"
     deltas = run_one(engine, request())
     assert not drafter.sessions
@@ -313,9 +313,7 @@ def scripted(
     toy_model.script = script  # type: ignore[assignment]
     if drafter is None:
         drafter = knowing({PROMPT: script}, VOCABULARY.size)
-    engine = toy.toy_engine(
-        toy_model, new_drafters=lambda vocabulary, tokenizer: [drafter], **options
-    )
+    engine = toy.toy_engine(toy_model, new_speculator=speculator_of(drafter), **options)
     return engine
 
 
