@@ -11,6 +11,7 @@ from syntagma.decoding.drafter import Drafter
 from syntagma.decoding.engine import Tokenizer
 from syntagma.decoding.forced_drafter import ForcedDrafter
 from syntagma.decoding.forced_text import ForcedText
+from syntagma.decoding.habit_drafter import HabitDrafter
 from syntagma.decoding.recycling_drafter import RecyclingDrafter
 from syntagma.decoding.speculation import Speculator
 from syntagma.decoding.suffix_drafters import CorpusDrafter, PromptDrafter
@@ -43,6 +44,7 @@ def model_free_speculator(
         PromptDrafter(),
         CorpusDrafter(store),
         RecyclingDrafter(),
+        HabitDrafter(vocabulary),
     ]
     return Speculator(
         vocabulary,

@@ -17,11 +17,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from syntagma.decoding.continuation import Continuation
 from syntagma.decoding.draft_tree import EMPTY_TREE, SOURCES, DraftTree, Source
 from syntagma.decoding.draft_warm_up import warm_draft_kernels
 from syntagma.decoding.drafter import Drafter, DraftScope, DraftSession
-from syntagma.decoding.forced_drafter import PROBABILITY
 from syntagma.decoding.forced_text import TAIL_BYTES, ForcedText
+from syntagma.decoding.habit_drafter import HabitSession
 from syntagma.decoding.matcher import Matcher
 from syntagma.decoding.source_record import SourceRecord
 from syntagma.decoding.tree_merging import (
@@ -31,7 +32,7 @@ from syntagma.decoding.tree_merging import (
     path_probabilities,
     subtree,
 )
-from syntagma.decoding.tree_pruning import prune
+from syntagma.decoding.tree_pruning import Guess, prune
 from syntagma.grammar import Vocabulary
 
 MARGIN: Final = 1.01
@@ -165,7 +166,12 @@ class SpeculationSession:
             if drafter.source in sources
         }
         self._records: dict[Source, SourceRecord] = {s: SourceRecord() for s in self._sessions}
-        self._forced_text = speculator.forced_text if "forced" in sources else None
+        habits = self._sessions.get("habit")
+        self._continuation = Continuation(
+            speculator.vocabulary,
+            speculator.forced_text if "forced" in sources else None,
+            habits.habits if isinstance(habits, HabitSession) else None,
+        )
         self._proposed: dict[Source, DraftTree] = {}
         most = speculator.max_nodes
         self._max_nodes = most if options.max_tokens is None else min(most, options.max_tokens)
@@ -221,21 +227,14 @@ class SpeculationSession:
 
     def _pruned(self, matcher: Matcher | None, tree: DraftTree, max_depth: int) -> DraftTree:
         """What the grammar allows of a tree, with what it forces behind the leaves."""
-        forced_text = self._forced_text
 
-        def after_leaf(path: list[int]) -> list[int]:
-            if forced_text is None or matcher is None or len(path) >= max_depth:
+        def after_leaf(path: list[int]) -> list[Guess]:
+            if matcher is None or len(path) >= max_depth:
                 return []
             tail = self._tail + b"".join(map(self._speculator.vocabulary.token_bytes, path))
-            return forced_text.tokens_after(matcher, tail, max_depth - len(path))
+            return self._continuation.after(matcher, tail, max_depth - len(path))
 
-        return prune(
-            tree,
-            matcher,
-            self._speculator.vocabulary,
-            after_leaf=None if forced_text is None else after_leaf,
-            leaf_probability=PROBABILITY,
-        )
+        return prune(tree, matcher, self._speculator.vocabulary, after_leaf=after_leaf)
 
     def _cut(self, tree: DraftTree, costs: NDArray[np.float64], max_nodes: int) -> DraftTree:
         """The part of a tree with the highest expected number of tokens per time."""

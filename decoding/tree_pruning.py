@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from syntagma.decoding.draft_tree import EMPTY_TREE, ROOT, SOURCES, DraftTree
+from syntagma.decoding.draft_tree import EMPTY_TREE, ROOT, SOURCES, DraftTree, Source
 from syntagma.decoding.matcher import Matcher
 from syntagma.grammar import Vocabulary
 
-AfterNode = Callable[[list[int]], list[int]]
-"""Tokens that follow for certain after a path of tokens; the matcher stands behind the path."""
+
+class Guess(NamedTuple):
+    """A token that a draft goes on with, the estimate that it stands, and whose guess it is."""
+
+    token_id: int
+    probability: float
+    source: Source
+
+
+AfterLeaf = Callable[[list[int]], Sequence[Guess]]
+"""The chain that goes on from a path of tokens; the matcher stands behind the path."""
 
 
 def prune(
@@ -19,8 +29,7 @@ def prune(
     matcher: Matcher | None,
     vocabulary: Vocabulary,
     *,
-    after_leaf: AfterNode | None = None,
-    leaf_probability: float = 1.0,
+    after_leaf: AfterLeaf | None = None,
 ) -> DraftTree:
     """The nodes that the output can reach, each looked at once.
 
@@ -30,15 +39,13 @@ def prune(
     Args:
         tree: without laws.
         matcher: of the output, left as it was found.
-        after_leaf: appends to leaves what it says, as forced.
-        leaf_probability: of these tokens, each given the one before.
+        after_leaf: appends to leaves what it says.
     """
     if matcher is None:
         return _pruned_text(tree, vocabulary)
     children = tree.children()
     kept: list[tuple[int, int, float, int]] = []
     path: list[int] = []
-    forced = SOURCES.index("forced")
     start = matcher.num_tokens
     # Nodes still to visit, with the new number of their parent and its depth.
     open_nodes = [(node, ROOT, 0) for node in reversed(children.get(ROOT, ()))]
@@ -58,8 +65,9 @@ def prune(
         below = children.get(node, ())
         open_nodes += [(child, number, depth + 1) for child in reversed(below)]
         if after_leaf is not None and not below and not matcher.is_terminated():
-            for token in after_leaf(path):
-                kept.append((token, len(kept) - 1, leaf_probability, forced))
+            for guess in after_leaf(path):
+                source = SOURCES.index(guess.source)
+                kept.append((guess.token_id, len(kept) - 1, guess.probability, source))
     matcher.rollback(matcher.num_tokens - start)
     if not kept:
         return EMPTY_TREE
