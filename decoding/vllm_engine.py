@@ -45,6 +45,7 @@ from syntagma.decoding.engine import (
 )
 from syntagma.decoding.matcher import Matcher
 from syntagma.decoding.sequence import Sequence, text_bitmask
+from syntagma.decoding.vllm_drafting import VLLM_SOURCES, is_ours
 from syntagma.decoding.vllm_grammar import CONFIG_KEY
 from syntagma.decoding.vllm_sampling import sampling_params_of, ticket_of
 from syntagma.decoding.vllm_stream import ChoiceStream, ChoiceTasks
@@ -115,6 +116,7 @@ class VllmEngine(Engine):
             self._text_bitmask = text_bitmask(self._vocabulary)
             self._silent_ids = _silent_ids(self._text_bitmask, self._vocabulary.size)
             self._is_speculative = config.speculative_config is not None
+            self._draft_sources = VLLM_SOURCES if is_ours(config) else ()
             self._max_model_len = int(config.model_config.max_model_len)
             self._max_running = int(config.scheduler_config.max_num_seqs)
             self._llm = AsyncLLM.from_vllm_config(
@@ -197,7 +199,7 @@ class VllmEngine(Engine):
     def generate(self, request: GenerationRequest) -> ChoiceStream:
         """Begin a request at once; its deltas come from the iterator. See `Engine.generate`."""
         check_request(request, vocabulary=self._vocabulary, max_model_len=self._max_model_len)
-        check_speculation(request, ())
+        check_speculation(request, self._draft_sources)
         if not self.is_running:
             raise EngineStoppedError(
                 DEAD_MESSAGE if self._is_started else "the engine is not running"
