@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 from syntagma.decoding.draft_sources import model_free_speculator
 from syntagma.decoding.embedded_engine import EmbeddedEngine, demo_model_path
 from syntagma.decoding.engine import Engine
-from syntagma.decoding.vllm_support import check_installed
+from syntagma.decoding.vllm_support import DRAFT_PROPOSER, check_installed
 from syntagma.grammar import CompileLimits, GrammarCompiler
 from syntagma.server.metrics import Metrics
 from syntagma.server.settings import Settings
+
+VLLM_DRAFT_TOKENS = 8
+"""Drafted tokens that vLLM verifies in one step where nothing is said: each takes a row of masks."""
 
 
 class LoadingError(RuntimeError):
@@ -112,10 +116,22 @@ def arguments_of_settings(settings: Settings) -> list[str]:
         raise ValueError(
             f"device={settings.device!r} is not for vLLM, which takes the device it was built for"
         )
+    for key in ("draft_corpus", "draft_model"):
+        if key in given and getattr(settings, key):
+            raise ValueError(
+                f"{key} is for the embedded engine; vLLM's own drafters are asked for with "
+                "--speculative-config"
+            )
     names = {"dtype": "--dtype", "max_model_len": "--max-model-len", "max_active": "--max-num-seqs"}
-    return [
+    arguments = [
         part
         for key, flag in names.items()
         if key in given and (value := getattr(settings, key)) is not None
         for part in (flag, str(value))
     ]
+    if "speculation" in given and settings.speculation:
+        # Not by default: vLLM schedules one step after the other then, and refuses some parameters.
+        most = settings.max_draft_tokens if "max_draft_tokens" in given else VLLM_DRAFT_TOKENS
+        drafts = {"model": DRAFT_PROPOSER, "num_speculative_tokens": most}
+        arguments += ["--speculative-config", json.dumps(drafts)]
+    return arguments
