@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from syntagma.decoding.draft_tree import EMPTY_TREE, SOURCES, DraftTree, Source
+from syntagma.decoding.draft_tree import EMPTY_TREE, ROOT, SOURCES, DraftTree, Source
 from syntagma.decoding.draft_warm_up import warm_draft_kernels
 from syntagma.decoding.drafter import Drafter, DraftScope, DraftSession
 from syntagma.decoding.forced_drafter import PROBABILITY
@@ -204,10 +204,16 @@ class SpeculationSession:
                 merged = subtree(merged, best_nodes(merged, 2 * max_nodes))
             best = self._cut(self._pruned(matcher, merged, max_depth), costs, max_nodes)
         for tree in proposed:
-            # A tree of draws is verified whole or not at all: what is left out must not depend on the draws.
-            if tree.laws and _rate(tree, costs) > MARGIN * _rate(best, costs):
-                best = tree
+            if tree.laws and self._may_verify(tree):
+                promised = _drawn_rate(tree, costs)
+                if promised > MARGIN * _rate(best, costs):
+                    best = tree
         return best
+
+    def _may_verify(self, drawn: DraftTree) -> bool:
+        """Whether the model's passes have room for a tree of draws, however they had turned out."""
+        is_chain = all(len(law.draws) == 1 for law in drawn.laws.values())
+        return is_chain or not self._speculator.chains_only
 
     def _ask(self, matcher: Matcher | None, max_nodes: int, max_depth: int) -> list[DraftTree]:
         """The drafts of the sources that do not rest, with estimates corrected by experience."""
@@ -309,3 +315,17 @@ def _most_gained(trees: Sequence[DraftTree]) -> float:
 def _rate(tree: DraftTree, costs: NDArray[np.float64]) -> float:
     """Expected tokens per cost of a step with a draft."""
     return (1.0 + float(path_probabilities(tree).sum())) / float(costs[tree.num_nodes])
+
+
+def _drawn_rate(tree: DraftTree, costs: NDArray[np.float64]) -> float:
+    """What a tree of draws promises; it is verified whole or not at all.
+
+    The choice must not depend on what was drawn, or the draws that are verified no longer have the law that
+    verification goes by: neither on which tokens they are, nor on whether two are the same, nor on whether
+    one ends the output. Only the number of the first draws and the best estimate among them, which draws
+    are given whatever they are, enter.
+    """
+    num_draws = len(tree.laws[ROOT].draws)
+    first = float(tree.probabilities[tree.laws[ROOT].draws[0]])
+    gain = 1.0 - (1.0 - first) ** num_draws
+    return (1.0 + gain) / float(costs[min(num_draws, costs.size - 1)])

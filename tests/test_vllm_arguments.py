@@ -117,6 +117,8 @@ def test_speculation_is_asked_for_explicitly() -> None:
     _, text = arguments_of_settings(Settings(model="m", speculation=True, max_draft_tokens=3))
     assert json.loads(text)["num_speculative_tokens"] == 3
     assert arguments_of_settings(Settings(model="m", speculation=False)) == []
+    with pytest.raises(ValueError, match="max_draft_tokens needs --speculation"):
+        arguments_of_settings(Settings(model="m", max_draft_tokens=3))
     for key, value in (("draft_corpus", ("a.txt",)), ("draft_model", "small")):
         with pytest.raises(ValueError, match=f"{key} is for the embedded engine"):
             arguments_of_settings(Settings(model="m", **{key: value}))
