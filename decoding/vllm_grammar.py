@@ -141,6 +141,7 @@ class SyntagmaBackend(StructuredOutputBackend):
     ) -> None:
         try:
             grammar = make()
+            grammar.prepare()  # in this thread, for which no step waits
         except Exception as error:  # noqa: BLE001 - raised again in all threads that wait
             pending.set_exception(error)
             with self._lock:

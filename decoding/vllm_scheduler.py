@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
@@ -11,6 +12,9 @@ from vllm.v1.core.sched.scheduler import Scheduler
 from syntagma.decoding.vllm_grammar import SyntagmaBackend
 
 QUALIFIED_NAME = f"{__name__}.grammar_scheduler"
+# Threads that make grammars take turns with the one that makes steps, which gives way at every operation of the
+# model: with Python's 5 ms a turn a step takes several times as long while one grammar is made.
+SWITCH_SECONDS = 0.0005
 
 
 class _WithGrammars:
@@ -29,6 +33,7 @@ class _WithGrammars:
         *args: Any,
         **kwargs: Any,
     ) -> None:
+        sys.setswitchinterval(SWITCH_SECONDS)
         scheduler: Any = super()
         scheduler.__init__(vllm_config, kv_cache_config, structured_output_manager, *args, **kwargs)
         manager = structured_output_manager

@@ -40,6 +40,8 @@ class CompileService:
         max_cache_entries, max_cache_bytes: of the grammar cache.
         failure_ttl_s: how long a refusal is remembered.
         metrics: where to count.
+        prepares_masks: whether a grammar's first mask is part of its compilation, for an engine that would work
+            it out within a step.
         clock: for tests.
 
     Attributes:
@@ -56,12 +58,14 @@ class CompileService:
         max_cache_bytes: int,
         failure_ttl_s: float,
         metrics: Metrics,
+        prepares_masks: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.compiler = compiler
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="compile")
         self._max_pending = max_pending
         self._metrics = metrics
+        self._prepares_masks = prepares_masks
         self._pending: dict[bytes, asyncio.Task[CompiledGrammar]] = {}
         self.cache = GrammarCache(max_entries=max_cache_entries, max_bytes=max_cache_bytes)
         self.failures = FailureCache(max_entries=MAX_FAILURES, ttl_s=failure_ttl_s, clock=clock)
@@ -112,7 +116,7 @@ class CompileService:
         started = time.perf_counter()
         outcome = "failed"
         try:
-            grammar = await loop.run_in_executor(self._pool, constraint.compile, self.compiler)
+            grammar = await loop.run_in_executor(self._pool, self._compiled, constraint)
             outcome = "ok"
         except GrammarError as error:
             outcome = "rejected"
@@ -126,6 +130,12 @@ class CompileService:
             seconds = time.perf_counter() - started
             self._metrics.compile_seconds.observe(seconds, constraint.kind, outcome)
         self._metrics.cache_evictions.add(self.cache.put(key, grammar))
+        return grammar
+
+    def _compiled(self, constraint: Constraint) -> CompiledGrammar:
+        grammar = constraint.compile(self.compiler)
+        if self._prepares_masks:
+            grammar.prepare()
         return grammar
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -14,11 +13,11 @@ from syntagma.server.context import VERSION, ServerContext, context_of
 from syntagma.server.disconnect import until_disconnect
 from syntagma.server.errors import ENGINE_STOPPED
 from syntagma.server.grammar_check import check_grammar
-from syntagma.server.json_body import read_json_object
+from syntagma.server.json_body import JsonBody, read_json_object
 
 router = APIRouter()
 
-Handler = Callable[[ServerContext, dict[str, Any]], Awaitable[Response]]
+Handler = Callable[[ServerContext, JsonBody], Awaitable[Response]]
 
 
 @router.post("/v1/chat/completions")
@@ -37,7 +36,7 @@ async def completions(request: Request) -> Response:
 async def grammars_check(request: Request) -> Response:
     """Compile a constraint and report."""
 
-    async def respond(context: ServerContext, payload: dict[str, Any]) -> Response:
+    async def respond(context: ServerContext, payload: JsonBody) -> Response:
         return JSONResponse(await check_grammar(context, payload))
 
     return await _handle(request, respond)
@@ -103,7 +102,7 @@ async def _handle(request: Request, handler: Handler) -> Response:
     return await until_disconnect(request.receive, work())
 
 
-def _model(context: ServerContext) -> dict[str, Any]:
+def _model(context: ServerContext) -> dict[str, object]:
     return {
         "id": context.engine.model_name,
         "object": "model",

@@ -246,6 +246,7 @@ class FakeCompiler:
             raise self.error
         return SimpleNamespace(
             kind=kind,
+            prepare=lambda: None,
             hash=f"{len(self.calls):032x}",
             num_bytes=self.num_bytes,
             vocabulary=VOCABULARY,
