@@ -37,10 +37,11 @@ async def answer_chat(context: ServerContext, payload: JsonBody) -> Response:
         max_tokens=max_tokens(body),
         logprobs=num_logprobs(body),
         prompt_param="messages",
+        may_reason=True,
     )
     prompt = await context.prompts.chat(body.messages, shown_tools(body))
     generation = await start(context, plan, [prompt])
-    answer = chat_answer(context.engine.model_name, body, call, constraint)
+    answer = chat_answer(body.model or context.engine.model_name, body, call, constraint)
     return await answer.respond(generation, stream=bool(body.stream))
 
 

@@ -44,7 +44,9 @@ async def answer_completion(context: ServerContext, payload: JsonBody) -> Respon
     )
     token_ids = [await prompt_token_ids(context, prompt) for prompt in prompts]
     generation = await start(context, plan, token_ids)
-    answer = completion_answer(context.engine.model_name, body, len(prompts), constraint)
+    answer = completion_answer(
+        body.model or context.engine.model_name, body, len(prompts), constraint
+    )
     return await answer.respond(generation, stream=bool(body.stream))
 
 

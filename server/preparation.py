@@ -23,6 +23,7 @@ class Plan:
         constraint: on each output.
         max_tokens: as asked for; None: not said.
         default_max_tokens: where it is not said; None: up to the model's context.
+        may_reason: whether a model that reasons may do so first.
         logprobs: alternatives per token; None: no log-probabilities.
         prompt_param: the field that holds the prompt, for errors.
     """
@@ -33,6 +34,7 @@ class Plan:
     logprobs: int | None
     prompt_param: str
     default_max_tokens: int | None = None
+    may_reason: bool = False
 
 
 async def start(
@@ -70,6 +72,9 @@ async def start(
             sampling=sampling,
             grammar=grammar,
             grammar_spec=spec,
+            may_reason=plan.may_reason,
+            priority=plan.body.priority or 0,
+            adapter=plan.body.model if plan.body.model in engine.adapters else None,
         )
         for prompt in prompts
     ]

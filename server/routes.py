@@ -44,16 +44,18 @@ async def grammars_check(request: Request) -> Response:
 
 @router.get("/v1/models")
 async def list_models(request: Request) -> Response:
-    """The one served model."""
-    return JSONResponse({"object": "list", "data": [_model(context_of(request))]})
+    """The served model and its adapters."""
+    context = context_of(request)
+    data = [_model(context, name) for name in context.model_names]
+    return JSONResponse({"object": "list", "data": data})
 
 
 @router.get("/v1/models/{name:path}")
 async def get_model(request: Request, name: str) -> Response:
-    """The served model, by name."""
+    """The served model or an adapter, by name."""
     context = context_of(request)
     context.check_model(name)
-    return JSONResponse(_model(context))
+    return JSONResponse(_model(context, name))
 
 
 @router.get("/health")
@@ -102,11 +104,13 @@ async def _handle(request: Request, handler: Handler) -> Response:
     return await until_disconnect(request.receive, work())
 
 
-def _model(context: ServerContext) -> dict[str, object]:
+def _model(context: ServerContext, name: str) -> dict[str, object]:
+    base = context.engine.model_name
     return {
-        "id": context.engine.model_name,
+        "id": name,
         "object": "model",
         "created": context.created,
         "owned_by": "syntagma",
         "max_model_len": context.engine.max_model_len,
+        **({} if name == base else {"parent": base}),
     }

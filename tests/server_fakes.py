@@ -141,6 +141,7 @@ class FakeEngine:
     model_name = MODEL
     vocabulary = VOCABULARY
     max_model_len = 1000
+    adapters: tuple[str, ...] = ()
     num_active = 0
     stats = EngineStats()
 
