@@ -20,6 +20,9 @@ from syntagma.server.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 MAX_FAILURES = 1024
+# Of grammars that take so long to compile the first mask is worked out at once: the embedded engine would need it within a
+# step, and the event loop what it stands on at the first token. For others that is a millisecond.
+PREPARED_SECONDS = 0.002
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,6 @@ class CompileService:
         max_cache_entries, max_cache_bytes: of the grammar cache.
         failure_ttl_s: how long a refusal is remembered.
         metrics: where to count.
-        prepares_masks: whether a grammar's first mask is part of its compilation, for an engine that would work
-            it out within a step.
         clock: for tests.
 
     Attributes:
@@ -58,14 +59,12 @@ class CompileService:
         max_cache_bytes: int,
         failure_ttl_s: float,
         metrics: Metrics,
-        prepares_masks: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.compiler = compiler
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="compile")
         self._max_pending = max_pending
         self._metrics = metrics
-        self._prepares_masks = prepares_masks
         self._pending: dict[bytes, asyncio.Task[CompiledGrammar]] = {}
         self.cache = GrammarCache(max_entries=max_cache_entries, max_bytes=max_cache_bytes)
         self.failures = FailureCache(max_entries=MAX_FAILURES, ttl_s=failure_ttl_s, clock=clock)
@@ -134,7 +133,7 @@ class CompileService:
 
     def _compiled(self, constraint: Constraint) -> CompiledGrammar:
         grammar = constraint.compile(self.compiler)
-        if self._prepares_masks:
+        if grammar.compile_seconds >= PREPARED_SECONDS:
             grammar.prepare()
         return grammar
 

@@ -55,7 +55,6 @@ class ServerContext:
             max_cache_bytes=settings.grammar_cache_bytes,
             failure_ttl_s=settings.grammar_failure_ttl,
             metrics=metrics,
-            prepares_masks=settings.chosen_engine == "embedded",
         )
         checking = CheckService(max_pending=settings.compile_queue)
         return cls(settings, engine, compiling, PromptEncoder(engine), checking, metrics)
