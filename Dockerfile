@@ -42,7 +42,7 @@ RUN --mount=type=bind,from=wheel,source=/dist,target=/dist \
     pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --no-compile /dist/*.whl \
     && find /opt/venv/lib -path '*/site-packages/syntagma/*' -exec touch -d 2020-01-01 {} + \
     && python -m compileall -q /opt/venv/lib/python3*/site-packages/syntagma \
-    && python -c "from syntagma.grammar.warm_up import warm_kernels; warm_kernels()" \
+    && python -c "from syntagma.grammar.warm_up import warm_kernels; warm_kernels(); from syntagma.decoding.draft_warm_up import warm_draft_kernels; warm_draft_kernels()" \
     && chown -R syntagma:syntagma /var/cache/numba
 USER 10001:10001
 WORKDIR /home/syntagma

@@ -21,10 +21,11 @@ IS_SUPPORTED := sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 FUZZED := tests/test_recognizer.py tests/test_json_schema.py tests/test_schema_masks.py \
 	tests/test_first_light.py tests/test_regex.py tests/test_kernels.py tests/test_wide_states.py \
 	tests/test_schema_formulas.py tests/test_number_sets.py tests/test_absorb.py tests/test_parser.py \
-	tests/test_schema_fuzz.py tests/test_json_options.py tests/test_grammar_check.py tests/test_vllm_fuzz.py
+	tests/test_json_options.py tests/test_grammar_check.py tests/test_vllm_fuzz.py \
+	tests/test_speculative_outputs.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fuzz vllm-overhead lint check bench growth startup hostile demo-model clean
+.PHONY: help install serve test fuzz vllm-overhead speculation tree-or-chain lint check bench growth startup hostile demo-model clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +41,7 @@ test: $(STAMP) $(VLLM_STAMP) ## run the tests
 
 fuzz: $(STAMP) ## compare 10^6 masks with brute force, then run the random tests 50 times as long (hours)
 	$(BIN)/python tests/fuzz_states.py
+	$(BIN)/python tests/fuzz_schemas.py --pairs 200000
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest $(FUZZED) $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy --strict
@@ -66,6 +68,12 @@ hostile: $(BENCH_STAMP) ## grammars written to hurt: all must end within 2 s and
 vllm-overhead: $(STAMP) $(VLLM_STAMP) ## vLLM without and with grammars, by backend, in one interleaved run
 	$(BIN)/python benchmarks/vllm_overhead.py $(ARGS)
 
+speculation: $(STAMP) ## what drafts save, by source, on four workloads
+	$(BIN)/python benchmarks/speculation.py $(ARGS)
+
+tree-or-chain: $(STAMP) ## whether verifying trees of drafts pays
+	$(BIN)/python benchmarks/tree_or_chain.py $(ARGS)
+
 demo-model: $(STAMP) ## train the demo model again (up to 40 minutes)
 	$(BIN)/python benchmarks/train_demo_model.py $(ARGS)
 
@@ -88,7 +96,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "==> installing syntagma and what it needs; PyTorch is large, the first time takes minutes"
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@echo "==> compiling the grammar kernels; a minute or two the first time, then cached"
-	$(BIN)/python -c "from syntagma.grammar.warm_up import warm_kernels; warm_kernels()"
+	$(BIN)/python -c "from syntagma.grammar.warm_up import warm_kernels; warm_kernels(); from syntagma.decoding.draft_warm_up import warm_draft_kernels; warm_draft_kernels()"
 	@touch $@
 	@echo "==> installed"
 

@@ -73,6 +73,20 @@ class CheckOptions(GrammarOptions, JsonPolicies, total=False):
     """What `check` takes besides a schema, regex or choice."""
 
 
+class SpeculationOptions(TypedDict, total=False):
+    """How drafts are made; the output's law is the same with and without.
+
+    Attributes:
+        enabled: False: one token a pass.
+        max_tokens: drafted tokens in a pass, at most.
+        sources: where drafts may come from.
+    """
+
+    enabled: bool
+    max_tokens: int
+    sources: Sequence[Literal["forced", "prompt", "corpus", "recycling", "model"]]
+
+
 class CallOptions(JsonPolicies, total=False):
     """What every generation takes; of `JsonPolicies` what is to hold for its JSON.
 
@@ -88,6 +102,8 @@ class CallOptions(JsonPolicies, total=False):
         stop: a string or several that end the output and are not part of it.
         ignore_eos: do not let the model end an unconstrained output.
         logprobs: how many alternatives to report per token; 0 or True: only the drawn token.
+        speculation: how drafts are made.
+        user: on whose behalf; drafts learn from a user's own outputs only.
         extra_body: further fields of the request's body, for what this SDK does not know.
     """
 
@@ -106,6 +122,8 @@ class CallOptions(JsonPolicies, total=False):
     stop: str | Sequence[str] | None
     ignore_eos: bool | None
     logprobs: int | None
+    speculation: SpeculationOptions | None
+    user: str | None
     extra_body: Mapping[str, object] | None
 
 

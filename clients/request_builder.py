@@ -21,12 +21,14 @@ from syntagma.clients.options import (
     CompletionOptions,
     Messages,
     Schema,
+    SpeculationOptions,
     Timeout,
 )
 
 CALL_OPTIONS = CallOptions.__optional_keys__
 COMPLETION_OPTIONS = CompletionOptions.__optional_keys__
 CHAT_OPTIONS = ChatOptions.__optional_keys__
+SPECULATION_OPTIONS = SpeculationOptions.__optional_keys__
 
 Body = Mapping[str, object]
 
@@ -43,6 +45,7 @@ _PLAIN_FIELDS = (
     "repetition_penalty",
     "ignore_eos",
     "n",
+    "user",
 )
 _TOOL_MODES = ("auto", "none", "required")
 
@@ -196,8 +199,21 @@ def _sampling(options: Mapping[str, Any]) -> dict[str, object]:
     body = {name: options[name] for name in _PLAIN_FIELDS if options.get(name) is not None}
     if (stop := options.get("stop")) is not None:
         body["stop"] = stop if isinstance(stop, str) else list(stop)
+    if (speculation := options.get("speculation")) is not None:
+        body["speculation"] = _speculation(speculation)
     if (bias := options.get("logit_bias")) is not None:
         body["logit_bias"] = {str(token_id): value for token_id, value in bias.items()}
+    return body
+
+
+def _speculation(options: Mapping[str, Any]) -> Body:
+    if unknown := sorted(options.keys() - SPECULATION_OPTIONS):
+        raise TypeError(
+            f"speculation has no option {unknown[0]!r}; it has {', '.join(sorted(SPECULATION_OPTIONS))}"
+        )
+    body = dict(options)
+    if "sources" in body:
+        body["sources"] = list(body["sources"])
     return body
 
 

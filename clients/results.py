@@ -10,12 +10,38 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
+class DraftUsage:
+    """Tokens that were drafted, and those that became output."""
+
+    drafted: int
+    accepted: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeculationUsage(DraftUsage):
+    """What became of drafts.
+
+    Attributes:
+        steps: passes of the model that yielded tokens.
+        by_source: of every source that drafted.
+    """
+
+    steps: int
+    by_source: Mapping[str, DraftUsage] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Tokens a request has used."""
+    """Tokens a request has used.
+
+    Attributes:
+        speculation: None if the server made no drafts.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    speculation: SpeculationUsage | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

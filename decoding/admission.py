@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 
+from syntagma.decoding.draft_tree import SOURCES, Source
 from syntagma.decoding.engine import GenerationRequest
 from syntagma.decoding.sampling import check_sampling_params
 from syntagma.grammar import Vocabulary
@@ -41,6 +42,32 @@ def check_request(
         raise ValueError(
             f"priority={request.priority!r} cannot be given: this engine has no priorities; vLLM has them with "
             "--scheduling-policy priority"
+        )
+
+
+def check_speculation(request: GenerationRequest, sources: Collection[Source]) -> None:
+    """Refuse drafts that an engine cannot make; a request that says nothing gets those it can.
+
+    Args:
+        request: it may ask for drafts.
+        sources: where this engine's drafts come from.
+
+    Raises:
+        ValueError: there are none, or not from a source that is asked for.
+    """
+    options = request.speculation
+    if options is None or not options.enabled:
+        return
+    if not sources:
+        raise ValueError(
+            "speculation: this engine makes no drafts; leave the field out, or start the server with "
+            "speculation and a model that can verify drafts"
+        )
+    missing = sorted(options.sources - set(sources))
+    if missing and options.sources != frozenset(SOURCES):
+        raise ValueError(
+            f"speculation: this engine has no drafts from {missing[0]!r}, only from "
+            f"{', '.join(source for source in SOURCES if source in sources)}"
         )
 
 

@@ -71,6 +71,11 @@ class DraftTree:
     def num_nodes(self) -> int:
         return int(self.token_ids.size)
 
+    @property
+    def is_chain(self) -> bool:
+        """Every node but the last has one child."""
+        return bool((self.parents == np.arange(ROOT, self.num_nodes - 1)).all())
+
     def depths(self) -> NDArray[np.int32]:
         """int32[num_nodes]: 1 for what follows the output."""
         depths = np.ones(self.num_nodes, dtype=np.int32)

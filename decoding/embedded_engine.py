@@ -7,21 +7,22 @@ crosses over once a step.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from syntagma.decoding.admission import check_request
+from syntagma.decoding.admission import check_request, check_speculation
+from syntagma.decoding.cached_model import DraftShape, find_draft_shape
+from syntagma.decoding.draft_tree import Source
 from syntagma.decoding.engine import Engine, EngineStats, GenerationRequest, StepObserver, Tokenizer
+from syntagma.decoding.hugging_face_model import HuggingFaceModel
 from syntagma.decoding.matcher import Matcher
+from syntagma.decoding.speculation import Speculator
 from syntagma.decoding.stream import DeltaIterator, RequestQueue, Stream
 from syntagma.decoding.worker import Worker
 from syntagma.grammar import CompiledGrammar, Vocabulary
@@ -41,6 +42,7 @@ class EngineOptions(TypedDict, total=False):
     torch_threads: int | None
     new_matcher: Callable[[CompiledGrammar], Matcher]
     observer: StepObserver | None
+    new_speculator: Callable[[Vocabulary, Tokenizer, bool], Speculator] | None
 
 
 def demo_model_path() -> Path:
@@ -52,7 +54,8 @@ class EmbeddedEngine(Engine):
     """An `Engine` around a model in this process.
 
     The same seed gives the same text whatever else runs, because each sequence has its own
-    forward pass and its own random numbers.
+    forward pass and its own random numbers. With drafts that holds up to rounding, which depends on
+    how many tokens a pass reads (docs/speculation.md).
 
     Args:
         model: a causal language model of transformers, on its device.
@@ -68,6 +71,8 @@ class EmbeddedEngine(Engine):
             own choice for a larger one.
         new_matcher: makes the matcher of a choice.
         observer: told about every step, from the worker thread.
+        new_speculator: makes the sources of drafts, told whether the model verifies chains only; None:
+            nothing is drafted, as with a model that cannot verify drafts.
 
     Raises:
         ValueError: a limit is below 1.
@@ -87,6 +92,7 @@ class EmbeddedEngine(Engine):
         torch_threads: int | None = None,
         new_matcher: Callable[[CompiledGrammar], Matcher] = Matcher,
         observer: StepObserver | None = None,
+        new_speculator: Callable[[Vocabulary, Tokenizer, bool], Speculator] | None = None,
     ) -> None:
         if torch_threads is None:
             is_small = model.num_parameters() < _SMALL_MODEL_PARAMETERS
@@ -107,8 +113,18 @@ class EmbeddedEngine(Engine):
         self._max_model_len = max_model_len
         self._torch_threads = torch_threads
         self._queue = RequestQueue(max_waiting)
+        cached_model = HuggingFaceModel(model)
+        self._draft_shape: DraftShape = "none"
+        self._draft_sources: tuple[Source, ...] = ()
+        speculator = None
+        if new_speculator is not None:
+            with torch.inference_mode():
+                self._draft_shape = find_draft_shape(cached_model)
+        if new_speculator is not None and self._draft_shape != "none":
+            speculator = new_speculator(vocabulary, tokenizer, self._draft_shape == "chain")
+            self._draft_sources = tuple(drafter.source for drafter in speculator.drafters)
         self._worker = Worker(
-            _HuggingFaceModel(model),
+            cached_model,
             vocabulary,
             self._queue,
             max_model_len=max_model_len,
@@ -116,6 +132,7 @@ class EmbeddedEngine(Engine):
             prefill_chunk=prefill_chunk,
             new_matcher=new_matcher,
             observer=observer,
+            speculator=speculator,
         )
         self._thread = threading.Thread(target=self._serve, name="embedded-engine", daemon=True)
 
@@ -197,6 +214,11 @@ class EmbeddedEngine(Engine):
         return self._max_model_len
 
     @property
+    def draft_shape(self) -> DraftShape:
+        """What drafts the model verifies; ``none`` also where none are made."""
+        return self._draft_shape
+
+    @property
     def is_running(self) -> bool:
         """Whether the worker thread is alive."""
         return self._thread.is_alive()
@@ -236,6 +258,7 @@ class EmbeddedEngine(Engine):
     def generate(self, request: GenerationRequest) -> DeltaIterator:
         """Queue a request at once; its deltas come from the iterator. See `Engine.generate`."""
         check_request(request, vocabulary=self._vocabulary, max_model_len=self._max_model_len)
+        check_speculation(request, self._draft_sources)
         stream = Stream(request, asyncio.get_running_loop())
         self._queue.submit(stream)
         return DeltaIterator(stream)
@@ -260,25 +283,3 @@ def _stop_ids(model: Any, tokenizer: Any) -> set[int] | None:
         if given is not None:
             stop_ids.update([given] if isinstance(given, int) else given)
     return stop_ids or None
-
-
-class _HuggingFaceModel:
-    """A model of transformers as a `CachedModel`."""
-
-    def __init__(self, model: Any) -> None:
-        parameters = inspect.signature(model.forward).parameters
-        self._model = model
-        # Pure state-space models name their cache differently.
-        self._cache_name = "cache_params" if "cache_params" in parameters else "past_key_values"
-        self._options: dict[str, Any] = {"use_cache": True, "return_dict": True}
-        if "logits_to_keep" in parameters:
-            self._options["logits_to_keep"] = 1
-        self.can_extend = not model._is_stateful
-
-    def forward(self, token_ids: list[int], cache: object) -> tuple[torch.Tensor, object]:
-        input_ids = torch.tensor([token_ids], device=self._model.device)
-        output = self._model(input_ids=input_ids, **{self._cache_name: cache}, **self._options)
-        return output.logits[0, -1], output[self._cache_name]
-
-    def fetch(self, logits: torch.Tensor) -> NDArray[np.float32]:
-        return logits.float().cpu().numpy()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from syntagma.decoding.grammar_spec import GrammarSpec
+from syntagma.decoding.speculation import SpeculationOptions, SpeculationUsage
 from syntagma.grammar import CompiledGrammar, Vocabulary
 
 FinishReason = Literal["stop", "length", "abort"]
@@ -60,6 +61,9 @@ class GenerationRequest:
         may_reason: whether a model that reasons may do so before its answer.
         priority: smaller ones go first, in engines that know priorities; others take 0 only.
         adapter: one of the engine's adapters by name; None: the model as it is.
+        speculation: how drafts are made; None: as the engine does by itself. They never change the law of
+            the output.
+        tenant: who asks; drafts learn from a tenant's own outputs only.
     """
 
     request_id: str
@@ -70,6 +74,8 @@ class GenerationRequest:
     may_reason: bool = False
     priority: int = 0
     adapter: str | None = None
+    speculation: SpeculationOptions | None = None
+    tenant: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +108,7 @@ class Delta:
         logprobs: one entry a token if asked for, else empty.
         finish_reason: set on the choice's last delta.
         stop_reason: the stop string that matched, if one did.
+        speculation: on the last delta of a choice that drafts were made for: what became of them.
     """
 
     index: int
@@ -111,6 +118,7 @@ class Delta:
     finish_reason: FinishReason | None = None
     stop_reason: str | None = None
     reasoning: str = ""
+    speculation: SpeculationUsage | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +149,14 @@ class StepReport:
     Attributes:
         mask_seconds: one entry for each bitmask filled.
         num_prompt_tokens, num_generated_tokens, num_forced_tokens: as in `EngineStats`.
+        speculation: over the choices that drafts may be made for; None if there were none.
     """
 
     mask_seconds: tuple[float, ...] = ()
     num_prompt_tokens: int = 0
     num_generated_tokens: int = 0
     num_forced_tokens: int = 0
+    speculation: SpeculationUsage | None = None
 
 
 class StepObserver(Protocol):

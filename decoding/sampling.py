@@ -39,11 +39,33 @@ def sample(
     Raises:
         ValueError: the bitmask allows no token.
     """
+    token_ids, probabilities = next_law(
+        logits,
+        bitmask_row,
+        params,
+        prompt_token_ids=prompt_token_ids,
+        output_token_ids=output_token_ids,
+    )
+    return int(token_ids[draw(probabilities, generator)])
+
+
+def next_law(
+    logits: FloatRow,
+    bitmask_row: NDArray[np.int32],
+    params: SamplingParams,
+    *,
+    prompt_token_ids: Sequence[int],
+    output_token_ids: Sequence[int],
+) -> tuple[TokenIds, FloatRow]:
+    """The law that `sample` draws from, as `token_law` gives it.
+
+    Raises:
+        ValueError: the bitmask allows no token.
+    """
     adjusted = apply_logit_bias(logits, params.logit_bias)
     adjusted = apply_penalties(adjusted, params, prompt_token_ids, output_token_ids)
     masked = apply_bitmask(adjusted, bitmask_row)
-    token_ids, probabilities = token_law(masked, bitmask_row, params)
-    return int(token_ids[draw(probabilities, generator)])
+    return token_law(masked, bitmask_row, params)
 
 
 def token_law(

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syntagma.decoding.detokenizer import Detokenizer
+from syntagma.decoding.draft_tree import ROOT, DraftTree
 from syntagma.decoding.engine import EngineError, FinishReason, GenerationRequest
 from syntagma.decoding.matcher import Matcher
-from syntagma.decoding.sampling import pack_bitmask
+from syntagma.decoding.sampling import next_law, pack_bitmask, sample
+from syntagma.decoding.speculation import SpeculationSession
+from syntagma.decoding.verification import RandomChance, pick
 from syntagma.grammar import Vocabulary
 
 
@@ -44,6 +47,7 @@ class Sequence:
         bitmask: int32[1, num_words], the tokens allowed next; shared and constant without a grammar.
         detokenizer: turns the output's bytes into text.
         generator: the choice's own random numbers.
+        drafts: proposes what may come next; None: nothing is drafted.
         num_allowed: how many tokens the bitmask allows; 0 without a grammar, where nobody asks.
         output_token_ids: what was drawn so far, a final stop token included.
         cache: the model's KV cache, as the model returned it; None before the first forward pass.
@@ -60,6 +64,7 @@ class Sequence:
     bitmask: NDArray[np.int32]
     detokenizer: Detokenizer
     generator: np.random.Generator
+    drafts: SpeculationSession | None = None
     num_allowed: int = 0
     output_token_ids: list[int] = field(default_factory=list)
     cache: object = None
@@ -77,6 +82,7 @@ class Sequence:
         max_model_len: int,
         matcher: Matcher | None,
         text_bitmask: NDArray[np.int32],
+        drafts: SpeculationSession | None = None,
     ) -> Sequence:
         """A choice that has not begun; ``text_bitmask`` is what outputs without a grammar obey."""
         sampling = request.sampling
@@ -94,6 +100,7 @@ class Sequence:
             bitmask=text_bitmask if matcher is None else np.zeros_like(text_bitmask),
             detokenizer=Detokenizer(sampling.stop),
             generator=np.random.default_rng(seed),
+            drafts=drafts,
         )
 
     @property
@@ -105,6 +112,16 @@ class Sequence:
     def num_uncached(self) -> int:
         """Tokens the next forward passes must still read; 1 while decoding."""
         return self.num_tokens - self.num_cached
+
+    @property
+    def max_draft_depth(self) -> int:
+        """How deep a draft may be: the last token of an output comes from verification.
+
+        The prompt must have been read alone before, for other choices start from its cache.
+        """
+        if not self.output_token_ids:
+            return 0
+        return self.max_output_tokens - len(self.output_token_ids) - 1
 
     @property
     def is_finished(self) -> bool:
@@ -153,6 +170,31 @@ class Sequence:
         self.num_allowed = int(np.bitwise_count(self.bitmask.view(np.uint32)).sum())
         if self.num_allowed == 0:
             raise EngineError("the grammar's mask is empty before the output is complete")
+
+    def draw(self, logits: NDArray[np.float32], tree: DraftTree, node: int = ROOT) -> int:
+        """Draw the next token, which may be a draft's: the output stands at one of its nodes.
+
+        One random number a token, unless the node's children were drawn as well: so a seed gives the
+        same text with drafts and without.
+        """
+        sampling = self.request.sampling
+        prompt, output = self.request.prompt_token_ids, self.output_token_ids
+        bitmask_row = self.bitmask[0]
+        if node not in tree.laws:
+            return sample(
+                logits,
+                bitmask_row,
+                sampling,
+                prompt_token_ids=prompt,
+                output_token_ids=output,
+                generator=self.generator,
+            )
+        token_ids, probabilities = next_law(
+            logits, bitmask_row, sampling, prompt_token_ids=prompt, output_token_ids=output
+        )
+        target = np.zeros(self.vocabulary.size)
+        target[token_ids] = probabilities
+        return pick(target, tree, node, RandomChance(self.generator))
 
     def accept(self, token_id: int) -> str:
         """Append a drawn token and return the text now certain.

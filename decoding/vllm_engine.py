@@ -25,7 +25,7 @@ from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from syntagma.decoding.admission import check_request
+from syntagma.decoding.admission import check_request, check_speculation
 from syntagma.decoding.artefact_directory import ArtefactDirectory
 from syntagma.decoding.engine import (
     Engine,
@@ -42,6 +42,7 @@ from syntagma.decoding.matcher import Matcher
 from syntagma.decoding.sequence import Sequence, text_bitmask
 from syntagma.decoding.vllm_arguments import with_our_classes
 from syntagma.decoding.vllm_choice import FollowedChoice
+from syntagma.decoding.vllm_drafting import VLLM_SOURCES, is_ours
 from syntagma.decoding.vllm_reasoning import reasoning_marks
 from syntagma.decoding.vllm_sampling import sampling_params_of, ticket_of
 from syntagma.decoding.vllm_stream import ChoiceStream, ChoiceTasks
@@ -116,6 +117,7 @@ class VllmEngine(Engine):
             self._marks = reasoning_marks(config.structured_outputs_config, self._tokenizer)
             self._silent_ids = _silent_ids(self._text_bitmask, self._vocabulary.size)
             self._is_speculative = config.speculative_config is not None
+            self._draft_sources = VLLM_SOURCES if is_ours(config) else ()
             self._max_model_len = int(config.model_config.max_model_len)
             self._max_running = int(config.scheduler_config.max_num_seqs)
             self._has_priorities = config.scheduler_config.policy == "priority"
@@ -216,6 +218,7 @@ class VllmEngine(Engine):
             adapters=self._adapters,
             has_priorities=self._has_priorities,
         )
+        check_speculation(request, self._draft_sources)
         if not self.is_running:
             raise EngineStoppedError(
                 DEAD_MESSAGE if self._is_started else "the engine is not running"

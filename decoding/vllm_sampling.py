@@ -11,6 +11,8 @@ from syntagma.decoding.grammar_spec import GrammarTicket
 from syntagma.grammar import Vocabulary
 
 BACKEND_NAME = "syntagma"
+# Where drafts find a request's own options in vLLM's ``extra_args``.
+SPECULATION_KEY = "syntagma_speculation"
 # vLLM refuses 0, which here means the best token only; so does this, at any vocabulary's size.
 _LEAST_TOP_P = 1e-6
 
@@ -70,8 +72,24 @@ def sampling_params_of(
         stop_token_ids=[] if may_run_on else list(vocabulary.stop_ids),
         detokenize=False,
         output_kind=RequestOutputKind.DELTA,
+        extra_args=_speculation_arguments(request),
         structured_outputs=None if ticket is None else StructuredOutputsParams(grammar=ticket),
     )
+
+
+def _speculation_arguments(request: GenerationRequest) -> dict[str, Any] | None:
+    """What our scheduler's drafts need to know of a request (`vllm_drafting`)."""
+    arguments: dict[str, Any] = {}
+    if request.tenant:
+        arguments["tenant"] = request.tenant
+    options = request.speculation
+    if options is not None:
+        arguments |= {
+            "enabled": options.enabled,
+            "max_tokens": options.max_tokens,
+            "sources": sorted(options.sources),
+        }
+    return {SPECULATION_KEY: arguments} if arguments else None
 
 
 def ticket_of(request: GenerationRequest) -> str:

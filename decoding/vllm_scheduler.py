@@ -9,7 +9,9 @@ from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
 from vllm.v1.core.sched.scheduler import Scheduler
 
+from syntagma.decoding.vllm_drafting import ChainDrafts, is_ours, replace_drafts
 from syntagma.decoding.vllm_grammar import SyntagmaBackend
+from syntagma.decoding.vllm_vocabulary import vocabulary_of
 
 QUALIFIED_NAME = f"{__name__}.grammar_scheduler"
 # Threads that make grammars take turns with the one that makes steps, which gives way at every operation of the
@@ -56,6 +58,28 @@ class GrammarScheduler(_WithGrammars, Scheduler):
     """For steps that follow one another."""
 
 
+class DraftingScheduler(GrammarScheduler):
+    """Puts our drafts into requests; see `vllm_drafting`."""
+
+    def __init__(
+        self,
+        vllm_config: Any,
+        kv_cache_config: Any,
+        structured_output_manager: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(vllm_config, kv_cache_config, structured_output_manager, *args, **kwargs)
+        tokenizer = structured_output_manager.tokenizer
+        vocabulary = vocabulary_of(vllm_config.model_config, tokenizer)
+        self._drafts = ChainDrafts(vllm_config, vocabulary, tokenizer)
+
+    def update_draft_token_ids(self, draft_token_ids: Any) -> None:
+        """What vLLM calls after a step with the worker's drafts, which are empty."""
+        super().update_draft_token_ids(draft_token_ids)
+        replace_drafts(self, self._drafts, draft_token_ids)
+
+
 class AsyncGrammarScheduler(_WithGrammars, AsyncScheduler):
     """For steps that are scheduled while the one before still runs."""
 
@@ -66,6 +90,8 @@ def grammar_scheduler(vllm_config: Any, *args: Any, **kwargs: Any) -> Scheduler:
     vLLM decides about asynchronous scheduling late, when the platform has had its say; naming a class
     would have to guess.
     """
+    if is_ours(vllm_config):
+        return DraftingScheduler(vllm_config, *args, **kwargs)
     is_async = vllm_config.scheduler_config.async_scheduling
     scheduler = AsyncGrammarScheduler if is_async else GrammarScheduler
     return scheduler(vllm_config, *args, **kwargs)

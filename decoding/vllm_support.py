@@ -73,6 +73,16 @@ HOOKS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("self", "scheduler_output"),
     ),
     (
+        "vllm.v1.core.sched.scheduler",
+        "Scheduler.update_draft_token_ids",
+        ("self", "draft_token_ids"),
+    ),
+    (
+        "vllm.v1.structured_output",
+        "StructuredOutputManager._get_constraint_bounds",
+        ("self", "request", "spec_tokens"),
+    ),
+    (
         "vllm.sampling_params",
         "SamplingParams._validate_structured_outputs",
         ("self", "model_config", "structured_outputs_config", "tokenizer"),

@@ -1,7 +1,8 @@
 """The embedded engine's worker: it owns the model and moves all running choices on, step by step.
 
-In a step every running choice gets one new token; prompts still unread share a budget of tokens and
-take turns. The choices of a request beyond its first start from a copy of the first one's prefill.
+In a step every running choice gets one new token, and of a draft as many more as stand; prompts still
+unread share a budget of tokens and take turns. The choices of a request beyond its first start from a copy
+of the first one's prefill.
 
 `Worker.run` belongs in a thread of its own. No torch here: the model is whatever implements
 `CachedModel`.
@@ -15,11 +16,15 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from syntagma.decoding.cached_model import CachedModel
+from syntagma.decoding.draft_tree import EMPTY_TREE, DraftTree
+from syntagma.decoding.drafter import DraftScope
 from syntagma.decoding.engine import (
     Delta,
     EngineError,
@@ -30,38 +35,36 @@ from syntagma.decoding.engine import (
     TokenLogprob,
 )
 from syntagma.decoding.matcher import Matcher
-from syntagma.decoding.sampling import best_ids, log_softmax, sample
+from syntagma.decoding.recycling_drafter import NUM_SUCCESSORS
+from syntagma.decoding.sampling import best_ids, log_softmax
 from syntagma.decoding.sequence import Sequence, SharedPrompt, text_bitmask
+from syntagma.decoding.speculation import SpeculationSession, SpeculationUsage, Speculator
+from syntagma.decoding.step_costs import StepCosts
 from syntagma.decoding.stream import Outbox, RequestQueue, Stream
+from syntagma.decoding.verification import follow
 from syntagma.grammar import CompiledGrammar, Vocabulary
 
 logger = logging.getLogger(__name__)
 
 LogitsT = TypeVar("LogitsT")
+Likeliest: TypeAlias = tuple[NDArray[np.int32] | None, NDArray[np.float64] | None]
 
 
-class CachedModel(Protocol[LogitsT]):
-    """A language model that reads a few tokens at a time and remembers the earlier ones.
+@dataclass(frozen=True)
+class Pass(Generic[LogitsT]):
+    """A forward pass whose logits have not been fetched.
 
     Attributes:
-        can_extend: a cache that holds tokens can be extended by several at once; if not, prompts
-            are read in one go.
+        sequence: the choice that it moves on.
+        logits: after the choice's last token and after each node of the draft.
+        tree: the draft that was read along; empty as a rule.
+        seconds: what it has taken so far, drafting included.
     """
 
-    can_extend: bool
-
-    def forward(self, token_ids: list[int], cache: object) -> tuple[LogitsT, object]:
-        """Read the tokens that follow those in the cache; None is an empty cache.
-
-        Returns:
-            The logits after the last token, still on the device, and the new cache. The cache given
-            may have been changed and must not be used again.
-        """
-        ...
-
-    def fetch(self, logits: LogitsT) -> NDArray[np.float32]:
-        """Bring logits to the host: float32[vocab_size]."""
-        ...
+    sequence: Sequence
+    logits: LogitsT
+    tree: DraftTree
+    seconds: float
 
 
 class Worker(Generic[LogitsT]):
@@ -78,6 +81,7 @@ class Worker(Generic[LogitsT]):
         prefill_chunk: int,
         new_matcher: Callable[[CompiledGrammar], Matcher],
         observer: StepObserver | None,
+        speculator: Speculator | None = None,
     ) -> None:
         self._model = model
         self._vocabulary = vocabulary
@@ -87,12 +91,17 @@ class Worker(Generic[LogitsT]):
         self._prefill_chunk = prefill_chunk
         self._new_matcher = new_matcher
         self._observer = observer
+        self._speculator = speculator
+        sources = () if speculator is None else tuple(d.source for d in speculator.drafters)
+        self._num_likeliest = NUM_SUCCESSORS if "recycling" in sources else 0
+        self._step_costs = StepCosts(0 if speculator is None else speculator.max_nodes)
         self._text_bitmask = text_bitmask(vocabulary)
         self._running: list[Sequence] = []
         self._forks: deque[Sequence] = deque()
         self._failed: dict[str, Exception] = {}
         self._outbox = Outbox()
         self._report = StepReport()
+        self._usage: SpeculationUsage | None = None
         self._totals = EngineStats()
 
     @property
@@ -118,33 +127,61 @@ class Worker(Generic[LogitsT]):
         self._outbox.flush()
 
     def _step(self) -> None:
-        """One round: every running choice gets one token, or reads on in its prompt."""
+        """One round: every running choice gets a token or more, or reads on in its prompt."""
         self._drop_aborted()
         self._admit()
-        for sequence, logits in self._forward(self._schedule()):
-            with self._failing_alone(sequence.request):
-                row = self._model.fetch(logits)
-                self._queue_siblings(sequence, row)
-                self._advance(sequence, row)
+        for done in self._forward(self._schedule()):
+            with self._failing_alone(done.sequence.request):
+                rows = self._fetch(done)
+                self._queue_siblings(done.sequence, rows[0])
+                self._verify(done.sequence, rows, done.tree, self._likeliest(done))
         self._drop_failed()
         self._drop_finished()
         self._publish()
 
-    def _advance(self, sequence: Sequence, logits: NDArray[np.float32]) -> None:
-        """Logits -> mask -> sample -> accept: one token of one choice."""
-        is_forced = sequence.is_forced
-        token_id = sample(
-            logits,
-            sequence.bitmask[0],
-            sequence.request.sampling,
-            prompt_token_ids=sequence.request.prompt_token_ids,
-            output_token_ids=sequence.output_token_ids,
-            generator=sequence.generator,
-        )
-        logprobs = self._logprobs(sequence, logits, token_id, is_forced)
-        text = sequence.accept(token_id) + self._prepare(sequence)
-        self._count(num_generated_tokens=1, num_forced_tokens=int(is_forced))
-        self._send(sequence, text, (token_id,), logprobs)
+    def _verify(
+        self,
+        sequence: Sequence,
+        rows: NDArray[np.float32],
+        tree: DraftTree = EMPTY_TREE,
+        likeliest: Likeliest = (None, None),
+    ) -> None:
+        """Logits -> mask -> sample -> accept, token after token as long as the draft has said the same.
+
+        Args:
+            sequence: the choice.
+            rows: float32[1 + num_nodes, vocab_size], after its last token and after each node.
+            tree: the draft.
+            likeliest: the likeliest tokens of each row and their probabilities, for drafters that learn
+                from them.
+        """
+        texts: list[str] = []
+        token_ids: list[int] = []
+        logprobs: list[TokenLogprob] = []
+
+        def emit(node: int) -> tuple[int, bool]:
+            is_forced = sequence.is_forced
+            logits = rows[1 + node]
+            token_id = sequence.draw(logits, tree, node)
+            logprobs.extend(self._logprobs(sequence, logits, token_id, is_forced))
+            texts.append(sequence.accept(token_id) + self._prepare(sequence))
+            token_ids.append(token_id)
+            self._count(num_generated_tokens=1, num_forced_tokens=int(is_forced))
+            return token_id, not sequence.is_finished
+
+        accepted = follow(tree, emit)
+        self._keep(sequence, tree, accepted)
+        if sequence.drafts is not None:
+            sequence.drafts.observe(tree, accepted, token_ids, *likeliest)
+            self._usage = self._usage or SpeculationUsage()
+            self._usage.count(tree, accepted)
+        self._send(sequence, "".join(texts), tuple(token_ids), tuple(logprobs))
+
+    def _keep(self, sequence: Sequence, tree: DraftTree, accepted: list[int]) -> None:
+        """Drop what was read of a draft and does not stand."""
+        if tree.num_nodes and not sequence.is_finished:
+            sequence.cache = self._model.keep(sequence.cache, sequence.num_cached, accepted)
+            sequence.num_cached += len(accepted)
 
     def _prepare(self, sequence: Sequence) -> str:
         """Fill the next token's bitmask, or end the choice if there is no next token.
@@ -212,7 +249,16 @@ class Worker(Generic[LogitsT]):
             max_model_len=self._max_model_len,
             matcher=None if request.grammar is None else self._new_matcher(request.grammar),
             text_bitmask=self._text_bitmask,
+            drafts=self._new_drafts(request),
         )
+
+    def _new_drafts(self, request: GenerationRequest) -> SpeculationSession | None:
+        options = request.speculation
+        if self._speculator is None or (options is not None and not options.enabled):
+            return None
+        grammar_key = "" if request.grammar is None else request.grammar.hash
+        scope = DraftScope(grammar_key=grammar_key, tenant=request.tenant)
+        return self._speculator.begin(request.prompt_token_ids, scope, options)
 
     def _queue_siblings(self, sequence: Sequence, logits: NDArray[np.float32]) -> None:
         """When a first choice has read the prompt, line up the others behind a copy of its cache."""
@@ -227,7 +273,7 @@ class Worker(Generic[LogitsT]):
 
     def _start_fork(self, sequence: Sequence) -> None:
         with self._failing_alone(sequence.request):
-            self._advance(sequence, sequence.start_from_shared_prompt())
+            self._verify(sequence, sequence.start_from_shared_prompt()[np.newaxis])
             if not sequence.is_finished:
                 self._running.append(sequence)
 
@@ -250,24 +296,55 @@ class Worker(Generic[LogitsT]):
         self._running = [*decoding, *reading]
         return plan
 
-    def _forward(self, plan: list[tuple[Sequence, int]]) -> list[tuple[Sequence, LogitsT]]:
-        """Run the model; return the choices that have read all their tokens, with the next logits.
+    def _forward(self, plan: list[tuple[Sequence, int]]) -> list[Pass[LogitsT]]:
+        """Run the model; return the passes of choices that have read all their tokens.
 
         One pass a choice: in a batch the rounding of a row depends on its neighbours, and a seed
         would no longer reproduce its text. No result is fetched before all passes are queued, so
         that a GPU need not wait for the host in between.
         """
-        ready: list[tuple[Sequence, LogitsT]] = []
+        ready: list[Pass[LogitsT]] = []
         for sequence, limit in plan:
             with self._failing_alone(sequence.request):
+                started = time.perf_counter()
+                tree = self._propose(sequence)
                 token_ids = sequence.uncached_token_ids(limit)
-                logits, sequence.cache = self._model.forward(token_ids, sequence.cache)
+                if tree.num_nodes:
+                    logits, sequence.cache = self._model.forward_draft(
+                        token_ids[0], tree, sequence.num_cached, sequence.cache
+                    )
+                else:
+                    logits, sequence.cache = self._model.forward(token_ids, sequence.cache)
                 sequence.num_cached += len(token_ids)
                 if not sequence.output_token_ids:
                     self._count(num_prompt_tokens=len(token_ids))
                 if sequence.num_uncached == 0:
-                    ready.append((sequence, logits))
+                    seconds = time.perf_counter() - started
+                    ready.append(Pass(sequence, logits, tree, seconds))
         return ready
+
+    def _propose(self, sequence: Sequence) -> DraftTree:
+        """A draft to be read along with the choice's last token; none while it reads its prompt."""
+        if sequence.drafts is None or sequence.max_draft_depth <= 0:
+            return EMPTY_TREE
+        return sequence.drafts.propose(
+            sequence.matcher, costs=self._step_costs.costs, max_tokens=sequence.max_draft_depth
+        )
+
+    def _likeliest(self, done: Pass[LogitsT]) -> Likeliest:
+        """What the model held likely, where a drafter learns from it."""
+        if done.sequence.drafts is None or not self._num_likeliest:
+            return None, None
+        return self._model.likeliest(done.logits, self._num_likeliest)
+
+    def _fetch(self, done: Pass[LogitsT]) -> NDArray[np.float32]:
+        """A pass's logits: float32[1 + num_nodes, vocab_size]. Notes what it has cost."""
+        started = time.perf_counter()
+        rows = np.atleast_2d(self._model.fetch(done.logits))
+        if done.sequence.drafts is not None and done.sequence.output_token_ids:
+            seconds = done.seconds + time.perf_counter() - started
+            self._step_costs.add(done.tree.num_nodes, seconds)
+        return rows
 
     # ------------------------------------------------------------------------------- failures
 
@@ -331,10 +408,17 @@ class Worker(Generic[LogitsT]):
             logprobs=logprobs,
             finish_reason=sequence.finish_reason,
             stop_reason=sequence.detokenizer.stop_reason,
+            speculation=self._finish_drafts(sequence) if sequence.is_finished else None,
         )
         self._outbox.put(stream, delta)
         if all(choice.is_finished for choice in stream.choices):
             self._queue.close(stream)
+
+    def _finish_drafts(self, sequence: Sequence) -> SpeculationUsage | None:
+        if sequence.drafts is None:
+            return None
+        sequence.drafts.finish()
+        return sequence.drafts.usage
 
     def _count(
         self,
@@ -354,7 +438,8 @@ class Worker(Generic[LogitsT]):
 
     def _publish(self) -> None:
         """Update the totals, hand over the step's deltas, and tell the observer."""
-        report, self._report = self._report, StepReport()
+        report = replace(self._report, speculation=self._usage)
+        self._report, self._usage = StepReport(), None
         totals = self._totals
         self._totals = EngineStats(
             prompt_tokens_total=totals.prompt_tokens_total + report.num_prompt_tokens,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from syntagma.grammar import ir
@@ -20,6 +20,7 @@ from syntagma.grammar.from_schema_formulas import formulas_to_grammar
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
+from syntagma.grammar.plain_members import PlainMember, PlainMembers
 from syntagma.grammar.schema_conjunction import Apart, Branch, Goal, GoalKey, goal_key, normal_goal
 from syntagma.grammar.schema_delegation import Delegation, alive
 from syntagma.grammar.schema_document import SchemaDocument
@@ -79,7 +80,7 @@ def _produced_on_demand(
 ) -> ir.Grammar | None:
     """A proper grammar; None if it cannot be shown that no rule will fail."""
     survey = Survey(document, terminals, terminals.budget)
-    lowering = _Lowering(document, survey, terminals)
+    lowering = Lowering(document, survey, terminals)
     delegation = Delegation(document, documents, terminals, lowering, survey.visit)
     try:
         if documents:
@@ -98,7 +99,7 @@ def _produced_on_demand(
     return ir.Grammar(table.rules, table.names, lowering.produce, is_proper=True)
 
 
-class _Lowering:
+class Lowering:
     """The rules of one document; the grammar keeps it to produce what has not been asked for.
 
     It shares the grammar's lists, but does not hold the grammar, and of rules to come what their bodies
@@ -121,10 +122,10 @@ class _Lowering:
         self.is_any_order = terminals.options.property_order == "any"
         # What a declared rule is to be: the values of a goal, the members of an object from an index
         # on, one of them in any order, or what was written during the survey.
-        self.pending: dict[int, Goal | tuple[_Members, int] | _Member | ir.Node] = {}
+        self.pending: dict[int, Goal | tuple[PlainMembers, int] | PlainMember | ir.Node] = {}
         self.keys: dict[int, GoalKey] = {}
 
-    def declare(self, name: str, content: Goal | tuple[_Members, int] | _Member) -> int:
+    def declare(self, name: str, content: Goal | tuple[PlainMembers, int] | PlainMember) -> int:
         """A new rule, its body made when it is asked for."""
         rule = self.table.declare(name)
         self.pending[rule] = content
@@ -158,11 +159,11 @@ class _Lowering:
             content = self.pending.get(rule)
             if content is None:
                 return
-            if isinstance(content, _Member):
+            if isinstance(content, PlainMember):
                 body = content.body(self)
             elif not isinstance(content, tuple):
                 body = alive(content, self.survey.dead, self.key)
-            elif content and isinstance(content[0], _Members):
+            elif content and isinstance(content[0], PlainMembers):
                 members, index = content
                 body = members.body(index, self)
             else:
@@ -310,7 +311,7 @@ class _Lowering:
                 members = self.in_any_order(form)
                 parts.append(ir.Sequence((members, self.terminals.closing["}"])))
             else:
-                parts.append(ir.Call(_Members(form).rule(0, self)))
+                parts.append(ir.Call(PlainMembers(form).rule(0, self)))
         return self.terminals.enclosed("{}", *parts, may_be_empty=not form.required)
 
     def in_any_order(self, form: ObjectForm) -> ir.Node:
@@ -322,14 +323,14 @@ class _Lowering:
             if schema is not None and is_scalar_type(schema):
                 member = self.plain_member(schema["type"])
             else:
-                member = ir.Call(self.declare("member", _Member(form, name)))
+                member = ir.Call(self.declare("member", PlainMember(form, name)))
             part = ir.Sequence((self.terminals.key(name), member))
             (required if name in form.required else optional).append(part)
         repeated: list[ir.Node] = []
         if form.additional is not None:
             key = self.terminals.key_other_than(form.declared)
             is_simple = isinstance(key, ir.Terminal)
-            rest = _Member(form, None, ir.EMPTY if is_simple else key)
+            rest = PlainMember(form, None, ir.EMPTY if is_simple else key)
             call = ir.Call(self.declare("member", rest))
             repeated.append(ir.Sequence((key, call)) if is_simple else call)
         comma = self.terminals.comma
@@ -346,7 +347,7 @@ class _Lowering:
         """What follows the key of a member that need only be of a type of scalars."""
         node = self.plain_members.get(name)
         if node is None:
-            rule = self.declare("member", _Member(None, name))
+            rule = self.declare("member", PlainMember(None, name))
             node = self.plain_members[name] = ir.Call(rule)
         return node
 
@@ -374,79 +375,3 @@ def _is_scalar(schema: dict[str, Any]) -> bool:
     if "enum" in schema:
         return not any(isinstance(value, list | dict) for value in schema["enum"])
     return "const" in schema and not isinstance(schema["const"], list | dict)
-
-
-class _Members:
-    """The rules of one object's members, in the order of the schema.
-
-    Rule ``i`` is one or more of the members from the ``i``-th on and the closing brace, so that a rule
-    ends where the object does and all calls between these rules are tail calls. The last rule is for
-    undeclared members.
-    """
-
-    def __init__(self, form: ObjectForm) -> None:
-        self.form = form
-        self.rules: dict[int, int] = {}
-        self.num_rules = len(form.names) + (form.additional is not None)
-        required = form.required
-        self.last_required = (
-            max((i for i, name in enumerate(form.names) if name in required), default=-1)
-            if required
-            else -1
-        )
-
-    def rule(self, index: int, lowering: _Lowering) -> int:
-        """The rule of the members from an index on."""
-        rule = self.rules.get(index)
-        if rule is None:
-            rule = self.rules[index] = lowering.declare("members", (self, index))
-        return rule
-
-    def body(self, index: int, lowering: _Lowering) -> ir.Node:
-        """A member, then the end or others; an optional one may be passed over."""
-        form, terminals = self.form, lowering.terminals
-        if index == len(form.names):
-            key = terminals.key_other_than(form.declared)
-            value = lowering.value(form.additional or ())
-            after = self.after(index, lowering)
-            return ir.Sequence((key, terminals.colon, value, after))
-        name = form.names[index]
-        value = lowering.member_value(form, name)
-        present = lowering.member(name, value, self.after(index + 1, lowering))
-        if name in form.required or index + 1 == self.num_rules:
-            return present
-        return ir.Choice((present, ir.Call(self.rule(index + 1, lowering))))
-
-    def after(self, index: int, lowering: _Lowering) -> ir.Node:
-        """What follows a member if those from an index on are still to come."""
-        terminals = lowering.terminals
-        closing = terminals.closing["}"]
-        if index == self.num_rules:
-            return closing
-        more = ir.Sequence((terminals.comma, ir.Call(self.rule(index, lowering))))
-        return more if index <= self.last_required else ir.Choice((more, closing))
-
-
-@dataclass(frozen=True)
-class _Member:
-    """What follows the key of a member where members come in any order.
-
-    Attributes:
-        form: the object; None: the value is only of a type.
-        name: the member, or the type; None: an undeclared one.
-        key: what comes first, for keys that are not one terminal.
-    """
-
-    form: ObjectForm | None
-    name: str | None
-    key: ir.Node = ir.EMPTY
-
-    def body(self, lowering: _Lowering) -> ir.Node:
-        """The colon and the value."""
-        if self.form is None:
-            value = lowering.plain_value(self.name or "")
-        elif self.name is None:
-            value = lowering.value(self.form.additional or ())
-        else:
-            value = lowering.member_value(self.form, self.name)
-        return ir.Sequence((self.key, lowering.terminals.colon, value))

@@ -57,7 +57,8 @@ class JsonOptions:
             ``indent``; how far it is indented is left open.
         property_order: ``"schema"``: as declared, undeclared ones last. ``"any"``.
         numbers: ``"canonical"``: integers without fraction or exponent, listed numbers as they are
-            listed. ``"any"``: zeros may follow behind a point (``1.0``).
+            listed. ``"any"``: zeros may follow behind a point (``1.0``), and integers may have an
+            exponent (``1e2``).
         formats: ``"enforce"``: those that are known, others are refused. ``"known"``: those that are
             known, others have no effect. ``"annotate"``: none has an effect.
         slips: keywords that no draft has, but that look like one. ``"refuse"``. ``"annotate"``: they

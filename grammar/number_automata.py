@@ -18,12 +18,17 @@ from syntagma.grammar.dfa_builder import dfa_from_bytes
 from syntagma.grammar.json_numbers import MINUS, integer_tree, number_tree
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget
-from syntagma.grammar.number_sets import Cut, NumberSet, is_infinite
+from syntagma.grammar.number_sets import ABOVE_ALL, BELOW_ALL, Cut, NumberSet, is_infinite
+from syntagma.grammar.scientific_multiples import scientific_multiples_dfa
 
 DIGIT_0, MINUS_BYTE, POINT_BYTE = 0x30, 0x2D, 0x2E
 # Columns of the automaton of multiples: other bytes, the digits, the sign, the point.
 OTHER, SIGN, POINT, NUM_CLASSES = 0, 11, 12, 13
 ZERO = Fraction(0)
+# Multiples of what has more digits are spelled without an exponent.
+MAX_SCIENTIFIC_STATES = 4096
+# Digits behind the point of a multiple that has an exponent.
+MAX_FRACTION = 20
 
 
 def integers_dfa(numbers: NumberSet, options: JsonOptions, budget: Budget) -> Dfa:
@@ -36,11 +41,14 @@ def integers_dfa(numbers: NumberSet, options: JsonOptions, budget: Budget) -> Df
     budget.check("max_enum_values", len(ranges), "gaps between integers")
     budget.check_time()
     whole = dfa_from_bytes(ast.union([integer_tree(*ends, options) for ends in ranges]), budget)
-    return _with_steps(whole, numbers, budget)
+    return _with_steps(whole, numbers, options, budget)
 
 
 def decimals_dfa(numbers: NumberSet, options: JsonOptions, budget: Budget) -> Dfa:
-    """The members of a set, spelled plainly or, where there are neither step nor holes, scientifically.
+    """The members of a set, spelled plainly or scientifically.
+
+    Multiples are spelled scientifically only with ``numbers="any"``, and only if what they are multiples of
+    has few digits.
 
     Raises:
         GrammarLimitError: a step or hole needs too many states.
@@ -52,7 +60,7 @@ def decimals_dfa(numbers: NumberSet, options: JsonOptions, budget: Budget) -> Df
         part = _interval(*ends, options)
         if not part.is_empty:
             parts.append(ast.Automaton(part))
-    return _with_steps(dfa_from_bytes(ast.union(parts), budget), numbers, budget)
+    return _with_steps(dfa_from_bytes(ast.union(parts), budget), numbers, options, budget)
 
 
 def _clipped(cut: Cut, side: int, options: JsonOptions, budget: Budget) -> Cut:
@@ -74,22 +82,41 @@ def _clipped(cut: Cut, side: int, options: JsonOptions, budget: Budget) -> Cut:
     return cut
 
 
-def _with_steps(spellings: Dfa, numbers: NumberSet, budget: Budget) -> Dfa:
+def _with_steps(spellings: Dfa, numbers: NumberSet, options: JsonOptions, budget: Budget) -> Dfa:
     if numbers.step is not None and not spellings.is_empty:
-        spellings = dfas.intersection(spellings, multiples_dfa(numbers.step, budget), budget)
+        multiples = _all_multiples(numbers.step, options)
+        if multiples is None:
+            multiples = multiples_dfa(numbers.step, budget)
+        spellings = dfas.intersection(spellings, multiples, budget)
     for hole in sorted(numbers.holes):
         if spellings.is_empty:
             break
-        spellings = dfas.difference(spellings, multiples_dfa(hole, budget), budget)
-        # Whether a number with an exponent is a multiple is not worked out.
-        spellings = dfas.difference(spellings, _with_exponent(), budget)
+        multiples = _all_multiples(hole, options)
+        if multiples is None:
+            multiples = multiples_dfa(hole, budget)
+            # Whether a number with an exponent is a multiple is not worked out.
+            spellings = dfas.difference(spellings, _with_exponent(), budget)
+        spellings = dfas.difference(spellings, multiples, budget)
     return spellings
+
+
+def _all_multiples(step: Fraction, options: JsonOptions) -> Dfa | None:
+    """The multiples of a step, scientifically spelled ones included; None where these are not written."""
+    if options.numbers != "any":
+        return None
+    amount, places = _amount(step)
+    max_fraction = max(places, min(options.max_digits or MAX_FRACTION, MAX_FRACTION))
+    if amount * (max_fraction + 2) > MAX_SCIENTIFIC_STATES:
+        return None
+    return scientific_multiples_dfa(amount, places, max_fraction, options.max_exponent_digits)
 
 
 @functools.lru_cache(maxsize=256)
 def _interval(low: Cut, high: Cut, options: JsonOptions) -> Dfa:
     """The spellings of the numbers between two cuts."""
     budget = Budget.unlimited()
+    if (low, high) == (BELOW_ALL, ABOVE_ALL):
+        return _all_numbers(options)
     parts: list[ast.Node] = []
     if high > (ZERO, 0):
         positive = _non_negative(max(low, (ZERO, 0)), high, options)
@@ -182,9 +209,14 @@ def multiples_dfa(step: Fraction, budget: Budget) -> Dfa:
     Raises:
         GrammarLimitError: it has more digits than ``max_dfa_states`` allows.
     """
+    amount, places = _amount(step)
+    budget.check("max_dfa_states", amount * (places + 2), f"states of the multiples of {step}")
+    return _multiples(amount, places)
+
+
+def _amount(step: Fraction) -> tuple[int, int]:
+    """A decimal number as an integer, and by how many digits its point is moved."""
     places = 0
     while (step * 10**places).denominator != 1:
         places += 1
-    amount = int(step * 10**places)
-    budget.check("max_dfa_states", amount * (places + 2), f"states of the multiples of {step}")
-    return _multiples(amount, places)
+    return int(step * 10**places), places

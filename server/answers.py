@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from starlette.responses import JSONResponse, Response
 
 from syntagma.decoding.engine import Delta
+from syntagma.decoding.speculation import SpeculationUsage
 from syntagma.server.constraints import Constraint
 from syntagma.server.context import SYSTEM_FINGERPRINT
 from syntagma.server.generation import Generation
@@ -112,11 +114,24 @@ class Answer:
         }
 
 
-def usage(generation: Generation) -> dict[str, int]:
-    """OpenAI's ``usage``."""
+def usage(generation: Generation) -> dict[str, Any]:
+    """OpenAI's ``usage``, and what became of drafts where some were made."""
     num_prompt, num_generated = generation.num_prompt_tokens, generation.num_generated_tokens
-    return {
+    tokens = {
         "prompt_tokens": num_prompt,
         "completion_tokens": num_generated,
         "total_tokens": num_prompt + num_generated,
+    }
+    if generation.speculation is None:
+        return tokens
+    return tokens | {"speculation": speculation_usage(generation.speculation)}
+
+
+def speculation_usage(speculation: SpeculationUsage) -> dict[str, Any]:
+    """Passes of the model, and tokens drafted and accepted, by source too."""
+    return {
+        "steps": speculation.steps,
+        "drafted": speculation.drafted,
+        "accepted": speculation.accepted,
+        "by_source": {source: asdict(part) for source, part in speculation.by_source.items()},
     }

@@ -25,11 +25,23 @@ from syntagma.server.settings import (
 
 USAGE_ERROR = 2
 
-MODEL_SETTINGS = ("model", "engine", "engine_args", "device", "dtype", "max_model_len")
+MODEL_SETTINGS = (
+    "model",
+    "engine",
+    "engine_args",
+    "device",
+    "dtype",
+    "max_model_len",
+    "speculation",
+    "max_draft_tokens",
+    "draft_corpus",
+    "draft_model",
+)
 COMPILE_SETTINGS = (*POLICY_FIELDS, "compile_timeout")
 GROUP_TITLES = {
     "model": "model and scheduling",
     "network": "network",
+    "speculation": "speculative decoding",
     "grammar": "grammars",
     "limits": "limits of a request",
 }

@@ -22,10 +22,8 @@ WITHOUT_EFFECT = frozenset(
         "prompt_cache_key",
         "prompt_cache_options",
         "prompt_cache_retention",
-        "safety_identifier",
         "service_tier",
         "store",
-        "user",
     }
 )
 
@@ -89,6 +87,7 @@ INSTEAD: dict[str, str] = {
     "modalities": "the output is text",
     "audio": "the output is text",
     "logits_processors": "code is not accepted from requests",
+    "speculative_config": 'use "speculation": {"enabled": ..., "max_tokens": ..., "sources": [...]}',
     "reasoning_effort": "the model has no such switch; leave it out",
     "verbosity": "the model has no such switch; leave it out",
     "web_search_options": "the model has no access to the web; leave it out",

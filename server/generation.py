@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import cast
 
 from syntagma.decoding.engine import Delta, Engine, EngineError, GenerationRequest
+from syntagma.decoding.speculation import SpeculationUsage
 from syntagma.server.errors import ApiError, bad_request
 from syntagma.server.metrics import Metrics
 
@@ -36,6 +37,7 @@ class Generation:
         self._is_open = False
         self._started_at = self._last_at = time.perf_counter()
         self.num_generated_tokens = 0
+        self.speculation: SpeculationUsage | None = None
 
     @property
     def num_choices(self) -> int:
@@ -137,6 +139,9 @@ class Generation:
         self._last_at = now
         self.num_generated_tokens += len(delta.token_ids)
         self._metrics.generated_tokens.add(len(delta.token_ids))
+        if delta.speculation is not None:
+            self.speculation = self.speculation or SpeculationUsage()
+            self.speculation.add(delta.speculation)
         if delta.finish_reason is not None:
             is_constrained = self._requests[0].grammar is not None
             self._metrics.finished.add(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from syntagma.decoding.draft_sources import model_free_speculator
 from syntagma.decoding.embedded_engine import EmbeddedEngine, demo_model_path
 from syntagma.decoding.engine import Engine
 from syntagma.decoding.vllm_support import check_installed
@@ -45,12 +49,34 @@ def load_embedded(settings: Settings, metrics: Metrics) -> Engine:
         "max_active": settings.max_active,
         "max_waiting": settings.max_waiting,
     }
+    if settings.speculation:
+        corpus = corpus_texts(settings.draft_corpus)
+
+        options["new_speculator"] = functools.partial(
+            model_free_speculator, corpus=corpus, max_nodes=settings.max_draft_tokens
+        )
     return EmbeddedEngine.from_pretrained(
         settings.model,
         model_name=settings.public_model_name,
         observer=metrics.observe_step,
         **options,
     )
+
+
+def corpus_texts(files: Iterable[str]) -> list[str]:
+    """The documents of text files: each line of a ``.jsonl`` file is one, any other file is one.
+
+    Raises:
+        LoadingError: a file cannot be read.
+    """
+    documents: list[str] = []
+    for file in files:
+        try:
+            text = Path(file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise LoadingError(f"cannot read the draft corpus {file}: {error}") from None
+        documents += text.splitlines() if file.endswith(".jsonl") else [text]
+    return [document for document in documents if document]
 
 
 def load_vllm(

@@ -17,6 +17,7 @@ from prometheus_client import (
 )
 
 from syntagma.decoding.engine import Engine, StepReport
+from syntagma.decoding.speculation import SpeculationUsage
 
 # A creation time beside every counter would double the number of series.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -54,6 +55,14 @@ class Metrics:
             "forced_tokens", "Tokens the grammar left no choice about"
         )
 
+        self.speculation_steps = self._counter(
+            "speculation_steps", "Passes of the model for outputs that drafts may be made for"
+        )
+        self.drafted_tokens = self._counter("drafted_tokens", "Tokens drafted", "source")
+        self.accepted_tokens = self._counter(
+            "accepted_tokens", "Drafted tokens that became output", "source"
+        )
+
         self.compile_seconds = self._histogram(
             "grammar_compile_seconds", "Compilations", SHORT_SECONDS, "kind", "outcome"
         )
@@ -79,6 +88,14 @@ class Metrics:
             self.mask_seconds.observe(seconds)
         if report.num_forced_tokens:
             self.forced_tokens.add(report.num_forced_tokens)
+        if report.speculation is not None:
+            self._observe_speculation(report.speculation)
+
+    def _observe_speculation(self, usage: SpeculationUsage) -> None:
+        self.speculation_steps.add(usage.steps)
+        for source, part in usage.by_source.items():
+            self.drafted_tokens.add(part.drafted, source)
+            self.accepted_tokens.add(part.accepted, source)
 
     def render(self) -> bytes:
         """The exposition in Prometheus' text format."""

@@ -11,7 +11,12 @@ from syntagma.server.constraints import Constraint
 from syntagma.server.context import ServerContext
 from syntagma.server.generation import Generation
 from syntagma.server.protocol import GenerationBody
-from syntagma.server.sampling import check_length, sampling_params
+from syntagma.server.sampling import (
+    check_length,
+    sampling_params,
+    speculation_options,
+    tenant_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +80,8 @@ async def start(
             may_reason=plan.may_reason,
             priority=plan.body.priority or 0,
             adapter=plan.body.model if plan.body.model in engine.adapters else None,
+            speculation=speculation_options(plan.body),
+            tenant=tenant_of(plan.body),
         )
         for prompt in prompts
     ]

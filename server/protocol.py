@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from syntagma.decoding.draft_tree import Source
+
 MAX_STOP_STRINGS = 16
 MAX_STOP_CHARS = 1024
 MAX_TOP_LOGPROBS = 20
@@ -42,8 +44,20 @@ class StreamOptions(Strict):
     include_obfuscation: bool | None = None
 
 
+class Speculation(Strict):
+    """``speculation``: how drafts are made for this request; the output's law is the same anyhow."""
+
+    enabled: bool | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    sources: Items[Source] | None = Field(None, min_length=1)
+
+
 class GenerationBody(Strict):
-    """The fields both endpoints share; None means the default."""
+    """The fields both endpoints share; None means the default.
+
+    Attributes:
+        user, safety_identifier: drafts learn from outputs of the same name only.
+    """
 
     model: str | None = None
     max_tokens: int | None = Field(None, ge=1)
@@ -63,6 +77,9 @@ class GenerationBody(Strict):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     ignore_eos: bool | None = None
+    speculation: Speculation | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
     structured_outputs: dict[str, Any] | None = None
     priority: int | None = Field(None, ge=-INT64_MAX - 1, le=INT64_MAX)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from syntagma.decoding.draft_tree import SOURCES
 from syntagma.decoding.engine import SamplingParams
+from syntagma.decoding.speculation import SpeculationOptions
 from syntagma.server.constraints import Constraint
 from syntagma.server.errors import ApiError, bad_request, shorten
 from syntagma.server.protocol import GenerationBody
@@ -49,6 +52,24 @@ def sampling_params(
         logprobs=logprobs,
         ignore_eos=bool(body.ignore_eos),
     )
+
+
+def speculation_options(body: GenerationBody) -> SpeculationOptions | None:
+    """How drafts are made for a request; None: it does not say."""
+    asked = body.speculation
+    if asked is None:
+        return None
+    return SpeculationOptions(
+        enabled=True if asked.enabled is None else asked.enabled,
+        max_tokens=asked.max_tokens,
+        sources=frozenset(SOURCES if asked.sources is None else asked.sources),
+    )
+
+
+def tenant_of(body: GenerationBody) -> str:
+    """Whose outputs the drafts of a request may learn from and teach; the name itself is not kept."""
+    name = body.safety_identifier or body.user
+    return hashlib.blake2b(name.encode(), digest_size=16).hexdigest() if name else ""
 
 
 def stop_strings(body: GenerationBody) -> tuple[str, ...]:

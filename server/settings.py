@@ -98,6 +98,19 @@ class Settings(BaseSettings):
     )
     log_level: LogLevel = setting("info", "network", "debug, info, warning or error")
 
+    speculation: bool = setting(
+        True, "speculation", "verify drafts, several tokens in a pass; of the embedded engine"
+    )
+    max_draft_tokens: int = setting(
+        32, "speculation", "drafted tokens that one pass verifies", ge=1, le=256
+    )
+    draft_corpus: Annotated[tuple[str, ...], NoDecode] = setting(
+        (), "speculation", "text file that outputs are likely to resemble (repeatable)"
+    )
+    draft_model: str | None = setting(
+        None, "speculation", "Hugging Face folder or name of a small model of the same vocabulary"
+    )
+
     whitespace: Whitespace = setting(
         "flexible",
         "grammar",
@@ -164,9 +177,9 @@ class Settings(BaseSettings):
         16, "limits", "outputs of one request (n times the number of prompts)", ge=1
     )
 
-    @field_validator("allow_origin", mode="before")
+    @field_validator("allow_origin", "draft_corpus", mode="before")
     @classmethod
-    def _split_origins(cls, value: Any) -> Any:
+    def _split_commas(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return tuple(value) if isinstance(value, list) else value

@@ -67,7 +67,12 @@ def sent_body(client_type: type, method: str, *args: Any, **options: Any) -> Any
         ({"logprobs": 0}, {"logprobs": True, "top_logprobs": 0}),
         ({"logprobs": False}, {}),
         ({"ignore_eos": True}, {"ignore_eos": True}),
-        ({"extra_body": {"user": "me"}}, {"user": "me"}),
+        ({"extra_body": {"metadata": {}}}, {"metadata": {}}),
+        ({"user": "me"}, {"user": "me"}),
+        (
+            {"speculation": {"enabled": True, "max_tokens": 4, "sources": ("forced",)}},
+            {"speculation": {"enabled": True, "max_tokens": 4, "sources": ["forced"]}},
+        ),
         ({"max_tokens": None, "regex": None, "tools": None}, {}),
         ({"regex": "a+"}, {"structured_outputs": {"regex": "a+"}}),
         ({"choice": ("a", "b")}, {"structured_outputs": {"choice": ["a", "b"]}}),
@@ -405,3 +410,11 @@ def test_grammars_name_their_syntax() -> None:
         completion_constraint({"regex": "a", "syntax": "lark"})
     with pytest.raises(TypeError, match="grammar must be a string"):
         completion_constraint({"grammar": 5, "syntax": "lark"})
+
+
+@both_clients
+def test_unknown_options_of_speculation_are_refused(client_type: type) -> None:
+    server = FakeServer(chat_reply("yes"))
+    client = make_client(client_type, server)
+    with pytest.raises(TypeError, match="max_token'"):
+        client.chat("Hi", model=MODEL, speculation={"max_token": 4})

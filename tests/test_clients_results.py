@@ -12,9 +12,11 @@ from test_clients_fakes import FakeServer, both_clients, chat_body, chat_reply, 
 
 from syntagma.clients import (
     ChatChoice,
+    DraftUsage,
     OutputError,
     OutputInvalidError,
     OutputTruncatedError,
+    SpeculationUsage,
     TokenLogprob,
     ToolCall,
     Usage,
@@ -55,6 +57,18 @@ def test_chat_result(client_type: type) -> None:
     assert result.usage == Usage(prompt_tokens=3, completion_tokens=2, total_tokens=5)
     assert (result.id, result.model) == ("chat-1", "toy")
     assert result.raw == body
+
+
+@both_clients
+def test_usage_of_drafts(client_type: type) -> None:
+    body = chat_body("hi")
+    part = {"drafted": 6, "accepted": 4}
+    body["usage"]["speculation"] = {"steps": 3, **part, "by_source": {"forced": part}}
+    server = FakeServer(httpx.Response(200, json=body))
+    result = make_client(client_type, server).chat("x", model="m")
+    assert result.usage.speculation == SpeculationUsage(
+        steps=3, **part, by_source={"forced": DraftUsage(**part)}
+    )
 
 
 @both_clients

@@ -50,6 +50,7 @@ THIRD_PARTY = {
 # Files of one engine, and what only they may import.
 ENGINES = {
     "decoding/embedded_engine.py": {"torch", "transformers"},
+    "decoding/hugging_face_model.py": {"torch"},
     "decoding/worker.py": {"torch"},
     "decoding/sampling.py": {"torch"},
     "decoding/sequence.py": {"torch"},

@@ -28,6 +28,7 @@ OPTIONS = JsonOptions()
 BUDGET = Budget.unlimited()
 PLAIN = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 SCIENTIFIC = re.compile(r"-?[1-9](\.[0-9]+)?[eE][+-]?[0-9]{1,2}")
+WITH_EXPONENT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?[eE][+-]?[0-9]{1,2}")
 
 BOUNDS = st.sampled_from(
     [exact(v) for v in [0, 1, -1, 0.5, -0.25, 9.99, 10, 12.5, 99, 100, 105, 0.001, 1e-7, 12345.678]]
@@ -81,10 +82,46 @@ def test_intervals_obey_the_laws_of_sets(
 def test_decimals_are_the_spellings_of_members(numbers: NumberSet, texts: list[str]) -> None:
     dfa = decimals_dfa(numbers, OPTIONS, BUDGET)
     is_stepped = numbers.step is not None or numbers.holes
+    scientific = WITH_EXPONENT if numbers.intervals == EVERYTHING else SCIENTIFIC
     for text in texts:
-        is_spelled = PLAIN.fullmatch(text) or (not is_stepped and SCIENTIFIC.fullmatch(text))
+        is_spelled = PLAIN.fullmatch(text) or (not is_stepped and scientific.fullmatch(text))
         expected = bool(is_spelled) and numbers.holds(Fraction(Decimal(text)))
         assert dfa.accepts(text.encode()) == expected, text
+
+
+DIGITS = st.text("0123456789", max_size=4)
+EXPONENTIALS = st.builds(
+    "{}{}{}{}{}".format,
+    st.sampled_from(["", "-"]),
+    st.integers(0, 2000),
+    DIGITS.map(lambda digits: digits and "." + digits),
+    st.sampled_from(["e", "E+", "e-", "e0", "E-0"]),
+    st.integers(0, 9) | st.sampled_from([10, 30, 99]),
+)
+
+
+@example(
+    NumberSet(EVERYTHING, Fraction(1)), ["1e2", "1.5e1", "1.5e0", "150e-1", "0e5", "1e-1", "10e-01"]
+)
+@example(
+    NumberSet(EVERYTHING, exact(0.25)), ["25e-2", "5e-1", "1e99", "1e-99", "0.0025e+2", "12.50e-1"]
+)
+@given(SETS, st.lists(NUMERALS | EXPONENTIALS, min_size=1, max_size=20))
+def test_with_any_spelling_multiples_may_have_exponents(
+    numbers: NumberSet, texts: list[str]
+) -> None:
+    dfa = decimals_dfa(numbers, JsonOptions(numbers="any"), BUDGET)
+    scientific = WITH_EXPONENT if numbers.intervals == EVERYTHING else SCIENTIFIC
+    for text in texts:
+        is_spelled = PLAIN.fullmatch(text) or scientific.fullmatch(text)
+        expected = bool(is_spelled) and numbers.holds(Fraction(Decimal(text)))
+        assert dfa.accepts(text.encode()) == expected, text
+
+
+def test_multiples_of_long_numbers_are_spelled_plainly() -> None:
+    numbers = NumberSet(EVERYTHING, Fraction(12345))
+    dfa = decimals_dfa(numbers, JsonOptions(numbers="any"), BUDGET)
+    assert [dfa.accepts(text) for text in [b"24690", b"24690.0", b"2469e1"]] == [True, True, False]
 
 
 @given(SETS, st.lists(st.integers(-300, 20000), min_size=1))

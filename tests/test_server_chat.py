@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from server_fakes import MODEL, Server, error_of, says, serving, sse_events
 
+from syntagma.decoding.engine import Delta, GenerationRequest, StepReport
+from syntagma.decoding.speculation import SourceUsage, SpeculationOptions, SpeculationUsage
 from syntagma.server.errors import ApiError
+from syntagma.server.metrics import Metrics
 from syntagma.server.protocol import ChatBody
 from syntagma.server.validation import parse_body
 
@@ -671,3 +674,104 @@ def test_other_model() -> None:
             assert error_of(response)["code"] == "model_not_found"
 
     asyncio.run(scenario())
+
+
+# ---------------------------------------------------------------------------------- speculation
+
+
+def test_speculation_reaches_the_engine() -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            await server.chat(
+                speculation={"enabled": True, "max_tokens": 5, "sources": ["forced", "prompt"]},
+                user="someone",
+            )
+            await server.chat(speculation={"enabled": False}, safety_identifier="someone")
+            await server.chat(speculation={})
+            await server.chat(user="another")
+            said, off, empty, silent = server.engine.requests
+            assert said.speculation == SpeculationOptions(
+                max_tokens=5, sources=frozenset({"forced", "prompt"})
+            )
+            assert off.speculation == SpeculationOptions(enabled=False)
+            assert empty.speculation == SpeculationOptions()
+            assert silent.speculation is None
+            assert said.tenant == off.tenant != silent.tenant
+            assert "someone" not in said.tenant
+            assert empty.tenant == ""
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("value", "param"),
+    [
+        (True, "speculation"),
+        ({"enabled": 1}, "speculation.enabled"),
+        ({"max_tokens": 0}, "speculation.max_tokens"),
+        ({"max_tokens": "4"}, "speculation.max_tokens"),
+        ({"sources": []}, "speculation.sources"),
+        ({"sources": "forced"}, "speculation.sources"),
+        ({"sources": ["guess"]}, "speculation.sources[0]"),
+        ({"max_token": 4}, "speculation.max_token"),
+    ],
+)
+def test_speculation_that_cannot_be_meant_is_refused(value: Any, param: str) -> None:
+    async def scenario() -> None:
+        async with serving() as server:
+            response = await server.chat(speculation=value)
+            assert response.status_code == 400
+            assert error_of(response)["param"] == param
+
+    asyncio.run(scenario())
+
+
+def drafted(request: GenerationRequest) -> list[Delta]:
+    """Two choices, each of which says what became of its drafts."""
+    return [
+        Delta(
+            index=index,
+            text="Hi",
+            token_ids=(1, 2, 3),
+            finish_reason="stop",
+            speculation=SpeculationUsage(
+                steps=2, by_source={"forced": SourceUsage(4, 1), "prompt": SourceUsage(index, 0)}
+            ),
+        )
+        for index in range(2)
+    ]
+
+
+DRAFTED = {
+    "steps": 4,
+    "drafted": 9,
+    "accepted": 2,
+    "by_source": {
+        "forced": {"drafted": 8, "accepted": 2},
+        "prompt": {"drafted": 1, "accepted": 0},
+    },
+}
+
+
+def test_usage_tells_what_became_of_drafts() -> None:
+    async def scenario() -> None:
+        async with serving(drafted) as server:
+            body = (await server.chat(n=2)).json()
+            assert body["usage"]["completion_tokens"] == 6
+            assert body["usage"]["speculation"] == DRAFTED
+            options = {"include_usage": True}
+            response = await server.chat(n=2, stream=True, stream_options=options)
+            assert sse_events(response)[-1]["usage"]["speculation"] == DRAFTED
+
+    asyncio.run(scenario())
+
+
+def test_steps_are_counted_by_source() -> None:
+    metrics = Metrics("m")
+    usage = SpeculationUsage(steps=3, by_source={"corpus": SourceUsage(7, 5)})
+    metrics.observe_step(StepReport(speculation=usage))
+    metrics.observe_step(StepReport())
+    text = metrics.render().decode()
+    assert 'syntagma_speculation_steps_total{model_name="m"} 3.0' in text
+    assert 'syntagma_drafted_tokens_total{model_name="m",source="corpus"} 7.0' in text
+    assert 'syntagma_accepted_tokens_total{model_name="m",source="corpus"} 5.0' in text

@@ -59,6 +59,7 @@ def test_every_setting_has_three_names(
         "formats": "known",
         "slips": "annotate",
         "additional_properties_default": "false",
+        "speculation": "false",
         "string_escapes": "canonical",
     }
     text = samples.get(key, "9")

@@ -1,0 +1,53 @@
+"""Which drafters an engine has, put together in one place."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Sequence
+
+from syntagma.decoding.draft_store import DraftStore
+from syntagma.decoding.draft_tree import SOURCES, Source
+from syntagma.decoding.drafter import Drafter
+from syntagma.decoding.engine import Tokenizer
+from syntagma.decoding.forced_drafter import ForcedDrafter
+from syntagma.decoding.forced_text import ForcedText
+from syntagma.decoding.recycling_drafter import RecyclingDrafter
+from syntagma.decoding.speculation import Speculator
+from syntagma.decoding.suffix_drafters import CorpusDrafter, PromptDrafter
+from syntagma.grammar import Vocabulary
+
+
+def model_free_speculator(
+    vocabulary: Vocabulary,
+    tokenizer: Tokenizer,
+    chains_only: bool,
+    *,
+    sources: Collection[Source] = SOURCES,
+    corpus: Sequence[str] = (),
+    max_nodes: int = 32,
+) -> Speculator:
+    """Drafts from every source that needs no second model.
+
+    Args:
+        vocabulary, tokenizer: of the target model.
+        chains_only: it verifies chains, not trees.
+        sources: these, as far as there are such; "model" has no drafter here.
+        corpus: texts that outputs are likely to resemble, for all tenants.
+        max_nodes: drafted tokens that one pass verifies, at most.
+    """
+    encode = functools.partial(tokenizer.encode, add_special_tokens=False)
+    store = DraftStore(vocabulary.hash, corpus=[encode(text) for text in corpus])
+    forced_text = ForcedText(vocabulary, encode)
+    drafters: list[Drafter] = [
+        ForcedDrafter(vocabulary, forced_text),
+        PromptDrafter(),
+        CorpusDrafter(store),
+        RecyclingDrafter(),
+    ]
+    return Speculator(
+        vocabulary,
+        [drafter for drafter in drafters if drafter.source in sources],
+        forced_text=forced_text if "forced" in sources else None,
+        max_nodes=max_nodes,
+        chains_only=chains_only,
+    )

@@ -1,0 +1,74 @@
+"""How good a source's drafts have been for one output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syntagma.decoding.draft_tree import ROOT, DraftTree
+
+DECAY: Final = 0.95
+"""An observation's weight falls by this with each later one."""
+
+PRIOR_WEIGHT: Final = 2.0
+"""Before the output has shown anything, estimates are taken as they are with this much confidence."""
+
+MAX_ESTIMATE: Final = 0.995
+
+PATIENCE: Final = 4
+"""After so many drafts in a row that would have been of no use a source rests."""
+
+MAX_REST: Final = 16
+"""A source that rests is asked again after so many steps at the latest."""
+
+
+class SourceRecord:
+    """Compares a source's drafts with what the output became, whether they were verified or not.
+
+    That costs the model nothing and is not biased by the choice of what is verified: a source whose drafts
+    are not used gets its chance as soon as they would have been right.
+    """
+
+    def __init__(self) -> None:
+        self._expected = PRIOR_WEIGHT
+        self._hits = PRIOR_WEIGHT
+        self._num_useless = 0
+        self._rest = 0
+
+    def is_resting(self) -> bool:
+        """Whether to do without the source in this step; to be asked once a step."""
+        if self._rest == 0:
+            return False
+        self._rest -= 1
+        return True
+
+    def calibrated(self, tree: DraftTree) -> NDArray[np.float64]:
+        """float64[num_nodes]: the tree's estimates, corrected by how right the earlier ones were."""
+        factor = self._hits / self._expected
+        return np.asarray(np.minimum(tree.probabilities * factor, MAX_ESTIMATE), np.float64)
+
+    def compare(self, tree: DraftTree, token_ids: Sequence[int]) -> None:
+        """The output went on by these tokens where the source had proposed this tree."""
+        was_useful = False
+        node = ROOT
+        for token_id in token_ids:
+            below = np.flatnonzero(tree.parents == node)
+            if below.size == 0:
+                break
+            hit = below[tree.token_ids[below] == token_id]
+            self._expected = _faded(self._expected) + float(tree.probabilities[below].sum())
+            self._hits = _faded(self._hits) + float(hit.size)
+            if hit.size == 0:
+                break
+            was_useful = True
+            node = int(hit[0])
+        self._num_useless = 0 if was_useful else self._num_useless + 1
+        if self._num_useless >= PATIENCE:
+            self._rest = min(2 ** (self._num_useless - PATIENCE), MAX_REST)
+
+
+def _faded(weight: float) -> float:
+    return PRIOR_WEIGHT + (weight - PRIOR_WEIGHT) * DECAY

@@ -1,0 +1,97 @@
+"""Draft trees without what the grammar forbids, with what it forces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from syntagma.decoding.draft_tree import EMPTY_TREE, ROOT, SOURCES, DraftTree
+from syntagma.decoding.matcher import Matcher
+from syntagma.grammar import Vocabulary
+
+AfterNode = Callable[[list[int]], list[int]]
+"""Tokens that follow for certain after a path of tokens; the matcher stands behind the path."""
+
+
+def prune(
+    tree: DraftTree,
+    matcher: Matcher | None,
+    vocabulary: Vocabulary,
+    *,
+    after_leaf: AfterNode | None = None,
+    leaf_probability: float = 1.0,
+) -> DraftTree:
+    """The nodes that the output can reach, each looked at once.
+
+    What the grammar forbids goes, and what the estimates gave to it goes to its siblings. Nothing follows a
+    stop token. Without a grammar only tokens with text and stop tokens stay.
+
+    Args:
+        tree: without laws.
+        matcher: of the output, left as it was found.
+        after_leaf: appends to leaves what it says, as forced.
+        leaf_probability: of these tokens, each given the one before.
+    """
+    if matcher is None:
+        return _pruned_text(tree, vocabulary)
+    children = tree.children()
+    kept: list[tuple[int, int, float, int]] = []
+    path: list[int] = []
+    forced = SOURCES.index("forced")
+    start = matcher.num_tokens
+    # Nodes still to visit, with the new number of their parent and its depth.
+    open_nodes = [(node, ROOT, 0) for node in reversed(children.get(ROOT, ()))]
+    lost: dict[int, float] = {}
+    while open_nodes:
+        node, parent, depth = open_nodes.pop()
+        matcher.rollback(matcher.num_tokens - start - depth)
+        del path[depth:]
+        token_id = int(tree.token_ids[node])
+        probability = float(tree.probabilities[node])
+        if not matcher.accept_token(token_id):
+            lost[parent] = lost.get(parent, 0.0) + probability
+            continue
+        path.append(token_id)
+        number = len(kept)
+        kept.append((token_id, parent, probability, int(tree.sources[node])))
+        below = children.get(node, ())
+        open_nodes += [(child, number, depth + 1) for child in reversed(below)]
+        if after_leaf is not None and not below and not matcher.is_terminated():
+            for token in after_leaf(path):
+                kept.append((token, len(kept) - 1, leaf_probability, forced))
+    matcher.rollback(matcher.num_tokens - start)
+    if not kept:
+        return EMPTY_TREE
+    token_ids, parents, probabilities, sources = zip(*kept, strict=True)
+    left = np.array([max(1.0 - lost.get(parent, 0.0), 1e-9) for parent in parents])
+    return DraftTree(
+        token_ids=np.array(token_ids, np.int32),
+        parents=np.array(parents, np.int32),
+        probabilities=np.minimum(np.array(probabilities) / left, 1.0),
+        sources=np.array(sources, np.int8),
+    )
+
+
+def _pruned_text(tree: DraftTree, vocabulary: Vocabulary) -> DraftTree:
+    numbers: dict[int, int] = {ROOT: ROOT}
+    ended: set[int] = set()
+    for node, (token_id, parent) in enumerate(
+        zip(tree.token_ids.tolist(), tree.parents.tolist(), strict=True)
+    ):
+        if parent not in numbers or parent in ended or not 0 <= token_id < vocabulary.size:
+            continue
+        is_stop = token_id in vocabulary.stop_ids
+        if is_stop or vocabulary.token_lengths[token_id] > 0:
+            numbers[node] = len(numbers) - 1
+        if is_stop:
+            ended.add(node)
+    nodes = [node for node in numbers if node != ROOT]
+    if len(nodes) == tree.num_nodes:
+        return tree
+    return DraftTree(
+        token_ids=tree.token_ids[nodes],
+        parents=np.array([numbers[p] for p in tree.parents[nodes].tolist()], np.int32),
+        probabilities=tree.probabilities[nodes],
+        sources=tree.sources[nodes],
+    )

@@ -1,0 +1,197 @@
+"""Our drafts in vLLM: chains, made where the engine core keeps its requests.
+
+vLLM asks its workers for drafts, which know neither requests nor grammars. So the worker's proposer proposes
+nothing (`NullProposer`), and when the scheduler is told so it puts in what our drafters say, as
+``--speculative-config '{"model": "syntagma.decoding.vllm_drafting.NullProposer", "num_speculative_tokens": 8}'``
+asks for. Scheduling is synchronous then, and vLLM verifies: it draws as if there were no draft and sees
+whether that is what the draft says.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+from dataclasses import dataclass
+from typing import Any, Final
+
+from syntagma.decoding.draft_store import DraftStore
+from syntagma.decoding.draft_tree import EMPTY_TREE, DraftTree, Source
+from syntagma.decoding.drafter import DraftScope
+from syntagma.decoding.forced_drafter import ForcedDrafter
+from syntagma.decoding.forced_text import ForcedText
+from syntagma.decoding.matcher import Matcher
+from syntagma.decoding.speculation import SpeculationOptions, SpeculationSession, Speculator
+from syntagma.decoding.step_costs import StepCosts
+from syntagma.decoding.suffix_drafters import CorpusDrafter, PromptDrafter
+from syntagma.decoding.vllm_sampling import SPECULATION_KEY
+from syntagma.grammar import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+PROPOSER: Final = f"{__name__}.NullProposer"
+VLLM_SOURCES: Final[tuple[Source, ...]] = ("forced", "prompt", "corpus")
+"""What the scheduler can draft from; it is not told what the model held likely."""
+
+
+class NullProposer:
+    """Proposes nothing; vLLM then asks the scheduler all the same."""
+
+    def __init__(self, vllm_config: Any) -> None:
+        """What vLLM calls it with."""
+
+    def load_model(self, target_model: Any) -> None:
+        """There is none."""
+
+    def propose(self, sampled_token_ids: list[Any], *args: Any, **kwargs: Any) -> list[list[int]]:
+        """No draft for any request of the batch."""
+        return [[] for _ in sampled_token_ids]
+
+
+def is_ours(vllm_config: Any) -> bool:
+    """Whether a configuration asks for our drafts."""
+    speculative = vllm_config.speculative_config
+    return speculative is not None and speculative.model == PROPOSER
+
+
+@dataclass
+class Drafted:
+    """One request's drafts.
+
+    Attributes:
+        request: vLLM's, which holds the tokens.
+        num_observed: output tokens that the session knows.
+        draft: what is being verified.
+    """
+
+    request: Any
+    session: SpeculationSession
+    num_observed: int = 0
+    draft: DraftTree = EMPTY_TREE
+
+
+class ChainDrafts:
+    """Drafts for the requests of one scheduler, which calls from one thread."""
+
+    def __init__(self, vllm_config: Any, vocabulary: Vocabulary, tokenizer: Any) -> None:
+        forced_text = ForcedText(
+            vocabulary, functools.partial(tokenizer.encode, add_special_tokens=False)
+        )
+        self._max_drafts = int(vllm_config.speculative_config.num_speculative_tokens)
+        self._max_model_len = int(vllm_config.model_config.max_model_len)
+        self._speculator = Speculator(
+            vocabulary,
+            [
+                ForcedDrafter(vocabulary, forced_text),
+                PromptDrafter(),
+                CorpusDrafter(DraftStore(vocabulary.hash)),
+            ],
+            forced_text=forced_text,
+            max_nodes=self._max_drafts,
+            max_depth=self._max_drafts,
+            chains_only=True,
+        )
+        # Steps are shared by many requests; what a token of one of them adds is not measured here.
+        self._costs = StepCosts(self._max_drafts).costs
+        self._open: dict[str, Drafted] = {}
+
+    def draft(self, request: Any, matcher: Matcher | None) -> list[int]:
+        """What may come next in a request, after its session has seen what came.
+
+        Args:
+            request: vLLM's.
+            matcher: of its output; None: nothing constrains it now.
+        """
+        drafted = self._open.get(request.request_id)
+        if drafted is None:
+            drafted = self._open[request.request_id] = Drafted(request, self._begin(request))
+        self._catch_up(drafted)
+        room = min(
+            self._max_drafts,
+            self._max_model_len - request.num_tokens - 1,
+            request.max_tokens - request.num_output_tokens - 1,
+        )
+        drafted.draft = drafted.session.propose(
+            matcher, costs=self._costs[: max(room, 0) + 1], max_tokens=room
+        )
+        token_ids: list[int] = drafted.draft.token_ids.tolist()
+        return token_ids
+
+    def draft_safely(self, request: Any, matcher: Matcher | None) -> list[int]:
+        """`draft`, or nothing where that fails: an exception here would end the engine."""
+        try:
+            return self.draft(request, matcher)
+        except Exception:
+            logger.exception("request %s: no draft", request.request_id)
+            return []
+
+    def close_all_but(self, open_ids: Any) -> None:
+        """Finish the sessions of requests that vLLM no longer has."""
+        for request_id in [found for found in self._open if found not in open_ids]:
+            drafted = self._open.pop(request_id)
+            self._catch_up(drafted)
+            drafted.session.finish()
+
+    def _begin(self, request: Any) -> SpeculationSession:
+        given = (request.sampling_params.extra_args or {}).get(SPECULATION_KEY, {})
+        options = SpeculationOptions(
+            enabled=given.get("enabled", True),
+            max_tokens=given.get("max_tokens"),
+            sources=frozenset(given.get("sources", VLLM_SOURCES)),
+        )
+        scope = DraftScope(grammar_key=_grammar_key(request), tenant=given.get("tenant", ""))
+        return self._speculator.begin(request.prompt_token_ids or [], scope, options)
+
+    def _catch_up(self, drafted: Drafted) -> None:
+        """Tell a session what its request has said since."""
+        new = list(drafted.request.output_token_ids[drafted.num_observed :])
+        if new:
+            drafted.num_observed += len(new)
+            expected = drafted.draft.token_ids.tolist()
+            accepted = next(
+                (i for i, (a, b) in enumerate(zip(expected, new, strict=False)) if a != b),
+                min(len(expected), len(new)),
+            )
+            drafted.session.observe(drafted.draft, range(accepted), new)
+            drafted.draft = EMPTY_TREE
+
+
+def _grammar_key(request: Any) -> str:
+    """Tells the grammars of requests apart; empty without one."""
+    constrained = request.structured_output_request
+    if constrained is None:
+        return ""
+    text = repr(constrained.structured_output_key)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def matcher_of(manager: Any, request: Any) -> tuple[Matcher | None, bool]:
+    """A request's matcher, and whether the next tokens may be drafted at all.
+
+    While a request reasons nothing constrains it, and where that ends within a draft is not looked for: vLLM cuts
+    drafts that go wrong.
+    """
+    if not request.use_structured_output:
+        return None, True
+    grammar = request.structured_output_request.grammar
+    matcher = getattr(grammar, "matcher", None)
+    if not isinstance(matcher, Matcher) or matcher.is_terminated():
+        return None, False
+    # Nothing is constrained if even the first of the coming tokens is not.
+    start, _ = manager._get_constraint_bounds(request, ())
+    return (matcher if start == 0 else None), True
+
+
+def replace_drafts(scheduler: Any, drafts: ChainDrafts, draft_token_ids: Any) -> None:
+    """Give requests our drafts where the worker, as is its way here, has made none."""
+    for request_id in draft_token_ids.req_ids:
+        request = scheduler.requests.get(request_id)
+        if request is None or request.is_finished() or request.is_prefill_chunk:
+            continue
+        matcher, may_draft = matcher_of(scheduler.structured_output_manager, request)
+        if may_draft:
+            draft = drafts.draft_safely(request, matcher)
+            request.spec_token_ids = scheduler.structured_output_manager.validate_tokens(
+                request, draft
+            )
+    drafts.close_all_but(scheduler.requests)
