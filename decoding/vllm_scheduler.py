@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
 from vllm.v1.core.sched.scheduler import Scheduler
 
+from syntagma.decoding.interpreter import keep_pauses_short
 from syntagma.decoding.vllm_drafting import ChainDrafts, is_ours, replace_drafts
 from syntagma.decoding.vllm_grammar import SyntagmaBackend
 from syntagma.decoding.vllm_vocabulary import vocabulary_of
 
 QUALIFIED_NAME = f"{__name__}.grammar_scheduler"
-# Threads that make grammars take turns with the one that makes steps, which gives way at every operation of the
-# model: with Python's 5 ms a turn a step takes several times as long while one grammar is made.
-SWITCH_SECONDS = 0.0005
 
 
 class _WithGrammars:
@@ -35,7 +32,7 @@ class _WithGrammars:
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        sys.setswitchinterval(SWITCH_SECONDS)
+        keep_pauses_short()
         scheduler: Any = super()
         scheduler.__init__(vllm_config, kv_cache_config, structured_output_manager, *args, **kwargs)
         manager = structured_output_manager

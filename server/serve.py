@@ -14,14 +14,12 @@ from typing import Any
 import uvicorn
 
 from syntagma.decoding.engine import Engine
+from syntagma.decoding.interpreter import keep_pauses_short
 from syntagma.server.app import create_app
 from syntagma.server.loading import LoadingError, load
 from syntagma.server.metrics import Metrics
 from syntagma.server.settings import Settings, describe
 
-# Threads that compile take turns with the event loop, which gives way at every system call: with Python's 5 ms
-# a turn, ten events take a twentieth of a second beside one compilation.
-SWITCH_SECONDS = 0.0005
 # What is left for the engine's last step and for sending the last events.
 ENGINE_SHUTDOWN_SECONDS = 3
 
@@ -37,7 +35,7 @@ EXAMPLE_BODY = """\
 
 def serve(settings: Settings) -> int:
     """Load the model, serve until a signal ends it, and return the exit status."""
-    sys.setswitchinterval(SWITCH_SECONDS)
+    keep_pauses_short()
     announce("settings", *describe(settings).splitlines())
     started = time.perf_counter()
     announce(f"loading {settings.model or 'the demo model'}")
