@@ -8,7 +8,8 @@ schemas, at once, and waits for all outputs. The peers validate and compile as t
 the request is made. The first turn is the first sight of every schema; later turns find them compiled.
 
 Reported per arm: seconds a turn, seconds to the first token, generated tokens a second, and the ratio of time per
-token to the unconstrained arm of the same turn. Ratios count, not seconds.
+token to the unconstrained arm of the same turn; and processor time per token, here and in the arm's engine process.
+Ratios count, not seconds; on a busy machine processor time counts.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 # No import of ours up here: vLLM's processes read this file again, and its CPU build does not start where numba
@@ -58,10 +61,26 @@ class Turn:
     num_tokens: int
     num_finished: int
     num_failed: int
+    cpu_seconds: tuple[float, float]
+
+    @property
+    def cpu_ms_per_token(self) -> tuple[float, float]:
+        """In this process and in the engine's."""
+        here, there = self.cpu_seconds
+        return 1000 * here / max(1, self.num_tokens), 1000 * there / max(1, self.num_tokens)
 
     @property
     def ms_per_token(self) -> float:
         return 1000 * self.seconds / max(1, self.num_tokens)
+
+
+def cpu_seconds_of(pids: Sequence[int]) -> float:
+    """What processes have used so far, all threads together."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def engine_arguments(arm: str, options: argparse.Namespace) -> Any:
@@ -168,6 +187,7 @@ class OurArm:
 async def turn(arm: Any, name: str, index: int, options: argparse.Namespace) -> Turn:
     """All requests at once; the next turn brings half of the schemas again and half new ones."""
     numbers = [index // 2 * options.requests + i for i in range(options.requests)]
+    cpu = time.process_time(), cpu_seconds_of(arm.pids)
     started = time.perf_counter()
     results = await asyncio.gather(
         *(arm.one(f"{name}-{index}-{number}", number, options.max_tokens) for number in numbers),
@@ -184,14 +204,18 @@ async def turn(arm: Any, name: str, index: int, options: argparse.Namespace) -> 
         sum(num_tokens for _, num_tokens, _ in done),
         sum(is_finished for _, _, is_finished in done),
         len(results) - len(done),
+        (time.process_time() - cpu[0], cpu_seconds_of(arm.pids) - cpu[1]),
     )
 
 
 async def compare(options: argparse.Namespace) -> dict[str, list[Turn]]:
     """Start all arms, warm them up, and let them take turns."""
-    arms: dict[str, Any] = {
-        name: OurArm(options) if name == "ours" else PeerArm(name, options) for name in ARMS
-    }
+    arms: dict[str, Any] = {}
+    for name in ARMS:
+        before = set(multiprocessing.active_children())
+        arms[name] = OurArm(options) if name == "ours" else PeerArm(name, options)
+        started = set(multiprocessing.active_children()) - before
+        arms[name].pids = [child.pid for child in started]
     turns: dict[str, list[Turn]] = {name: [] for name in ARMS}
     try:
         for name, arm in arms.items():  # kernels, caches of the tokenizer, and the first schema
@@ -212,7 +236,7 @@ def report(turns: dict[str, list[Turn]]) -> None:
         print(f"\n{title}")
         print(
             f"{'arm':14} {'s/turn':>8} {'first token s':>14} {'tokens/s':>9} "
-            f"{'x free':>7} {'ended':>6} {'failed':>7}"
+            f"{'x free':>7} {'cpu ms/token here':>18} {'there':>7} {'ended':>6} {'failed':>7}"
         )
         free = turns["unconstrained"][kept::2]
         for name in ARMS:
@@ -226,6 +250,8 @@ def report(turns: dict[str, list[Turn]]) -> None:
                 f"{statistics.median(t.first_token_seconds for t in chosen):14.3f} "
                 f"{statistics.median(t.num_tokens / t.seconds for t in chosen):9.0f} "
                 f"{statistics.median(ratios):7.2f} "
+                f"{statistics.median(t.cpu_ms_per_token[0] for t in chosen):18.2f} "
+                f"{statistics.median(t.cpu_ms_per_token[1] for t in chosen):7.2f} "
                 f"{sum(t.num_finished for t in chosen):6} {sum(t.num_failed for t in chosen):7}"
             )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import json
 import os
 import socket
 import statistics
@@ -67,21 +68,26 @@ async def read_stream(client: httpx.AsyncClient, times: list[float], stop: async
                     return
 
 
-def attack(port: int) -> Counter[str]:
-    """Send every hostile grammar; runs in a process of its own, so that making them stalls nobody."""
-    outcomes: Counter[str] = Counter()
+def attack(port: int) -> None:
+    """Send every hostile grammar; runs in a process of its own, so that making them stalls nobody.
+
+    Prints one JSON line an attack: its name, when it began and ended (on the clock that all processes share),
+    and how.
+    """
     for one in attacks():
         if one.kind not in FIELDS:
             continue
         constraint: dict[str, Any] = {FIELDS[one.kind]: one.source()}
         body = {"prompt": "x", "max_tokens": 4, "structured_outputs": constraint}
+        started = time.perf_counter()
         try:
             response = httpx.post(f"http://127.0.0.1:{port}/v1/completions", json=body, timeout=120)
         except (httpx.HTTPError, ValueError) as error:
-            outcomes[type(error).__name__] += 1
+            outcome = type(error).__name__
         else:
-            outcomes[str(response.status_code)] += 1
-    return outcomes
+            outcome = str(response.status_code)
+        name = f"{one.group} {one.kind}: {one.name}"
+        print(json.dumps([name, started, time.perf_counter(), outcome]), flush=True)
 
 
 def gaps(streams: list[list[float]], start: float, end: float) -> list[float]:
@@ -91,6 +97,20 @@ def gaps(streams: list[list[float]], start: float, end: float) -> list[float]:
         kept = [t for t in times if start <= t <= end]
         found += [after - before for before, after in itertools.pairwise(kept)]
     return sorted(found)
+
+
+def report_attacks(attacks: list[Any], streams: list[list[float]]) -> None:
+    """How they ended, and the longest gaps with the attacks beside which they fell."""
+    print("attacks:", dict(Counter(outcome for *_, outcome in attacks)))
+    worst = sorted(
+        (
+            (max(gaps(streams, start - 0.1, end + 0.1), default=0.0), name, end - start, outcome)
+            for name, start, end, outcome in attacks
+        ),
+        reverse=True,
+    )
+    for gap, name, seconds, outcome in worst[:10]:
+        print(f"  gap {1000 * gap:6.1f} ms  attack {seconds:5.2f} s  {outcome}  {name}")
 
 
 async def measure(port: int, num_streams: int, quiet_seconds: float) -> int:
@@ -109,9 +129,9 @@ async def measure(port: int, num_streams: int, quiet_seconds: float) -> int:
             await asyncio.sleep(quiet_seconds)
             quiet_end = time.perf_counter()
             attacker = await asyncio.create_subprocess_exec(
-                sys.executable, __file__, "--attack", str(port)
+                sys.executable, __file__, "--attack", str(port), stdout=subprocess.PIPE
             )
-            await attacker.wait()
+            lines, _ = await attacker.communicate()
             ended = time.perf_counter()
             stop.set()
             await asyncio.gather(*tasks)
@@ -128,6 +148,7 @@ async def measure(port: int, num_streams: int, quiet_seconds: float) -> int:
             f"{name:13} {end - start:6.1f} s  {len(found):6} events  gap p50 {1000 * p50:6.1f} ms  "
             f"p99 {1000 * p99:6.1f} ms  max {1000 * worst:6.1f} ms"
         )
+    report_attacks([json.loads(line) for line in lines.splitlines()], streams)
     print("ready:", ready)
     return int(worst > MAX_STALL_SECONDS or ready != 200)
 
@@ -139,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--attack", type=int, metavar="PORT", help="only send the attacks")
     options = parser.parse_args(arguments)
     if options.attack:
-        print("attacks:", dict(attack(options.attack)))
+        attack(options.attack)
         return 0
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

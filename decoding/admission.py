@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Container
 
 from syntagma.decoding.draft_tree import SOURCES, Source
 from syntagma.decoding.engine import GenerationRequest
@@ -11,19 +11,38 @@ from syntagma.grammar import Vocabulary
 
 
 def check_request(
-    request: GenerationRequest, *, vocabulary: Vocabulary, max_model_len: int
+    request: GenerationRequest,
+    *,
+    vocabulary: Vocabulary,
+    max_model_len: int,
+    adapters: Container[str] = (),
+    has_priorities: bool = False,
 ) -> None:
     """Refuse what the model cannot carry out.
 
+    Args:
+        request: what is asked for.
+        vocabulary, max_model_len: of the model.
+        adapters: those that a request may name.
+        has_priorities: whether a request may have one.
+
     Raises:
         ValueError: the prompt is empty or does not fit, a token id is not in the vocabulary, the grammar
-            is for another one, or a sampling parameter is out of range.
+            is for another one, a sampling parameter is out of range, or the engine has no such adapter
+            or no priorities.
     """
     check_sampling_params(request.sampling, vocabulary.size)
     _check_prompt(request.prompt_token_ids, vocabulary.size, max_model_len)
     grammar = request.grammar
     if grammar is not None and grammar.vocabulary.hash != vocabulary.hash:
         raise ValueError("the grammar was compiled for another vocabulary than this model's")
+    if request.adapter is not None and request.adapter not in adapters:
+        raise ValueError(f"there is no adapter {request.adapter!r} here")
+    if request.priority and not has_priorities:
+        raise ValueError(
+            f"priority={request.priority!r} cannot be given: this engine has no priorities; vLLM has them with "
+            "--scheduling-policy priority"
+        )
 
 
 def check_speculation(request: GenerationRequest, sources: Collection[Source]) -> None:

@@ -58,6 +58,9 @@ class GenerationRequest:
     Attributes:
         grammar_spec: what the grammar was compiled from, for engines in other processes; None: they
             depend on the finished grammar.
+        may_reason: whether a model that reasons may do so before its answer.
+        priority: smaller ones go first, in engines that know priorities; others take 0 only.
+        adapter: one of the engine's adapters by name; None: the model as it is.
         speculation: how drafts are made; None: as the engine does by itself. They never change the law of
             the output.
         tenant: who asks; drafts learn from a tenant's own outputs only.
@@ -68,6 +71,9 @@ class GenerationRequest:
     sampling: SamplingParams
     grammar: CompiledGrammar | None = None
     grammar_spec: GrammarSpec | None = None
+    may_reason: bool = False
+    priority: int = 0
+    adapter: str | None = None
     speculation: SpeculationOptions | None = None
     tenant: str = ""
 
@@ -97,6 +103,7 @@ class Delta:
     Attributes:
         index: the choice, 0 <= index < n.
         text: new text; whole characters only, and never part of a stop string.
+        reasoning: new text of what comes before the answer, of which a grammar says nothing.
         token_ids: the new tokens (their text may follow in a later delta).
         logprobs: one entry a token if asked for, else empty.
         finish_reason: set on the choice's last delta.
@@ -110,6 +117,7 @@ class Delta:
     logprobs: tuple[TokenLogprob, ...] = ()
     finish_reason: FinishReason | None = None
     stop_reason: str | None = None
+    reasoning: str = ""
     speculation: SpeculationUsage | None = None
 
 
@@ -197,6 +205,11 @@ class Engine(Protocol):
     def max_model_len(self) -> int:
         """Prompt and output tokens together, at most."""
         ...
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of changes to the model that requests may choose."""
+        return ()
 
     @property
     def is_running(self) -> bool:

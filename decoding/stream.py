@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator
 
+from syntagma.decoding.delta_reader import DeltaReader
 from syntagma.decoding.engine import (
     Delta,
     EngineError,
@@ -36,35 +36,20 @@ class Stream:
     def __init__(self, request: GenerationRequest, loop: asyncio.AbstractEventLoop) -> None:
         self.request = request
         self.loop = loop
-        self.items: asyncio.Queue[Delta | EngineError] = asyncio.Queue()
+        self.items: asyncio.Queue[Delta | Exception] = asyncio.Queue()
         self.choices: list[Sequence] = []
         self.is_aborted = False
 
 
-class DeltaIterator(AsyncIterator[Delta]):
+class DeltaIterator(DeltaReader):
     """The caller's end of a stream; it ends after the last delta of every choice.
 
     Closing it, being cancelled while waiting for it, and forgetting it all abort the request.
     """
 
     def __init__(self, stream: Stream) -> None:
+        super().__init__(stream.items, stream.request.sampling.n)
         self._stream = stream
-        self._num_open = stream.request.sampling.n
-
-    async def __anext__(self) -> Delta:
-        if self._num_open == 0:
-            raise StopAsyncIteration
-        try:
-            item = await self._stream.items.get()
-        except asyncio.CancelledError:
-            await self.aclose()
-            raise
-        if isinstance(item, EngineError):
-            self._num_open = 0
-            raise item
-        if item.finish_reason is not None:
-            self._num_open -= 1
-        return item
 
     async def aclose(self) -> None:
         """Stop reading; what the request held is freed at the engine's next step."""

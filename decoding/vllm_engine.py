@@ -1,8 +1,7 @@
 """The engine for production: vLLM, with our masks in its engine core.
 
 The model runs in vLLM's processes; what draws tokens there obeys the masks of `vllm_grammar`. In this process
-each output is followed by a matcher of its own, as in the embedded engine: it turns tokens into text, knows
-when nothing can follow, and would notice a token that the grammar does not allow.
+each choice is followed by `vllm_choice`.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ import asyncio
 import contextlib
 import logging
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -21,32 +19,31 @@ from typing import Any
 import numpy as np
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMClientError
+from vllm.lora.request import LoRARequest
 from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from syntagma.decoding import vllm_scheduler, vllm_worker
 from syntagma.decoding.admission import check_request, check_speculation
 from syntagma.decoding.artefact_directory import ArtefactDirectory
 from syntagma.decoding.engine import (
-    Delta,
     Engine,
     EngineError,
     EngineOverloadedError,
     EngineStats,
     EngineStoppedError,
-    FinishReason,
     GenerationRequest,
     StepObserver,
     StepReport,
     Tokenizer,
-    TokenLogprob,
 )
 from syntagma.decoding.matcher import Matcher
 from syntagma.decoding.sequence import Sequence, text_bitmask
+from syntagma.decoding.vllm_arguments import with_our_classes
+from syntagma.decoding.vllm_choice import FollowedChoice
 from syntagma.decoding.vllm_drafting import VLLM_SOURCES, is_ours
-from syntagma.decoding.vllm_grammar import CONFIG_KEY
+from syntagma.decoding.vllm_reasoning import reasoning_marks
 from syntagma.decoding.vllm_sampling import sampling_params_of, ticket_of
 from syntagma.decoding.vllm_stream import ChoiceStream, ChoiceTasks
 from syntagma.decoding.vllm_support import check_installed
@@ -57,7 +54,8 @@ logger = logging.getLogger(__name__)
 
 # An ordinary schema is compiled from its source in 1.4 ms, written in 21 ms and read in 8 ms, because a file
 # holds all of its rules and a compilation only those that are reached. Sharing pays for grammars that are slow.
-SHARING_SECONDS = 0.05
+# A schema of 128 tools takes 30 ms to compile, 640 to write and 70 to read.
+SHARING_SECONDS = 0.5
 # What is compiled sooner has a source that is written down at once.
 SHORT_SECONDS = 0.005
 DEAD_MESSAGE = "vLLM's engine process has died; its log says why, and the server must be restarted"
@@ -69,6 +67,7 @@ class VllmEngine(Engine):
     Args:
         arguments: vLLM's own; the scheduler class is ours, and so is the worker's unless one is named.
         model_name: what the server calls the model.
+        adapters: LoRA adapters by the names that requests use.
         artefact_dir: where finished grammars wait for the engine's processes; None makes one that goes
             with the engine. Processes on other hosts that do not share it compile for themselves.
         max_waiting: requests that may wait for a place; one more is an `EngineOverloadedError`.
@@ -88,6 +87,7 @@ class VllmEngine(Engine):
         arguments: AsyncEngineArgs,
         *,
         model_name: str,
+        adapters: Mapping[str, Path] | None = None,
         artefact_dir: Path | None = None,
         max_waiting: int = 256,
         limits: CompileLimits | None = None,
@@ -99,6 +99,7 @@ class VllmEngine(Engine):
         self._max_waiting = max_waiting
         self._new_matcher = new_matcher
         self._observer = observer
+        self._adapters = _lora_requests(adapters or {}, is_enabled=arguments.enable_lora)
         self._open: dict[str, ChoiceTasks] = {}
         self._totals = EngineStats()
         self._is_started = False
@@ -108,17 +109,18 @@ class VllmEngine(Engine):
                 made = tempfile.TemporaryDirectory(prefix="syntagma-", ignore_cleanup_errors=True)
                 directory = Path(undo.enter_context(made))
             self._artefacts = ArtefactDirectory(directory)
-            config = _configured(arguments, directory, limits).create_engine_config(
-                UsageContext.OPENAI_API_SERVER
-            )
+            arguments = with_our_classes(arguments, directory, limits)
+            config = arguments.create_engine_config(UsageContext.OPENAI_API_SERVER)
             self._tokenizer: Any = cached_tokenizer_from_config(config.model_config)
             self._vocabulary = vocabulary_of(config.model_config, self._tokenizer)
             self._text_bitmask = text_bitmask(self._vocabulary)
+            self._marks = reasoning_marks(config.structured_outputs_config, self._tokenizer)
             self._silent_ids = _silent_ids(self._text_bitmask, self._vocabulary.size)
             self._is_speculative = config.speculative_config is not None
             self._draft_sources = VLLM_SOURCES if is_ours(config) else ()
             self._max_model_len = int(config.model_config.max_model_len)
             self._max_running = int(config.scheduler_config.max_num_seqs)
+            self._has_priorities = config.scheduler_config.policy == "priority"
             self._llm = AsyncLLM.from_vllm_config(
                 config,
                 enable_log_requests=arguments.enable_log_requests,
@@ -146,6 +148,11 @@ class VllmEngine(Engine):
     def max_model_len(self) -> int:
         """Prompt and output tokens together, at most."""
         return self._max_model_len
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the LoRA adapters."""
+        return tuple(self._adapters)
 
     @property
     def artefact_dir(self) -> Path:
@@ -177,13 +184,19 @@ class VllmEngine(Engine):
         )
 
     async def start(self) -> None:
-        """Take requests; vLLM's processes run since the constructor.
+        """Load the adapters and take requests; vLLM's processes run since the constructor.
 
         Raises:
             RuntimeError: it was started before.
+            EngineError: vLLM cannot load an adapter.
         """
         if self._is_started:
             raise RuntimeError("the engine was started before")
+        for adapter in self._adapters.values():
+            try:
+                await self._llm.add_lora(adapter)
+            except Exception as error:
+                raise EngineError(f"cannot load adapter {adapter.lora_name!r}: {error}") from error
         self._is_started = True
 
     async def shutdown(self) -> None:
@@ -198,7 +211,13 @@ class VllmEngine(Engine):
 
     def generate(self, request: GenerationRequest) -> ChoiceStream:
         """Begin a request at once; its deltas come from the iterator. See `Engine.generate`."""
-        check_request(request, vocabulary=self._vocabulary, max_model_len=self._max_model_len)
+        check_request(
+            request,
+            vocabulary=self._vocabulary,
+            max_model_len=self._max_model_len,
+            adapters=self._adapters,
+            has_priorities=self._has_priorities,
+        )
         check_speculation(request, self._draft_sources)
         if not self.is_running:
             raise EngineStoppedError(
@@ -241,15 +260,13 @@ class VllmEngine(Engine):
             EngineStoppedError: vLLM has died.
             EngineError: the request failed.
         """
-        output = self._new_output(request, index)
-        text = self._prepare(output)
-        if output.is_finished or tasks.is_aborted:  # the grammar's only word is empty
-            text += "" if output.is_finished else output.finish("abort")
-            tasks.send(_delta(output, text))
+        choice = self._new_choice(request, index)
+        if (only := choice.begin()) is not None:  # the grammar's only word is empty
+            tasks.send(only)
             return
         ticket = await self._ticket(request)
         try:
-            await self._follow(tasks, output, ticket)
+            await self._follow(tasks, choice, ticket)
         except VLLMClientError as error:
             raise ValueError(str(error)) from error
         except EngineDeadError as error:
@@ -272,75 +289,32 @@ class VllmEngine(Engine):
             self._artefacts.publish(grammar)
         return ticket_of(request)
 
-    async def _follow(self, tasks: ChoiceTasks, output: Sequence, ticket: str | None) -> None:
-        request, index = output.request, output.index
+    async def _follow(self, tasks: ChoiceTasks, choice: FollowedChoice, ticket: str | None) -> None:
+        if tasks.is_aborted:
+            tasks.send(choice.abort())
+            return
+        request, index = choice.output.request, choice.output.index
         results = self._llm.generate(
             {"prompt_token_ids": list(request.prompt_token_ids)},
-            self._sampling_params(output, ticket),
+            self._sampling_params(choice, ticket),
             _choice_id(request.request_id, index),
+            lora_request=None if request.adapter is None else self._adapters[request.adapter],
+            priority=request.priority,
+            reasoning_ended=None if choice.is_reasoning else True,
         )
         async with aclosing(results):
-            if tasks.is_aborted:
-                tasks.send(_delta(output, output.finish("abort")))
-                return
             async for result in results:
-                self._take(tasks, output, result.outputs[0])
-                if output.is_finished and not result.finished:
+                tasks.send(choice.take(result.outputs[0]))
+                if choice.is_finished and not result.finished:
                     return  # closing the generator tells vLLM to stop
-        if not output.is_finished:
+        if not choice.is_finished:
             raise EngineError("vLLM ended the output without a reason")
 
-    def _take(self, tasks: ChoiceTasks, output: Sequence, news: Any) -> None:
-        """Accept the tokens of one message and send what became of them."""
-        if output.is_finished:
-            return
-        text = ""
-        num_before = len(output.output_token_ids)
-        logprobs: list[TokenLogprob] = []
-        for position, token_id in enumerate(news.token_ids):
-            if news.logprobs is not None:
-                logprobs.append(self._logprob(output, token_id, news.logprobs[position]))
-            text += self._accept(output, int(token_id))
-            if output.is_finished:
-                break
-        if news.finish_reason == "error":
-            raise EngineError("generation failed in vLLM's engine process; its log says why")
-        if news.finish_reason is not None and not output.is_finished:
-            text += output.finish(_finish_reason(news.finish_reason))
-        token_ids = tuple(output.output_token_ids[num_before:])
-        tasks.send(_delta(output, text, token_ids, tuple(logprobs)))
-
-    def _accept(self, output: Sequence, token_id: int) -> str:
-        is_first = not output.output_token_ids
-        is_forced = output.is_forced
-        text = output.accept(token_id)
-        self._count(
-            StepReport(
-                num_prompt_tokens=len(output.request.prompt_token_ids)
-                if is_first and output.index == 0
-                else 0,
-                num_generated_tokens=1,
-                num_forced_tokens=int(is_forced),
-            )
-        )
-        return text + self._prepare(output)
-
-    def _prepare(self, output: Sequence) -> str:
-        """Look at what may come next, or end the choice if nothing may."""
-        if output.is_finished:
-            return ""
-        output.num_allowed = 0
-        if output.matcher is not None:
-            # The engine's process works out every mask; here only those that something depends on.
-            wants_logprobs = output.request.sampling.logprobs is not None
-            if wants_logprobs or output.matcher.is_accepting():
-                started = time.perf_counter()
-                output.fill_bitmask()
-                self._count(StepReport(mask_seconds=(time.perf_counter() - started,)))
-        return output.conclude()
-
-    def _new_output(self, request: GenerationRequest, index: int) -> Sequence:
-        return Sequence.from_request(
+    def _new_choice(self, request: GenerationRequest, index: int) -> FollowedChoice:
+        reasoning = None
+        if request.may_reason and self._marks is not None:
+            reasoning = self._marks.follow(request.prompt_token_ids)
+        output = Sequence.from_request(
             request,
             index,
             vocabulary=self._vocabulary,
@@ -348,29 +322,27 @@ class VllmEngine(Engine):
             matcher=None if request.grammar is None else self._new_matcher(request.grammar),
             text_bitmask=self._text_bitmask,
         )
+        return FollowedChoice(output, reasoning, self._count)
 
-    def _sampling_params(self, output: Sequence, ticket: str | None) -> Any:
+    def _sampling_params(self, choice: FollowedChoice, ticket: str | None) -> Any:
+        output = choice.output
         return sampling_params_of(
             output.request,
             output.index,
             vocabulary=self._vocabulary,
             max_output_tokens=output.max_output_tokens,
-            # vLLM takes no biases beside speculation.
-            silent_ids=() if self._is_speculative else self._silent_ids,
+            silent_ids=self._silent_ids_of(choice),
             ticket=ticket,
         )
 
-    def _logprob(self, output: Sequence, token_id: int, found: dict[int, Any]) -> TokenLogprob:
-        num_top = output.request.sampling.logprobs or 0
-        ranked = sorted((-entry.logprob, other_id) for other_id, entry in found.items())[:num_top]
-        token_bytes = self._vocabulary.token_bytes
-        return TokenLogprob(
-            token_id=token_id,
-            token_bytes=token_bytes(token_id),
-            logprob=found[token_id].logprob,
-            top=tuple((i, token_bytes(i), -negative) for negative, i in ranked),
-            is_forced=output.is_forced,
-        )
+    def _silent_ids_of(self, choice: FollowedChoice) -> tuple[int, ...]:
+        """Control tokens that a choice may not contain, where no grammar sees to that."""
+        is_constrained = choice.output.request.grammar is not None and not choice.is_reasoning
+        if self._is_speculative or is_constrained:  # vLLM takes no biases beside speculation
+            return ()
+        if self._marks is None or not choice.is_reasoning:
+            return self._silent_ids
+        return tuple(i for i in self._silent_ids if i not in self._marks.token_ids)
 
     def _count(self, report: StepReport) -> None:
         totals = self._totals
@@ -388,33 +360,14 @@ class VllmEngine(Engine):
             tasks.fail(error)
 
 
-def _configured(
-    arguments: AsyncEngineArgs, directory: Path, limits: CompileLimits | None
-) -> AsyncEngineArgs:
-    """The arguments with our classes and options."""
-    limits = limits if limits is not None else CompileLimits()
-    options = {
-        "directory": str(directory),
-        "max_seconds": limits.max_seconds,
-        "max_schema_depth": limits.max_schema_depth,
+def _lora_requests(adapters: Mapping[str, Path], *, is_enabled: bool) -> dict[str, LoRARequest]:
+    """vLLM's records of adapters, which it numbers from 1."""
+    if adapters and not is_enabled:
+        raise ValueError(f"the adapters {', '.join(adapters)} need --enable-lora")
+    return {
+        name: LoRARequest(name, number, str(path))
+        for number, (name, path) in enumerate(adapters.items(), start=1)
     }
-    if arguments.reasoning_parser:
-        raise ValueError(
-            f"reasoning_parser={arguments.reasoning_parser!r} cannot be given: outputs are followed by "
-            "their grammars from the first token on"
-        )
-    if arguments.scheduler_cls is not None:
-        raise ValueError(
-            f"scheduler_cls={arguments.scheduler_cls!r} cannot be given: masks come from our own class"
-        )
-    given = arguments.additional_config or {}
-    is_default_worker = arguments.worker_cls == "auto"
-    return replace(
-        arguments,
-        scheduler_cls=vllm_scheduler.QUALIFIED_NAME,
-        worker_cls=vllm_worker.QUALIFIED_NAME if is_default_worker else arguments.worker_cls,
-        additional_config=given | {CONFIG_KEY: options | given.get(CONFIG_KEY, {})},
-    )
 
 
 def _silent_ids(bitmask: Any, vocab_size: int) -> tuple[int, ...]:
@@ -427,25 +380,3 @@ def _silent_ids(bitmask: Any, vocab_size: int) -> tuple[int, ...]:
 
 def _choice_id(request_id: str, index: int) -> str:
     return f"{request_id}-{index}"
-
-
-def _finish_reason(reason: str) -> FinishReason:
-    if reason == "abort":
-        return "abort"
-    return "length" if reason == "length" else "stop"
-
-
-def _delta(
-    output: Sequence,
-    text: str,
-    token_ids: tuple[int, ...] = (),
-    logprobs: tuple[TokenLogprob, ...] = (),
-) -> Delta:
-    return Delta(
-        index=output.index,
-        text=text,
-        token_ids=token_ids,
-        logprobs=logprobs,
-        finish_reason=output.finish_reason,
-        stop_reason=output.detokenizer.stop_reason,
-    )

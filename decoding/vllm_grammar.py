@@ -141,6 +141,7 @@ class SyntagmaBackend(StructuredOutputBackend):
     ) -> None:
         try:
             grammar = make()
+            grammar.prepare()  # in this thread, for which no step waits
         except Exception as error:  # noqa: BLE001 - raised again in all threads that wait
             pending.set_exception(error)
             with self._lock:
@@ -269,7 +270,11 @@ class SyntagmaGrammar(StructuredOutputGrammar):
     def rollback(self, num_tokens: int) -> None:
         """Take back the last tokens."""
         self.fill_pending_row()
-        self.matcher.rollback(num_tokens)
+        try:
+            self.matcher.rollback(num_tokens)
+        except Exception:
+            logger.exception("tokens could not be taken back")
+            self._has_failed = True
 
     def fill_bitmask(self, bitmask: torch.Tensor, batch_index: int) -> None:
         """Write the tokens allowed next, or leave a note to write them with the whole batch."""

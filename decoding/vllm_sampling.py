@@ -50,14 +50,12 @@ def sampling_params_of(
         request, index: which choice of what.
         vocabulary: of the model.
         max_output_tokens: by the request and by the model's context.
-        silent_ids: tokens that an output without a grammar may not contain.
+        silent_ids: tokens that the output may not contain.
         ticket: `ticket_of` the request's grammar.
     """
     sampling = request.sampling
     may_run_on = request.grammar is None and sampling.ignore_eos
-    bias = dict(sampling.logit_bias)
-    if request.grammar is None:
-        bias |= dict.fromkeys(silent_ids, float("-inf"))
+    bias = dict(sampling.logit_bias) | dict.fromkeys(silent_ids, float("-inf"))
     return GrammarSamplingParams(
         temperature=sampling.temperature,
         top_p=max(sampling.top_p, _LEAST_TOP_P),

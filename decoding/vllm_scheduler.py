@@ -8,6 +8,7 @@ from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
 from vllm.v1.core.sched.scheduler import Scheduler
 
+from syntagma.decoding.interpreter import keep_pauses_short
 from syntagma.decoding.vllm_drafting import ChainDrafts, is_ours, replace_drafts
 from syntagma.decoding.vllm_grammar import SyntagmaBackend
 from syntagma.decoding.vllm_vocabulary import vocabulary_of
@@ -31,6 +32,7 @@ class _WithGrammars:
         *args: Any,
         **kwargs: Any,
     ) -> None:
+        keep_pauses_short()
         scheduler: Any = super()
         scheduler.__init__(vllm_config, kv_cache_config, structured_output_manager, *args, **kwargs)
         manager = structured_output_manager

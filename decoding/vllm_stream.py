@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 
+from syntagma.decoding.delta_reader import DeltaReader
 from syntagma.decoding.engine import Delta, EngineError
 
 RunChoice = Callable[["ChoiceTasks", int], Coroutine[object, object, None]]
@@ -80,30 +81,15 @@ class ChoiceTasks:
             self._on_end()
 
 
-class ChoiceStream(AsyncIterator[Delta]):
+class ChoiceStream(DeltaReader):
     """The caller's end: the deltas of all choices, as they come.
 
     Closing it, being cancelled while waiting for it, and forgetting it all abort the request.
     """
 
     def __init__(self, tasks: ChoiceTasks) -> None:
+        super().__init__(tasks.items, tasks.num_choices)
         self._tasks = tasks
-        self._num_open = tasks.num_choices
-
-    async def __anext__(self) -> Delta:
-        if self._num_open == 0:
-            raise StopAsyncIteration
-        try:
-            item = await self._tasks.items.get()
-        except asyncio.CancelledError:
-            await self.aclose()
-            raise
-        if isinstance(item, Exception):
-            self._num_open = 0
-            raise item
-        if item.finish_reason is not None:
-            self._num_open -= 1
-        return item
 
     async def aclose(self) -> None:
         """Stop reading, and wait until vLLM has been told."""

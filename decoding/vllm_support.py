@@ -97,6 +97,22 @@ HOOKS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("self", "prompt", "sampling_params", "request_id"),
     ),
     ("vllm.v1.engine.async_llm", "AsyncLLM.abort", ("self", "request_id")),
+    ("vllm.v1.engine.async_llm", "AsyncLLM.add_lora", ("self", "lora_request")),
+    (
+        "vllm.lora.request",
+        "LoRARequest",
+        ("lora_name", "lora_int_id", "lora_path"),
+    ),
+    (
+        "vllm.reasoning.abs_reasoning_parsers",
+        "ReasoningParser.is_reasoning_end_streaming",
+        ("self", "input_ids", "delta_ids"),
+    ),
+    (
+        "vllm.parser.engine.adapters",
+        "ParserEngineReasoningAdapter.find_reasoning_end",
+        ("self", "token_ids"),
+    ),
 )
 
 

@@ -79,6 +79,10 @@ class CompiledGrammar:
         """A shortest output; raises as `witness_tokens`."""
         return b"".join(self.vocabulary.tokens[token_id] for token_id in self.witness_tokens)
 
+    def prepare(self) -> None:
+        """Work out the first mask: of thousands of alternatives it takes most of a second."""
+        self.recognizer.row(self.recognizer.initial)
+
     def save(self, path: str | os.PathLike[str], *, limits: CompileLimits | None = None) -> None:
         """Write a file from which `GrammarCompiler.load` makes the same grammar in any process.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.responses import Response
 
 from syntagma.server.answers import Answer, Choice
@@ -12,6 +10,7 @@ from syntagma.server.constraint_reader import ConstraintReader
 from syntagma.server.constraints import Constraint, only_one
 from syntagma.server.context import ServerContext
 from syntagma.server.errors import bad_request
+from syntagma.server.json_body import JsonBody
 from syntagma.server.preparation import Plan, start
 from syntagma.server.protocol import ChatBody
 from syntagma.server.sampling import check_num_choices
@@ -19,29 +18,30 @@ from syntagma.server.tools import ForcedCall, forced_call, shown_tools
 from syntagma.server.validation import parse_body
 
 
-async def answer_chat(context: ServerContext, payload: dict[str, Any]) -> Response:
+async def answer_chat(context: ServerContext, payload: JsonBody) -> Response:
     """Answer a chat request.
 
     Raises:
         ApiError: the request is refused.
         EngineError: the engine is overloaded or failed.
     """
-    body = parse_body(ChatBody, payload)
+    body = parse_body(ChatBody, payload.value)
     context.check_model(body.model)
     check_num_choices(1, body.num_choices, context.settings.max_n)
     reader = context.constraints.under(body.structured_outputs)
-    call = forced_call(body, reader.policy)
-    constraint = chat_constraint(reader, body, call)
+    call = await payload.run(forced_call, body, reader.policy)
+    constraint = await payload.run(chat_constraint, reader, body, call)
     plan = Plan(
         body=body,
         constraint=constraint,
         max_tokens=max_tokens(body),
         logprobs=num_logprobs(body),
         prompt_param="messages",
+        may_reason=True,
     )
     prompt = await context.prompts.chat(body.messages, shown_tools(body))
     generation = await start(context, plan, [prompt])
-    answer = chat_answer(context.engine.model_name, body, call, constraint)
+    answer = chat_answer(body.model or context.engine.model_name, body, call, constraint)
     return await answer.respond(generation, stream=bool(body.stream))
 
 

@@ -116,6 +116,7 @@ class ChatChoice:
         self._logprobs: list[TokenLogprob] = []
         self._finish_reason: str | None = None
         self._stop_reason: str | None = None
+        self._reasoning: list[str] = []
 
     def opening(self) -> list[dict[str, Any]]:
         """The role."""
@@ -125,6 +126,9 @@ class ChatChoice:
         """One entry per message delta; log-probabilities go with the first; the end comes last."""
         self._logprobs += delta.logprobs
         entries = [self._entry(part) for part in self._message.feed(delta.text)]
+        if delta.reasoning:
+            self._reasoning.append(delta.reasoning)
+            entries.insert(0, self._entry({"reasoning": delta.reasoning}))
         if self._has_logprobs and delta.logprobs:
             entries = entries or [self._entry({})]
             entries[0]["logprobs"] = chat_logprobs(delta.logprobs)
@@ -135,9 +139,11 @@ class ChatChoice:
         return entries
 
     def finished(self) -> dict[str, Any]:
-        """Message, log-probabilities and finish reason."""
+        """Message, with the reasoning before it if there was any, log-probabilities and finish reason."""
         logprobs = chat_logprobs(self._logprobs) if self._has_logprobs else None
         message = self._message.finished()
+        if self._reasoning:
+            message["reasoning"] = "".join(self._reasoning)
         return {"index": self._index, "message": message, "logprobs": logprobs, **self._end()}
 
     def _entry(self, delta: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,9 @@ from syntagma.server.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 MAX_FAILURES = 1024
+# Of grammars that take so long to compile the first mask is worked out at once: the embedded engine would need it within a
+# step, and the event loop what it stands on at the first token. For others that is a millisecond.
+PREPARED_SECONDS = 0.002
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class CompileService:
         started = time.perf_counter()
         outcome = "failed"
         try:
-            grammar = await loop.run_in_executor(self._pool, constraint.compile, self.compiler)
+            grammar = await loop.run_in_executor(self._pool, self._compiled, constraint)
             outcome = "ok"
         except GrammarError as error:
             outcome = "rejected"
@@ -126,6 +129,12 @@ class CompileService:
             seconds = time.perf_counter() - started
             self._metrics.compile_seconds.observe(seconds, constraint.kind, outcome)
         self._metrics.cache_evictions.add(self.cache.put(key, grammar))
+        return grammar
+
+    def _compiled(self, constraint: Constraint) -> CompiledGrammar:
+        grammar = constraint.compile(self.compiler)
+        if grammar.compile_seconds >= PREPARED_SECONDS:
+            grammar.prepare()
         return grammar
 
 

@@ -11,6 +11,7 @@ from syntagma.server.answers import Answer, Choice
 from syntagma.server.constraints import Constraint, only_one
 from syntagma.server.context import ServerContext
 from syntagma.server.errors import bad_request
+from syntagma.server.json_body import JsonBody
 from syntagma.server.logprobs import completion_logprobs, text_length
 from syntagma.server.preparation import Plan, start
 from syntagma.server.protocol import CompletionBody
@@ -21,18 +22,18 @@ from syntagma.server.validation import parse_body
 DEFAULT_MAX_TOKENS = 16
 
 
-async def answer_completion(context: ServerContext, payload: dict[str, Any]) -> Response:
+async def answer_completion(context: ServerContext, payload: JsonBody) -> Response:
     """Answer a completion request.
 
     Raises:
         ApiError: the request is refused.
         EngineError: the engine is overloaded or failed.
     """
-    body = parse_body(CompletionBody, payload)
+    body = parse_body(CompletionBody, payload.value)
     context.check_model(body.model)
     prompts = prompt_list(body)
     check_num_choices(len(prompts), body.num_choices, context.settings.max_n)
-    constraint = completion_constraint(context, body)
+    constraint = await payload.run(completion_constraint, context, body)
     plan = Plan(
         body=body,
         constraint=constraint,
@@ -43,7 +44,9 @@ async def answer_completion(context: ServerContext, payload: dict[str, Any]) -> 
     )
     token_ids = [await prompt_token_ids(context, prompt) for prompt in prompts]
     generation = await start(context, plan, token_ids)
-    answer = completion_answer(context.engine.model_name, body, len(prompts), constraint)
+    answer = completion_answer(
+        body.model or context.engine.model_name, body, len(prompts), constraint
+    )
     return await answer.respond(generation, stream=bool(body.stream))
 
 

@@ -72,17 +72,22 @@ class ServerContext:
         """Reads constraint fields under this server's defaults."""
         return ConstraintReader(self.settings.json_policy, self.settings.max_json_depth)
 
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """What a request's ``model`` may be: the model, or one of its adapters."""
+        return (self.engine.model_name, *self.engine.adapters)
+
     def check_model(self, name: str | None) -> None:
         """Refuse a request for a model that is not served here.
 
         Raises:
             ApiError: 404 ``model_not_found``.
         """
-        if name is not None and name != self.engine.model_name:
+        if name is not None and name not in self.model_names:
             raise ApiError(
                 404,
                 f"The model {shorten(repr(name), 100)} is not served here; "
-                f"this server has {self.engine.model_name!r}.",
+                f"this server has {', '.join(map(repr, self.model_names))}.",
                 code="model_not_found",
                 param="model",
             )

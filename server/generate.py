@@ -14,6 +14,7 @@ from syntagma.server.check import InputError, read_text
 from syntagma.server.completions import answer_completion
 from syntagma.server.context import ServerContext
 from syntagma.server.errors import ApiError, as_api_error
+from syntagma.server.json_body import JsonBody
 from syntagma.server.loading import LoadingError, load
 from syntagma.server.metrics import Metrics
 from syntagma.server.settings import Settings
@@ -87,7 +88,7 @@ async def print_output(context: ServerContext, payload: dict[str, Any]) -> int:
     answer = answer_completion if "prompt" in payload else answer_chat
     await context.engine.start()
     try:
-        response = await answer(context, payload)
+        response = await answer(context, JsonBody(payload, 0))  # nobody else waits for the loop
     except (ApiError, EngineError) as error:
         print(f"syntagma: {as_api_error(error).message}", file=sys.stderr)
         return 1

@@ -13,9 +13,10 @@ from syntagma.server.grammar_report import (
     schema_report,
     self_test_report,
 )
+from syntagma.server.json_body import JsonBody
 
 
-async def check_grammar(context: ServerContext, payload: dict[str, Any]) -> dict[str, Any]:
+async def check_grammar(context: ServerContext, payload: JsonBody) -> dict[str, Any]:
     """Compile a constraint without generating anything.
 
     A refused grammar is a result (``"ok": false``), not a failed request.
@@ -24,9 +25,9 @@ async def check_grammar(context: ServerContext, payload: dict[str, Any]) -> dict
         ApiError: the body is no constraint.
         EngineOverloadedError: too many grammars or checks wait.
     """
-    body = dict(payload)
+    body = dict(payload.value)
     asked = body.pop("self_test", None)
-    constraint = context.constraints.grammar_check(body)
+    constraint = await payload.run(context.constraints.grammar_check, body)
     num_samples = checked_num_samples(asked, constraint)
     limits = context.compile_limits
     try:

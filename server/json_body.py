@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from starlette.requests import Request
@@ -20,9 +22,36 @@ _DEPTH_CHANGE[list(b"]}")] = -1
 _THREAD_ABOVE_BYTES = 1 << 16
 _MAX_INTEGER_DIGITS = 1000
 
+Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
 
-async def read_json_object(request: Request, *, max_bytes: int, max_depth: int) -> dict[str, Any]:
-    """The request's body as a JSON object.
+
+@dataclass(frozen=True)
+class JsonBody:
+    """A request's JSON object.
+
+    Attributes:
+        value: the object.
+        num_bytes: of its text.
+    """
+
+    value: dict[str, Any]
+    num_bytes: int
+
+    async def run(
+        self,
+        work: Callable[Parameters, Result],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """What a function returns that takes as long as the body is large; large ones get a thread."""
+        if self.num_bytes > _THREAD_ABOVE_BYTES:
+            return await asyncio.to_thread(work, *args, **kwargs)
+        return work(*args, **kwargs)
+
+
+async def read_json_object(request: Request, *, max_bytes: int, max_depth: int) -> JsonBody:
+    """The request's body, which must be a JSON object.
 
     Raises:
         ApiError: too large (413), too deep, not JSON, or not an object (400).
@@ -34,7 +63,7 @@ async def read_json_object(request: Request, *, max_bytes: int, max_depth: int) 
         value = parse_json(body, max_depth=max_depth)
     if not isinstance(value, dict):
         raise bad_request("The request body must be a JSON object.", code="invalid_json")
-    return value
+    return JsonBody(value, len(body))
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:

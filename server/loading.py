@@ -46,7 +46,7 @@ def load(settings: Settings, metrics: Metrics) -> tuple[Engine, GrammarCompiler]
         if settings.chosen_engine == "vllm":
             return load_vllm(settings, metrics, limits)
         engine = load_embedded(settings, metrics)
-    except (OSError, ValueError, RuntimeError, AttributeError, ImportError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, AttributeError, ImportError) as error:
         # What transformers, PyTorch and vLLM raise for models and devices that are not there.
         what = settings.model or "the demo model"
         raise LoadingError(f"cannot load {what}: {error}") from error
@@ -114,14 +114,16 @@ def load_vllm(
 ) -> tuple[Engine, GrammarCompiler]:
     """vLLM, its processes started, and a compiler that shares its files; raises what vLLM raises."""
     check_installed()
-    from syntagma.decoding.vllm_arguments import engine_arguments
+    from syntagma.decoding.vllm_arguments import engine_arguments, split_adapters
     from syntagma.decoding.vllm_engine import VllmEngine
 
     model = settings.model or str(demo_model_path())
-    arguments = [*arguments_of_settings(settings), *settings.engine_args]
+    adapters, arguments = split_adapters(settings.engine_args)
+    arguments = [*arguments_of_settings(settings), *arguments]
     engine = VllmEngine(
         engine_arguments(model, arguments),
         model_name=settings.public_model_name,
+        adapters=adapters,
         artefact_dir=settings.artefact_dir,
         max_waiting=settings.max_waiting,
         limits=limits,

@@ -28,6 +28,7 @@ class Plan:
         constraint: on each output.
         max_tokens: as asked for; None: not said.
         default_max_tokens: where it is not said; None: up to the model's context.
+        may_reason: whether a model that reasons may do so first.
         logprobs: alternatives per token; None: no log-probabilities.
         prompt_param: the field that holds the prompt, for errors.
     """
@@ -38,6 +39,7 @@ class Plan:
     logprobs: int | None
     prompt_param: str
     default_max_tokens: int | None = None
+    may_reason: bool = False
 
 
 async def start(
@@ -75,6 +77,9 @@ async def start(
             sampling=sampling,
             grammar=grammar,
             grammar_spec=spec,
+            may_reason=plan.may_reason,
+            priority=plan.body.priority or 0,
+            adapter=plan.body.model if plan.body.model in engine.adapters else None,
             speculation=speculation_options(plan.body),
             tenant=tenant_of(plan.body),
         )

@@ -81,6 +81,7 @@ class GenerationBody(Strict):
     user: str | None = None
     safety_identifier: str | None = None
     structured_outputs: dict[str, Any] | None = None
+    priority: int | None = Field(None, ge=-INT64_MAX - 1, le=INT64_MAX)
 
     @property
     def num_choices(self) -> int:
@@ -140,14 +141,15 @@ class AssistantMessage(Strict):
     """What the model answered; takes an answer of this server back as it was sent.
 
     Attributes:
-        refusal, annotations, audio, function_call, parsed: fields of the SDK's message objects;
-            they are not shown to the model.
+        reasoning, refusal, annotations, audio, function_call, parsed: fields of answers and of the SDK's
+            message objects; they are not shown to the model.
     """
 
     role: Literal["assistant"]
     content: Content | None = None
     tool_calls: Items[PastToolCall] | None = None
     name: str | None = None
+    reasoning: str | None = None
     refusal: str | None = None
     annotations: list[Any] | None = None
     audio: None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -14,11 +13,11 @@ from syntagma.server.context import VERSION, ServerContext, context_of
 from syntagma.server.disconnect import until_disconnect
 from syntagma.server.errors import ENGINE_STOPPED
 from syntagma.server.grammar_check import check_grammar
-from syntagma.server.json_body import read_json_object
+from syntagma.server.json_body import JsonBody, read_json_object
 
 router = APIRouter()
 
-Handler = Callable[[ServerContext, dict[str, Any]], Awaitable[Response]]
+Handler = Callable[[ServerContext, JsonBody], Awaitable[Response]]
 
 
 @router.post("/v1/chat/completions")
@@ -37,7 +36,7 @@ async def completions(request: Request) -> Response:
 async def grammars_check(request: Request) -> Response:
     """Compile a constraint and report."""
 
-    async def respond(context: ServerContext, payload: dict[str, Any]) -> Response:
+    async def respond(context: ServerContext, payload: JsonBody) -> Response:
         return JSONResponse(await check_grammar(context, payload))
 
     return await _handle(request, respond)
@@ -45,16 +44,18 @@ async def grammars_check(request: Request) -> Response:
 
 @router.get("/v1/models")
 async def list_models(request: Request) -> Response:
-    """The one served model."""
-    return JSONResponse({"object": "list", "data": [_model(context_of(request))]})
+    """The served model and its adapters."""
+    context = context_of(request)
+    data = [_model(context, name) for name in context.model_names]
+    return JSONResponse({"object": "list", "data": data})
 
 
 @router.get("/v1/models/{name:path}")
 async def get_model(request: Request, name: str) -> Response:
-    """The served model, by name."""
+    """The served model or an adapter, by name."""
     context = context_of(request)
     context.check_model(name)
-    return JSONResponse(_model(context))
+    return JSONResponse(_model(context, name))
 
 
 @router.get("/health")
@@ -103,11 +104,13 @@ async def _handle(request: Request, handler: Handler) -> Response:
     return await until_disconnect(request.receive, work())
 
 
-def _model(context: ServerContext) -> dict[str, Any]:
+def _model(context: ServerContext, name: str) -> dict[str, object]:
+    base = context.engine.model_name
     return {
-        "id": context.engine.model_name,
+        "id": name,
         "object": "model",
         "created": context.created,
         "owned_by": "syntagma",
         "max_model_len": context.engine.max_model_len,
+        **({} if name == base else {"parent": base}),
     }

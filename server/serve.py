@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 
 from syntagma.decoding.engine import Engine
+from syntagma.decoding.interpreter import keep_pauses_short
 from syntagma.server.app import create_app
 from syntagma.server.loading import LoadingError, load
 from syntagma.server.metrics import Metrics
@@ -34,6 +35,7 @@ EXAMPLE_BODY = """\
 
 def serve(settings: Settings) -> int:
     """Load the model, serve until a signal ends it, and return the exit status."""
+    keep_pauses_short()
     announce("settings", *describe(settings).splitlines())
     started = time.perf_counter()
     announce(f"loading {settings.model or 'the demo model'}")

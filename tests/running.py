@@ -83,16 +83,20 @@ def environment(**variables: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def new_vllm_engine(artefact_dir: Path | None = None, **options: Any) -> Engine:
-    """vLLM with the demo model; its own warnings are its own business."""
+def new_vllm_engine(
+    artefact_dir: Path | None = None, adapters: dict[str, Path] | None = None, **options: Any
+) -> Engine:
+    """vLLM with the demo model unless another is named; its own warnings are its own business."""
     with environment(**ENVIRONMENT), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from vllm.engine.arg_utils import AsyncEngineArgs
 
         from syntagma.decoding.vllm_engine import VllmEngine
 
-        arguments = AsyncEngineArgs(model=str(demo_model_path()), **ARGUMENTS | options)
-        return VllmEngine(arguments, model_name="demo", artefact_dir=artefact_dir)
+        arguments = AsyncEngineArgs(**{"model": str(demo_model_path())} | ARGUMENTS | options)
+        return VllmEngine(
+            arguments, model_name="demo", artefact_dir=artefact_dir, adapters=adapters
+        )
 
 
 def new_embedded_engine() -> Engine:

@@ -141,6 +141,7 @@ class FakeEngine:
     model_name = MODEL
     vocabulary = VOCABULARY
     max_model_len = 1000
+    adapters: tuple[str, ...] = ()
     num_active = 0
     stats = EngineStats()
 
@@ -202,6 +203,8 @@ class FakeCompiler:
         policies: of every compilation of JSON.
         error: raised instead of compiling.
         hold: compilations wait for it, if it is set to an event.
+        compile_seconds: that every grammar claims.
+        prepared: hashes of those whose first mask was asked for.
     """
 
     def __init__(self) -> None:
@@ -210,6 +213,8 @@ class FakeCompiler:
         self.error: Exception | None = None
         self.hold: threading.Event | None = None
         self.num_bytes = 100
+        self.compile_seconds = 0.001
+        self.prepared: list[str] = []
 
     def compile_json_schema(
         self, schema: Any, *, schemas: Any = None, **policies: Any
@@ -244,9 +249,12 @@ class FakeCompiler:
             self.hold.wait()
         if self.error is not None:
             raise self.error
+        grammar_hash = f"{len(self.calls):032x}"
         return SimpleNamespace(
             kind=kind,
-            hash=f"{len(self.calls):032x}",
+            prepare=lambda: self.prepared.append(grammar_hash),
+            compile_seconds=self.compile_seconds,
+            hash=grammar_hash,
             num_bytes=self.num_bytes,
             vocabulary=VOCABULARY,
             shortest_bytes=4,

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from server_fakes import FakeCompiler
+from server_fakes import VOCABULARY, FakeCompiler
 
 from syntagma.decoding.engine import EngineOverloadedError
-from syntagma.grammar import GrammarLimitError, GrammarSyntaxError
-from syntagma.server.compile_service import CompileService
+from syntagma.grammar import GrammarCompiler, GrammarLimitError, GrammarSyntaxError
+from syntagma.server.compile_service import PREPARED_SECONDS, CompileService
 from syntagma.server.constraint_kinds import JsonPolicy
 from syntagma.server.constraints import Constraint
 from syntagma.server.errors import ApiError
@@ -239,3 +239,25 @@ def test_failures_are_bounded() -> None:
         assert len(compiling.failures) == 3
 
     asyncio.run(scenario())
+
+
+def test_slow_grammars_come_with_their_first_mask() -> None:
+    """Or an engine would work it out within a step: thousands of keys may come first."""
+
+    async def scenario() -> None:
+        compiler = FakeCompiler()
+        compiling = service(compiler)
+        await compiling.compile(regex("quick"))
+        assert not compiler.prepared
+        compiler.compile_seconds = PREPARED_SECONDS
+        slow = await compiling.compile(regex("slow"))
+        assert compiler.prepared == [slow.grammar.hash]
+
+    asyncio.run(scenario())
+
+
+def test_preparing_works_out_the_first_mask() -> None:
+    grammar = GrammarCompiler(VOCABULARY).compile_regex("a+")
+    assert grammar.recognizer.initial.row is None
+    grammar.prepare()
+    assert grammar.recognizer.initial.row is not None

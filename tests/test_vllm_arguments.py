@@ -145,7 +145,10 @@ def test_vllms_parser_reads_them() -> None:
     [
         ("--no-such-thing", "cannot load .*vLLM does not take these arguments"),
         ("--scheduler-cls a.B", "masks come from our own class"),
-        ("--reasoning-parser deepseek_r1", "reasoning_parser=.* cannot be given"),
+        ("--reasoning-parser deepseek_r1", "could not locate think start/end tokens"),
+        ("--reasoning-parser no_such_parser", "no_such_parser. not found"),
+        ("--lora-modules french=/nowhere", "french need --enable-lora"),
+        ("--enable-lora --lora-modules french", "takes NAME=PATH"),
     ],
 )
 def test_a_server_says_what_it_does_not_take(arguments: str, message: str) -> None:
