@@ -24,8 +24,11 @@ ERROR_CODES: dict[ConstraintKind, str] = {
     "choice": "invalid_choice",
     "ebnf": "invalid_ebnf",
     "lark": "invalid_lark",
+    "structural_tag": "invalid_structural_tag",
 }
 JSON_KINDS = frozenset(["json_schema", "json_object"])
+# What is written under policies.
+WITH_JSON = JSON_KINDS | {"structural_tag"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Constraint:
 
     Attributes:
         kind: the front end.
-        source: schema, pattern, rules or list of choices; None for ``json_object``.
+        source: schema, pattern, rules, list of choices or structural tag; None for ``json_object``.
         param: the request field it came from, for errors.
         policy: how JSON is written; without effect on other kinds.
         origins: for a schema put together from several fields: (pointer prefix, its field).
@@ -82,7 +85,7 @@ class Constraint:
 
     def describe(self) -> dict[str, Any]:
         """What applied, for answers: the kind and, for JSON, every policy; of Lark the semantics."""
-        if self.kind in JSON_KINDS:
+        if self.kind in WITH_JSON:
             return {"kind": self.kind, "options": asdict(self.policy)}
         if self.kind == "lark":
             return {"kind": self.kind, "semantics": self.reading.semantics}
