@@ -12,6 +12,10 @@ ConstraintKind = Literal[
     "json_schema", "json_object", "regex", "choice", "ebnf", "lark", "structural_tag"
 ]
 
+# The formats of tool calls in `tool_formats`, and what the setting may say.
+ToolFormatName = Literal["hermes", "llama3_json", "mistral"]
+ToolCallParser = Literal["auto", "none", "hermes", "llama3_json", "mistral"]
+
 # What says how a context-free grammar is read.
 GRAMMAR_FIELDS = ("start", "semantics", "files")
 

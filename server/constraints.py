@@ -40,7 +40,7 @@ class Constraint:
         source: schema, pattern, rules, list of choices or structural tag; None for ``json_object``.
         param: the request field it came from, for errors.
         policy: how JSON is written; without effect on other kinds.
-        origins: for a schema put together from several fields: (pointer prefix, its field).
+        origins: for what is put together from several fields: (pointer prefix, field of that schema).
         schemas: documents that a schema may refer to, by URI.
         reading: how a context-free grammar is read; without effect on other kinds.
     """
@@ -55,8 +55,8 @@ class Constraint:
 
     @property
     def error_code(self) -> str:
-        """The ``code`` of errors about it."""
-        return ERROR_CODES[self.kind]
+        """The ``code`` of errors about it; what several fields are put together from is schemas."""
+        return ERROR_CODES["json_schema" if self.origins else self.kind]
 
     @functools.cached_property
     def cache_key(self) -> bytes:

@@ -16,6 +16,8 @@ class CallReader:
 
     Attributes:
         name: known as soon as the arguments begin.
+        is_closed: the brace that closes the call has come.
+        rest: what came behind that brace.
     """
 
     def __init__(self) -> None:
@@ -25,7 +27,8 @@ class CallReader:
         self._in_string = False
         self._is_escaped = False
         self._space = ""
-        self._is_closed = False
+        self.is_closed = False
+        self.rest = ""
 
     def feed(self, text: str) -> str:
         """Take more of the output; returns the part that belongs to the arguments."""
@@ -41,16 +44,18 @@ class CallReader:
     def _arguments(self, text: str) -> str:
         """Everything up to the brace that closes the call, without the space before it."""
         taken: list[str] = []
-        for character in text:
-            if self._is_closed:
-                break
+        if self.is_closed:
+            self.rest += text
+            return ""
+        for place, character in enumerate(text):
             if self._in_string:
                 self._step_in_string(character)
             elif self._depth == 0 and character in _JSON_SPACE:
                 self._space += character
                 continue
             elif self._depth == 0 and character == "}":
-                self._is_closed = True
+                self.is_closed = True
+                self.rest = text[place + 1 :]
                 break
             else:
                 self._step_outside(character)

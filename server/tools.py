@@ -1,12 +1,14 @@
-"""``tools`` and ``tool_choice``: which call is forced, its grammar, and reading it from the text.
+"""``tools`` and ``tool_choice``: which calls there may or must be, and the grammar of the output.
 
-Forced calls are constrained to the function's ``parameters``. With ``auto`` the model's free text
-comes back as content, whatever it looks like.
+Arguments are constrained to the function's ``parameters``, whether the call is forced or the model's choice,
+and whether ``strict`` asks for it or not. Where the model's own format of calls is known (`tool_formats`),
+calls are written in it. Otherwise forced calls are plain JSON, and with ``auto`` the model's free text comes
+back as content, whatever it looks like.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from syntagma.server.constraints import Constraint
 from syntagma.server.errors import ApiError, bad_request
 from syntagma.server.protocol import ChatBody, FunctionDefinition, Tool
 from syntagma.server.schema_refs import move_local_references
+from syntagma.server.tool_formats import CallableFunction, ToolFormat
 
 COMBINATORS = frozenset({"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "enum", "const"})
 ARGUMENTS_POINTER = "/properties/arguments"
@@ -35,8 +38,32 @@ class ForcedCall:
     constraint: Constraint
 
 
-def forced_call(body: ChatBody, policy: JsonPolicy) -> ForcedCall | None:
-    """The call that ``tool_choice`` forces, or None if the answer may be text.
+@dataclass(frozen=True)
+class CallsInText:
+    """The output is text in which there may or must be calls in the model's own format.
+
+    Attributes:
+        form: the format.
+        is_forced: there must be a call.
+        finish_reason: of an answer with a call.
+        constraint: the language of the text that is generated.
+    """
+
+    form: ToolFormat
+    is_forced: bool
+    finish_reason: str
+    constraint: Constraint
+
+
+def wanted_calls(
+    body: ChatBody, policy: JsonPolicy, form: ToolFormat | None
+) -> ForcedCall | CallsInText | None:
+    """The calls that ``tool_choice`` forces or allows; None if the answer is only text.
+
+    Args:
+        body: the request.
+        policy: how arguments are written.
+        form: how the model writes calls, if that is known.
 
     Raises:
         ApiError: 400 for a choice that the tools cannot fulfil.
@@ -44,23 +71,69 @@ def forced_call(body: ChatBody, policy: JsonPolicy) -> ForcedCall | None:
     tools = body.tools or []
     _check_unique_names(tools)
     choice = body.tool_choice
-    if choice in (None, "none"):
+    if choice == "none" or (choice is None and not tools):
         return None
     if not tools:
         raise bad_request("tool_choice needs tools.", param="tool_choice")
-    if choice == "auto":
-        return None
+    may_repeat = body.parallel_tool_calls is not False
+    if choice in (None, "auto"):
+        if form is None:
+            return None
+        return _in_text(form, tools, policy, is_forced=False, may_repeat=may_repeat)
     if isinstance(choice, dict):
         index = _named_index(choice, tools)
+        if form is not None:
+            return _named_in_text(form, tools, index, policy)
         return ForcedCall(tools[index].function.name, "stop", _single(tools, index, policy))
     if choice != "required":
         raise bad_request(
             'tool_choice must be "none", "auto", "required" or an object that names a function.',
             param="tool_choice",
         )
+    if form is not None:
+        return _in_text(form, tools, policy, is_forced=True, may_repeat=may_repeat)
     if len(tools) == 1:
         return ForcedCall(tools[0].function.name, "tool_calls", _single(tools, 0, policy))
     return ForcedCall(None, "tool_calls", _any_of(tools, policy))
+
+
+def _in_text(
+    form: ToolFormat,
+    tools: Sequence[Tool],
+    policy: JsonPolicy,
+    *,
+    is_forced: bool,
+    may_repeat: bool,
+) -> CallsInText:
+    """Calls of any of the tools."""
+    constraint = _tagged(form, tools, range(len(tools)), policy, is_forced, may_repeat)
+    return CallsInText(form, is_forced, "tool_calls", constraint)
+
+
+def _named_in_text(
+    form: ToolFormat, tools: Sequence[Tool], index: int, policy: JsonPolicy
+) -> CallsInText:
+    """One call of one of the tools."""
+    constraint = _tagged(form, tools, [index], policy, is_forced=True, may_repeat=False)
+    return CallsInText(form, True, "stop", constraint)
+
+
+def _tagged(
+    form: ToolFormat,
+    tools: Sequence[Tool],
+    indices: Iterable[int],
+    policy: JsonPolicy,
+    is_forced: bool,
+    may_repeat: bool,
+) -> Constraint:
+    params = {index: _parameters_param(index) for index in indices}
+    functions = [
+        CallableFunction(tools[i].function.name, parameters_schema(tools[i].function, param))
+        for i, param in params.items()
+    ]
+    tag, pointers = form.tag(functions, is_forced=is_forced, may_repeat=may_repeat)
+    origins = tuple(zip(pointers, params.values(), strict=True))
+    return Constraint("structural_tag", tag, "tools", policy, origins=origins)
 
 
 def shown_tools(body: ChatBody) -> list[dict[str, Any]] | None:
