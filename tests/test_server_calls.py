@@ -408,7 +408,8 @@ def test_the_demo_model_calls(demo: Any, form: ToolFormat) -> None:
             "tool_choice": choice,
             "temperature": 1.5,
             "seed": seed,
-            "max_tokens": 120,
+            "parallel_tool_calls": seed > 1,
+            "max_tokens": 150,
         }
         for choice, num_seeds in [("auto", 5), ("required", 3), (DROP, 2)]
         for seed in range(num_seeds)
@@ -432,7 +433,7 @@ def test_the_demo_model_calls(demo: Any, form: ToolFormat) -> None:
                 assert call["function"]["name"] == "drop"
         assert form.trigger not in (message["content"] or "")
         assert not re.search("tool_call|TOOL_CALLS", message["content"] or "")
-    assert num_calls >= 3
+    assert num_calls >= 2
     assert num_texts >= 1
     # Its own idea of JSON begins like a call of this format.
     assert num_own >= 1 or form is not LLAMA3_JSON
