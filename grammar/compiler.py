@@ -232,7 +232,7 @@ class GrammarCompiler:
         options = JsonOptions(**policies)
         budget = Budget(self.limits)
         started = time.perf_counter()
-        grammar = structural_tag_to_grammar(tag, options, budget)
+        grammar = structural_tag_to_grammar(tag, options, budget, self.vocabulary.special_names)
         text = tag if isinstance(tag, str) else json.dumps(tag)
         source = (options, text)
         compiled = self._finish("structural_tag", grammar, lambda: source, budget, started)

@@ -79,7 +79,9 @@ class ServerContext:
         """How the model writes tool calls, if that is known."""
         template = getattr(self.engine.tokenizer, "chat_template", None)
         return tool_format(
-            self.settings.tool_call_parser, template if isinstance(template, str) else None
+            self.settings.tool_call_parser,
+            template if isinstance(template, str) else None,
+            self.engine.vocabulary.special_names,
         )
 
     def check_model(self, name: str | None) -> None:

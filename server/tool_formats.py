@@ -6,8 +6,8 @@ calls in the text again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from syntagma.server.constraint_kinds import ToolFormatName
@@ -32,6 +32,7 @@ class ToolFormat:
         closing: what stands behind a call.
         separator: between calls.
         is_list: all calls of an answer stand in one wrapping, and nothing behind it.
+        is_special: the trigger is a special token of the vocabulary, and all that stands for it in a text.
     """
 
     name: ToolFormatName
@@ -41,6 +42,7 @@ class ToolFormat:
     closing: str
     separator: str
     is_list: bool = False
+    is_special: bool = False
 
     @property
     def is_trigger_in_call(self) -> bool:
@@ -62,12 +64,12 @@ class ToolFormat:
         """
         opening, closing = ("", "") if self.is_list else (self.opening, self.closing)
         calls = [
-            {
-                "type": "tag",
-                "begin": opening + self.head % function.name,
-                "content": {"type": "json_schema", "json_schema": function.parameters},
-                "end": "}" + closing,
-            }
+            self._tag(
+                opening,
+                self.head % function.name,
+                {"type": "json_schema", "json_schema": function.parameters},
+                "}" + closing,
+            )
             for function in functions
         ]
         found: dict[str, Any] = {
@@ -77,20 +79,48 @@ class ToolFormat:
             "at_least_one": True,
             "stop_after_first": not may_repeat,
         }
-        path = "/format"
         if self.is_list:
-            found = {"type": "tag", "begin": self.opening, "content": found, "end": self.closing}
-            path += "/content"
+            found = self._tag(self.opening, "", found, self.closing)
         if not is_forced:
+            kind, triggers = (
+                ("token_triggered_tags", "trigger_tokens")
+                if self.is_special
+                else ("triggered_tags", "triggers")
+            )
             found = {
-                "type": "triggered_tags",
-                "triggers": [self.trigger],
+                "type": kind,
+                triggers: [self.trigger],
                 "tags": [found] if self.is_list else calls,
                 "stop_after_first": self.is_list or not may_repeat,
+                # As text it could not be told from the token.
+                "excludes": [self.trigger] if self.is_special else [],
             }
-            path = "/format/tags/0/content" if self.is_list else "/format"
-        pointers = [f"{path}/tags/{i}/content/json_schema" for i in range(len(functions))]
-        return {"type": "structural_tag", "format": found}, pointers
+        return {"type": "structural_tag", "format": found}, _pointers_of_schemas(found)
+
+    def _tag(self, opening: str, head: str, content: dict[str, Any], end: str) -> dict[str, Any]:
+        begin: Any = opening + head
+        if self.is_special and opening:
+            begin = {"type": "token", "token": self.trigger}
+            rest = opening.removeprefix(self.trigger) + head
+            if rest:
+                parts = [{"type": "const_string", "value": rest}, content]
+                content = {"type": "sequence", "elements": parts}
+        return {"type": "tag", "begin": begin, "content": content, "end": end}
+
+
+def _pointers_of_schemas(form: dict[str, Any]) -> list[str]:
+    """Where the schemas are in a format, in order."""
+    found: list[str] = []
+    waiting: list[tuple[Any, str]] = [(form, "/format")]
+    while waiting:
+        part, pointer = waiting.pop()
+        if part.get("type") == "json_schema":
+            found.append(f"{pointer}/json_schema")
+        below = [(part["content"], f"{pointer}/content")] if "content" in part else []
+        for name in ("tags", "elements"):
+            below += [(item, f"{pointer}/{name}/{i}") for i, item in enumerate(part.get(name, ()))]
+        waiting += reversed(below)
+    return found
 
 
 HERMES = ToolFormat(
@@ -118,7 +148,7 @@ MISTRAL = ToolFormat(
     separator=", ",
     is_list=True,
 )
-FORMATS = {found.name: found for found in (HERMES, LLAMA3_JSON, MISTRAL)}
+FORMATS: dict[str, ToolFormat] = {found.name: found for found in (HERMES, LLAMA3_JSON, MISTRAL)}
 
 
 def format_of_template(template: str | None) -> ToolFormat | None:
@@ -139,8 +169,17 @@ def format_of_template(template: str | None) -> ToolFormat | None:
     return None
 
 
-def tool_format(chosen: str, template: str | None) -> ToolFormat | None:
-    """The format of a setting: by its name, by the template (``auto``), or none."""
-    if chosen == "auto":
-        return format_of_template(template)
-    return next((found for found in FORMATS.values() if found.name == chosen), None)
+def tool_format(
+    chosen: str, template: str | None, special_names: Container[str] = ()
+) -> ToolFormat | None:
+    """The format of a setting: by its name, by the template (``auto``), or none.
+
+    Args:
+        chosen: the setting.
+        template: the model's chat template.
+        special_names: the special tokens of its vocabulary.
+    """
+    found = FORMATS.get(chosen) if chosen != "auto" else format_of_template(template)
+    if found is not None and found.trigger in special_names:
+        return replace(found, is_special=True)
+    return found

@@ -16,7 +16,8 @@ from jsonschema import validate
 from server_fakes import error_of, says, serving, sse_events
 from toy import accepts, byte_vocabulary
 
-from syntagma.grammar import GrammarCompiler, UnsupportedGrammarError
+from syntagma.decoding.matcher import Matcher
+from syntagma.grammar import GrammarCompiler, UnsupportedGrammarError, Vocabulary
 from syntagma.server.app import create_app
 from syntagma.server.call_text import Arguments, CallBegins, CallTextReader, Event, Text
 from syntagma.server.constraint_kinds import JsonPolicy
@@ -116,6 +117,33 @@ def test_tags_of_formats(
     assert not accepts(grammar, written(form, [("add", '{"a": "1"}')]))
     assert not accepts(grammar, written(form, [("sub", '{"a": 1}')]))
     assert not accepts(grammar, written(form, one)[:-1])
+
+
+def test_a_mark_that_is_a_special_token() -> None:
+    """Mistral's `[TOOL_CALLS]`: the token begins calls, and the model cannot type its text."""
+    texts = [bytes([byte]) for byte in range(256)] + [b"", b"[TOOL_CALLS]", b"</s>"]
+    vocabulary = Vocabulary(
+        texts, stop_ids=[258], special_ids=[257], special_names={"[TOOL_CALLS]": 257}
+    )
+    special_compiler = GrammarCompiler(vocabulary)
+    form = tool_format("mistral", None, vocabulary.special_names)
+    assert form is not None and form.is_special
+    calls = b'[{"name": "add", "arguments": {"a": 1}}, {"name": "ping", "arguments": {}}]'
+    for is_forced in (False, True):
+        tag, pointers = form.tag(FUNCTIONS, is_forced=is_forced, may_repeat=True)
+        for pointer, function in zip(pointers, FUNCTIONS, strict=True):
+            place: Any = tag
+            for step in pointer.split("/")[1:]:
+                place = place[int(step) if step.isdigit() else step]
+            assert place is function.parameters
+        grammar = special_compiler.compile_structural_tag(tag)
+        assert Matcher(grammar).accept_tokens([257, *calls, 258])
+        assert Matcher(grammar).accept_tokens([*b"[TOOL] hi", 257, *calls, 258]) != is_forced
+        assert not Matcher(grammar).accept_tokens([*b"[TOOL_CALLS]"])
+        assert not Matcher(grammar).accept_tokens([257, *calls, *b"hi"])
+        assert not Matcher(grammar).accept_tokens([257, *b"hi"])
+    text = b"".join(map(vocabulary.output_bytes, [*b"hi", 257, *calls])).decode()
+    assert read(form, [text]) == ("hi", [("add", '{"a": 1}'), ("ping", "{}")])
 
 
 contents = st.text("a <{[;\n", max_size=6)

@@ -24,6 +24,7 @@ from syntagma.grammar import (
     GrammarSyntaxError,
     UnsatisfiableGrammarError,
     UnsupportedGrammarError,
+    Vocabulary,
 )
 from syntagma.grammar.free_text import TextSearch
 from syntagma.grammar.limits import Budget
@@ -259,7 +260,8 @@ def test_saved_and_loaded(compiler: GrammarCompiler, tmp_path: Any) -> None:
 
 BAD: list[tuple[dict[str, Any], type[GrammarError], str, str]] = [
     ({"type": "any_txt"}, UnsupportedGrammarError, "/type", "did you mean 'any_text'"),
-    ({"type": "token", "token": 5}, UnsupportedGrammarError, "/type", "special tokens"),
+    ({"type": "token", "token": 5}, GrammarSyntaxError, "/token", "no special token 5"),
+    ({"type": "exclude_token"}, UnsupportedGrammarError, "/type", "special tokens"),
     ({"type": "any_text", "max_tokens": 5}, UnsupportedGrammarError, "/max_tokens", "max_tokens"),
     ({"type": "any_text", "exclude": ["a"]}, UnsupportedGrammarError, "/exclude", "'excludes'"),
     ({"type": "any_text", "excludes": [""]}, GrammarSyntaxError, "/excludes/0", "everywhere"),
@@ -270,7 +272,7 @@ BAD: list[tuple[dict[str, Any], type[GrammarError], str, str]] = [
     ({"type": "sequence", "elements": [5]}, GrammarSyntaxError, "/elements/0", "an object"),
     (tag("[", {"type": "any_text"}, ""), GrammarSyntaxError, "/content/type", "end"),
     (tag("[", {"type": "any_text"}, []), GrammarSyntaxError, "/end", "needs an end"),
-    (tag("[", const("a"), {"type": "token"}), UnsupportedGrammarError, "/end", "special"),
+    (tag("[", const("a"), {"type": "token"}), GrammarSyntaxError, "/end", "'token' is missing"),
     (calls(triggers=[]), GrammarSyntaxError, "/tags/0/begin", "none is"),
     (calls(triggers=["<", "<f"]), GrammarSyntaxError, "/tags/0/begin", "2 are"),
     (calls(triggers=["<f", "x"]), GrammarSyntaxError, "/triggers/1", "no tag begins"),
@@ -343,6 +345,98 @@ def test_refusals_name_the_place(
 def test_what_is_no_structural_tag(compiler: GrammarCompiler, source: Any, message: str) -> None:
     with pytest.raises(GrammarSyntaxError, match=message):
         compiler.compile_structural_tag(source)
+
+
+SPECIAL = {"<|call|>": 2, "<|call|>x": 3, "<|end|>": 4}
+SPECIAL_IDS = {**SPECIAL, "<|stop|>": 1, "<|other|>": 5}
+LETTER = {
+    letter: 6 + i for i, letter in enumerate('abcdefghijklmnopqrstuvwxyz<|>{}[]: 0123456789"')
+}
+
+
+@pytest.fixture(scope="module")
+def special_compiler() -> GrammarCompiler:
+    """Tokens 1 to 5 are special; the text of one is also that of a token with text, and 0 is a lone byte."""
+    texts = [b"\xfd", b"<|stop|>", *(name.encode() for name in SPECIAL), b"<|other|>"]
+    texts += [letter.encode() for letter in LETTER] + [b"<|call|>", b"\xfd<|call|>"]
+    texts += [bytes([b]) for b in range(256) if bytes([b]) not in texts]
+    vocabulary = Vocabulary(
+        texts, stop_ids=[1], special_ids=SPECIAL_IDS.values(), special_names=SPECIAL_IDS
+    )
+    return GrammarCompiler(vocabulary)
+
+
+def token(name: str | int) -> dict[str, Any]:
+    return {"type": "token", "token": name}
+
+
+def test_special_tokens_are_literals(special_compiler: GrammarCompiler) -> None:
+    content = {"type": "regex", "pattern": "[0-9]+"}
+    grammar = compiled(special_compiler, tag(token("<|call|>"), content, token(4)))  # type: ignore[arg-type]
+    matcher = Matcher(grammar)
+    assert allowed_ids(matcher) == {2}
+    assert not matcher.accept_token(0) and not matcher.accept_token(3)
+    assert not matcher.accept_token(LETTER["<"])
+    assert matcher.forced_bytes() == b""
+    assert matcher.accept_token(2)
+    digits = {LETTER[digit] for digit in "0123456789"}
+    assert allowed_ids(matcher) == digits
+    assert matcher.accept_token(LETTER["7"])
+    assert allowed_ids(matcher) == digits | {4}
+    assert matcher.accept_tokens([4, 1]) and matcher.is_terminated()
+    assert len(grammar.witness_tokens) == 3
+    assert grammar.witness_tokens[0] == 2 and grammar.witness_tokens[2] == 4
+
+
+def test_free_text_holds_no_special_tokens(special_compiler: GrammarCompiler) -> None:
+    fmt = {
+        "type": "token_triggered_tags",
+        "trigger_tokens": ["<|call|>", "<|call|>x"],
+        "tags": [
+            tag(token("<|call|>"), const("a"), token("<|end|>")),  # type: ignore[arg-type]
+            tag(token("<|call|>x"), {"type": "any_text"}, token("<|end|>")),  # type: ignore[arg-type]
+        ],
+    }
+    grammar = compiled(special_compiler, fmt)
+    matcher = Matcher(grammar)
+    spelled = [LETTER[letter] for letter in "<|call|>"]
+    assert matcher.accept_tokens(spelled)
+    allowed = allowed_ids(matcher)
+    assert {1, 2, 3, *LETTER.values()} <= allowed
+    assert allowed.isdisjoint({0, 4, 5})
+    assert matcher.accept_token(2)
+    assert allowed_ids(matcher) == {LETTER["a"]}
+    assert matcher.accept_token(LETTER["a"])
+    assert allowed_ids(matcher) == {4}
+    assert matcher.accept_tokens([4, LETTER["b"], 3, *spelled])
+    assert 4 in allowed_ids(matcher) and 2 not in allowed_ids(matcher)
+    assert matcher.accept_tokens([4, 1])
+    texts = [special_compiler.vocabulary.output_bytes(i) for i in (2, LETTER["a"], 4, 1)]
+    assert b"".join(texts) == b"<|call|>a<|end|>"
+
+
+def test_special_tokens_that_are_not_there(special_compiler: GrammarCompiler) -> None:
+    for name, message in [
+        ("<|cal|>", "did you mean '<|call|>'"),
+        ("<|stop|>", "no special token"),
+        (1, "no special token"),
+        ("a", "written as a string"),
+        (True, "no special token"),
+    ]:
+        with pytest.raises(GrammarSyntaxError, match=re.escape(message)):
+            compiled(special_compiler, token(name))
+
+
+def test_special_tokens_leave_other_masks_alone(special_compiler: GrammarCompiler) -> None:
+    vocabulary = special_compiler.vocabulary
+    plain = Vocabulary(vocabulary.tokens, stop_ids=[1], special_ids=SPECIAL_IDS.values())
+    assert plain.hash != vocabulary.hash
+    for pattern in (".*", "[a-z]{2}<.call.>", "(.|\\n)+x"):
+        one = Matcher(special_compiler.compile_regex(pattern))
+        other = Matcher(GrammarCompiler(plain).compile_regex(pattern))
+        for letter in "ab<":
+            assert allowed_ids(one) == allowed_ids(other)
+            assert one.accept_token(LETTER[letter]) and other.accept_token(LETTER[letter])
 
 
 def test_limits(compiler: GrammarCompiler) -> None:
