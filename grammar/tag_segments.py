@@ -20,6 +20,7 @@ from syntagma.grammar.from_ebnf import ebnf_to_grammar
 from syntagma.grammar.from_json_schema import json_schema_to_grammar
 from syntagma.grammar.from_regex import regex_to_grammar
 from syntagma.grammar.ir_productive import has_word
+from syntagma.grammar.json_escaped import escaped_grammar
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.marks import has_marks
@@ -27,6 +28,10 @@ from syntagma.grammar.schema_conflict import explained
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_text import canonical_text
 from syntagma.grammar.tag_reading import Part, located
+from syntagma.grammar.terminals import WordList
+
+TEXT_KINDS = ("regex", "choice", "grammar")
+QUOTE = ir.Terminal(WordList([b'"']))
 
 
 class Segments:
@@ -67,20 +72,35 @@ class Segments:
             )
         return self._known[key]
 
-    def regex(self, part: Part) -> ir.Node:
-        """Texts that match a pattern as a whole."""
-        part.only("type", "pattern")
-        pattern = part.text("pattern")
-        return self._embedded(part.at("pattern"), lambda: regex_to_grammar(pattern, self._budget))
+    def text(self, part: Part) -> ir.Node:
+        """Texts that a pattern, a list or a context-free grammar describes."""
+        make, field = self._text_rules(part)
+        return self._embedded(part.at(field), make)
 
-    def choice(self, part: Part) -> ir.Node:
-        """One of some texts."""
-        part.only("type", "choices")
-        choices = part.items("choices")
-        return self._embedded(part.at("choices"), lambda: choice_to_grammar(choices, self._budget))
+    def json_string(self, part: Part) -> ir.Node:
+        """JSON strings of the texts that another part describes, each spelled in one way."""
+        part.only("type", "content")
+        content = part.part("content")
+        if content.text("type") not in TEXT_KINDS:
+            raise content.error(f"the content must be one of {', '.join(TEXT_KINDS)}", "type")
+        make, field = self._text_rules(content)
+        inner = self._embedded(content.at(field), lambda: escaped_grammar(make(), self._budget))
+        return ir.Sequence((QUOTE, inner, QUOTE))
 
-    def rules(self, part: Part) -> ir.Node:
-        """Texts that a context-free grammar describes."""
+    def _text_rules(self, part: Part) -> tuple[Callable[[], ir.Grammar], str]:
+        """What makes the rules of a part, and the field that errors are about."""
+        kind = part.text("type")
+        if kind == "regex":
+            part.only("type", "pattern")
+            pattern = part.text("pattern")
+            return lambda: regex_to_grammar(pattern, self._budget), "pattern"
+        if kind == "choice":
+            part.only("type", "choices")
+            choices = part.items("choices")
+            return lambda: choice_to_grammar(choices, self._budget), "choices"
+        return self._context_free(part), "grammar"
+
+    def _context_free(self, part: Part) -> Callable[[], ir.Grammar]:
         part.only("type", "grammar", "syntax", "start", "semantics")
         text = part.text("grammar")
         syntax = part.value.get("syntax") or "ebnf"
@@ -106,7 +126,7 @@ class Segments:
                 semantics="lexed" if is_lexed else "scannerless",
             )
 
-        return self._embedded(part.at("grammar"), lambda: absorb(rules(), self._budget))
+        return lambda: absorb(rules(), self._budget)
 
     def _embedded(self, pointer: str, make: Callable[[], ir.Grammar]) -> ir.Call:
         try:

@@ -221,6 +221,31 @@ def test_segments_carry_any_grammar(
     assert not accepts(grammar, f"see <f>{bad}</f>")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"type": "regex", "pattern": r'[^b]*"\\[^b]?'},
+        {"type": "choice", "choices": ['a"b\\', "\n\t\x00\x1f", "é", ""]},
+        {"type": "grammar", "grammar": 'root ::= "(" root ")" | [^a-z]'},
+    ],
+)
+def test_json_strings_of_texts(compiler: GrammarCompiler, content: dict[str, Any]) -> None:
+    plain = compiled(compiler, content)
+    quoted = compiled(compiler, {"type": "json_string", "content": content})
+    texts = ["".join(t) for n in range(4) for t in itertools.product('"\\\n(a)', repeat=n)]
+    texts += ['a"b\\', "\n\t\x00\x1f", "é", '\x00\x1f\x10\x7f"\\', "((\x0b))", "(((/)))"]
+    num_good = 0
+    for text in texts:
+        is_good = accepts(plain, text)
+        num_good += is_good
+        assert accepts(quoted, json.dumps(text, ensure_ascii=False)) == is_good, text
+    assert num_good >= 3
+    rng = random.Random(5)
+    for _ in range(20):
+        found = sample(quoted, rng, max_tokens=60)
+        assert found is None or accepts(plain, json.loads(found))
+
+
 def test_any_order_of_a_segment(compiler: GrammarCompiler) -> None:
     schema = {"type": "object", "properties": {"a": {"const": 1}, "b": {"const": 2}}}
     content = {"type": "json_schema", "json_schema": schema, "any_order": True}
