@@ -138,7 +138,7 @@ class ChatOptions(CompletionOptions, total=False):
 
     Attributes:
         response_format: OpenAI's form, sent as it is; counts as a constraint.
-        tools: functions the model may call, in OpenAI's form.
+        tools: functions and custom tools the model may call, in OpenAI's form.
         tool_choice: ``auto``, ``none``, ``required``, a tool's name, or OpenAI's form.
     """
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from syntagma.decoding.engine import Delta, TokenLogprob
 from syntagma.server.call_text import CallBegins, CallTextReader, Event, Text
 from syntagma.server.logprobs import chat_logprobs
-from syntagma.server.tool_text import CallReader
+from syntagma.server.tool_text import CallReader, JsonStringReader
 from syntagma.server.tools import CallsInText, ForcedCall
 
 
@@ -93,10 +93,10 @@ class ToolCallMessage:
         deltas = []
         if not self._is_announced:
             self._is_announced = True
-            deltas.append(_call_delta(0, id=self._id, type="function", function=self._function("")))
+            deltas.append(_call_delta(0, **self._call_as_dict("")))
         if text:
             self._arguments.append(text)
-            deltas.append(_call_delta(0, function={"arguments": text}))
+            deltas.append(_call_delta(0, **_piece(text, is_custom=self._call.is_custom)))
         return deltas
 
     def flush(self) -> list[dict[str, Any]]:
@@ -107,16 +107,40 @@ class ToolCallMessage:
         """The message; without a call if the output was cut before the function's name."""
         message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
         if self._name is not None:
-            function = self._function("".join(self._arguments))
-            message["tool_calls"] = [{"id": self._id, "type": "function", "function": function}]
+            message["tool_calls"] = [self._call_as_dict("".join(self._arguments))]
         return message
 
     def finish_reason(self, reason: str) -> str:
         """A complete call ends as OpenAI says, a cut one with ``length``."""
         return self._call.finish_reason if reason == "stop" else reason
 
-    def _function(self, arguments: str) -> dict[str, Any]:
-        return {"name": self._name, "arguments": arguments}
+    def _call_as_dict(self, arguments: str) -> dict[str, Any]:
+        return call_as_dict(self._id, self._name or "", arguments, is_custom=self._call.is_custom)
+
+
+class GrowingCall:
+    """A call while it is being written.
+
+    Attributes:
+        is_custom: of a custom tool, whose input is told instead of its JSON arguments.
+    """
+
+    def __init__(self, name: str, *, is_custom: bool) -> None:
+        self.is_custom = is_custom
+        self._id = new_call_id()
+        self._name = name
+        self._input = JsonStringReader() if is_custom else None
+        self._parts: list[str] = []
+
+    def feed(self, text: str) -> str:
+        """Take more of the arguments; returns what they add to the call."""
+        piece = text if self._input is None else self._input.feed(text)
+        self._parts.append(piece)
+        return piece
+
+    def as_dict(self) -> dict[str, Any]:
+        """The call so far."""
+        return call_as_dict(self._id, self._name, "".join(self._parts), is_custom=self.is_custom)
 
 
 class CallsMessage:
@@ -126,7 +150,7 @@ class CallsMessage:
         self._wanted = calls
         self._reader = CallTextReader(calls.form)
         self._text: list[str] = []
-        self._calls: list[tuple[str, str, list[str]]] = []
+        self._calls: list[GrowingCall] = []
 
     def opening(self) -> dict[str, Any]:
         """The role; nothing but calls has no content."""
@@ -134,23 +158,24 @@ class CallsMessage:
 
     def feed(self, text: str) -> list[dict[str, Any]]:
         """Text as it comes; each call's head once, then its arguments."""
-        return [self._delta(event) for event in self._reader.feed(text)]
+        return list(filter(None, map(self._delta, self._reader.feed(text))))
 
     def flush(self) -> list[dict[str, Any]]:
         """Text that might have become a call."""
-        return [self._delta(event) for event in self._reader.finish()]
+        return list(filter(None, map(self._delta, self._reader.finish())))
 
-    def _delta(self, event: Event) -> dict[str, Any]:
+    def _delta(self, event: Event) -> dict[str, Any] | None:
         if isinstance(event, Text):
             self._text.append(event.text)
             return {"content": event.text}
         if isinstance(event, CallBegins):
-            call_id = new_call_id()
-            self._calls.append((call_id, event.name, []))
-            function = {"name": event.name, "arguments": ""}
-            return _call_delta(len(self._calls) - 1, id=call_id, type="function", function=function)
-        self._calls[-1][2].append(event.text)
-        return _call_delta(len(self._calls) - 1, function={"arguments": event.text})
+            call = GrowingCall(event.name, is_custom=event.name in self._wanted.custom_names)
+            self._calls.append(call)
+            return _call_delta(len(self._calls) - 1, **call.as_dict())
+        call = self._calls[-1]
+        piece = call.feed(event.text)
+        number = len(self._calls) - 1
+        return _call_delta(number, **_piece(piece, is_custom=call.is_custom)) if piece else None
 
     def finished(self) -> dict[str, Any]:
         """The message; a call whose name did not come is left out."""
@@ -159,14 +184,7 @@ class CallsMessage:
         if self._calls or self._wanted.is_forced:
             message["content"] = content or None
         if self._calls:
-            message["tool_calls"] = [
-                {
-                    "id": call_id,
-                    "type": "function",
-                    "function": {"name": name, "arguments": "".join(arguments)},
-                }
-                for call_id, name, arguments in self._calls
-            ]
+            message["tool_calls"] = [call.as_dict() for call in self._calls]
         return message
 
     def finish_reason(self, reason: str) -> str:
@@ -228,6 +246,21 @@ class ChatChoice:
 def new_call_id() -> str:
     """An id as OpenAI's look."""
     return f"call_{uuid.uuid4().hex[:24]}"
+
+
+def call_as_dict(call_id: str, name: str, text: str, *, is_custom: bool) -> dict[str, Any]:
+    """A call in OpenAI's form."""
+    kind = "custom" if is_custom else "function"
+    return {
+        "id": call_id,
+        "type": kind,
+        kind: {"name": name} | _piece(text, is_custom=is_custom)[kind],
+    }
+
+
+def _piece(text: str, *, is_custom: bool) -> dict[str, Any]:
+    """More of a call's arguments or input."""
+    return {"custom": {"input": text}} if is_custom else {"function": {"arguments": text}}
 
 
 def _call_delta(index: int, **content: Any) -> dict[str, Any]:

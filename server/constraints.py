@@ -58,6 +58,10 @@ class Constraint:
         """The ``code`` of errors about it; what several fields are put together from is schemas."""
         return ERROR_CODES["json_schema" if self.origins else self.kind]
 
+    def error_code_of(self, param: str) -> str:
+        """The ``code`` of an error in a request field that `locate` told."""
+        return "invalid_tool_format" if param.endswith(".custom.format") else self.error_code
+
     @functools.cached_property
     def cache_key(self) -> bytes:
         """Equal for equal languages; the order of keys counts, for it is the output's order."""

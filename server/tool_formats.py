@@ -14,10 +14,10 @@ from syntagma.server.constraint_kinds import ToolFormatName
 
 
 class CallableFunction(NamedTuple):
-    """A function as formats see it: its name and the schema of its arguments."""
+    """A function as formats see it: its name and its arguments, a format of structural tags."""
 
     name: str
-    parameters: dict[str, Any]
+    arguments: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +60,14 @@ class ToolFormat:
             may_repeat: there may be several calls.
 
         Returns:
-            The tag, and the pointer of each function's schema in it.
+            The tag, and the pointer of each function's arguments in it.
         """
         opening, closing = ("", "") if self.is_list else (self.opening, self.closing)
         calls = [
             self._tag(
                 opening,
                 self.head % function.name,
-                {"type": "json_schema", "json_schema": function.parameters},
+                function.arguments,
                 "}" + closing,
             )
             for function in functions
@@ -95,7 +95,7 @@ class ToolFormat:
                 # As text it could not be told from the token.
                 "excludes": [self.trigger] if self.is_special else [],
             }
-        return {"type": "structural_tag", "format": found}, _pointers_of_schemas(found)
+        return {"type": "structural_tag", "format": found}, _pointers(found, functions)
 
     def _tag(self, opening: str, head: str, content: dict[str, Any], end: str) -> dict[str, Any]:
         begin: Any = opening + head
@@ -108,19 +108,20 @@ class ToolFormat:
         return {"type": "tag", "begin": begin, "content": content, "end": end}
 
 
-def _pointers_of_schemas(form: dict[str, Any]) -> list[str]:
-    """Where the schemas are in a format, in order."""
-    found: list[str] = []
+def _pointers(form: dict[str, Any], functions: Sequence[CallableFunction]) -> list[str]:
+    """Where the functions' arguments are in a format."""
+    found: dict[int, str] = {}
     waiting: list[tuple[Any, str]] = [(form, "/format")]
     while waiting:
         part, pointer = waiting.pop()
-        if part.get("type") == "json_schema":
-            found.append(f"{pointer}/json_schema")
-        below = [(part["content"], f"{pointer}/content")] if "content" in part else []
+        found[id(part)] = pointer
+        if "content" in part:
+            waiting.append((part["content"], f"{pointer}/content"))
         for name in ("tags", "elements"):
-            below += [(item, f"{pointer}/{name}/{i}") for i, item in enumerate(part.get(name, ()))]
-        waiting += reversed(below)
-    return found
+            waiting += [
+                (item, f"{pointer}/{name}/{i}") for i, item in enumerate(part.get(name, ()))
+            ]
+    return [found[id(function.arguments)] for function in functions]
 
 
 HERMES = ToolFormat(
@@ -139,6 +140,8 @@ LLAMA3_JSON = ToolFormat(
     closing="",
     separator="; ",
 )
+# Calls and nothing else, where the model's own format is not known.
+PLAIN = replace(LLAMA3_JSON, head='{"name": "%s", "arguments": ')
 MISTRAL = ToolFormat(
     name="mistral",
     trigger="[TOOL_CALLS]",

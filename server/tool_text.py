@@ -1,4 +1,4 @@
-"""Reading ``{"name": ..., "arguments": ...}`` while it is being written."""
+"""Reading ``{"name": ..., "arguments": ...}`` and JSON strings while they are being written."""
 
 from __future__ import annotations
 
@@ -78,3 +78,54 @@ class CallReader:
             self._depth += 1
         elif character in "]}":
             self._depth -= 1
+
+
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_NUM_HEX_DIGITS = 4
+
+
+class JsonStringReader:
+    """The characters of the string in ``{"input": "..."}``."""
+
+    def __init__(self) -> None:
+        self._is_inside = False
+        self._is_closed = False
+        self._head = ""
+        # An escape that is not complete; then a pair of surrogates may not be.
+        self._escape = ""
+        self._high = ""
+
+    def feed(self, text: str) -> str:
+        """Take more of the text; returns the characters that are certain."""
+        taken: list[str] = []
+        for character in text:
+            if self._is_closed:
+                break
+            if not self._is_inside:
+                self._head += character
+                self._is_inside = character == '"' and ":" in self._head
+            elif self._escape:
+                taken.append(self._in_escape(character))
+            elif character == "\\":
+                self._escape = character
+            elif character == '"':
+                self._is_closed = True
+            else:
+                taken.append(character)
+        return "".join(taken)
+
+    def _in_escape(self, character: str) -> str:
+        """One more character of an escape; returns what it stands for if it is complete."""
+        self._escape += character
+        if self._escape[1] != "u":
+            self._escape = ""
+            return _ESCAPES.get(character, character)
+        if len(self._escape) < 2 + _NUM_HEX_DIGITS:
+            return ""
+        unit = chr(int(self._escape[-_NUM_HEX_DIGITS:], 16))
+        self._escape = ""
+        if "\ud800" <= unit <= "\udbff":
+            self._high = unit
+            return ""
+        pair, self._high = self._high + unit, ""
+        return pair.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -44,7 +44,10 @@ ADD = {
 }
 PING = {"type": "object", "properties": {}, "additionalProperties": False}
 SCHEMAS = {"add": ADD, "ping": PING}
-FUNCTIONS = [CallableFunction("add", ADD), CallableFunction("ping", PING)]
+FUNCTIONS = [
+    CallableFunction(name, {"type": "json_schema", "json_schema": schema})
+    for name, schema in SCHEMAS.items()
+]
 TOOLS = [
     {"type": "function", "function": {"name": name, "parameters": schema}}
     for name, schema in SCHEMAS.items()
@@ -106,7 +109,7 @@ def test_tags_of_formats(
         place: Any = tag
         for step in pointer.split("/")[1:]:
             place = place[int(step) if step.isdigit() else step]
-        assert place is function.parameters
+        assert place is function.arguments
     grammar = compiler.compile_structural_tag(tag)
     one, two = [("add", '{"a": 1}')], [("add", '{"a": -2}'), ("ping", "{}")]
     assert accepts(grammar, written(form, one))
@@ -135,7 +138,7 @@ def test_a_mark_that_is_a_special_token() -> None:
             place: Any = tag
             for step in pointer.split("/")[1:]:
                 place = place[int(step) if step.isdigit() else step]
-            assert place is function.parameters
+            assert place is function.arguments
         grammar = special_compiler.compile_structural_tag(tag)
         assert Matcher(grammar).accept_tokens([257, *calls, 258])
         assert Matcher(grammar).accept_tokens([*b"[TOOL] hi", 257, *calls, 258]) != is_forced
