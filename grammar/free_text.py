@@ -52,6 +52,9 @@ class TextSearch:
         offset = 0 if len(used) == 256 else 1
         self._byte_classes[used] = np.arange(len(used)) + offset
         num_states = sum(map(len, words)) + 2
+        budget.check(
+            "max_dfa_states", num_states, "bytes of all triggers, ends and excluded strings"
+        )
         budget.check_table(num_states * (len(used) + offset), "states of free text")
         self._table, self._found = _aho_corasick(
             [self._byte_classes[np.frombuffer(word, np.uint8)].tolist() for word in words],
@@ -72,6 +75,7 @@ class TextSearch:
         return self._texts(np.where(accepting[self._table], self._table, DEAD), accepting)
 
     def _texts(self, table: np.ndarray, accepting: np.ndarray) -> Dfa:
+        self._budget.check_time()
         found = dfas.from_table(
             np.ascontiguousarray(table, np.int32), self._byte_classes, START, accepting
         )

@@ -79,6 +79,7 @@ class _Lowering:
         self, options: JsonOptions, budget: Budget, special_names: Mapping[str, int]
     ) -> None:
         self._special_names = special_names
+        self._special_ids = {token_id: name for name, token_id in special_names.items()}
         self.grammar = ir.Grammar()
         self._budget = budget
         self._segments = Segments(self.grammar, options, budget)
@@ -168,7 +169,7 @@ class _Lowering:
         """A special token, given by its name or number."""
         names = self._special_names
         if isinstance(token, int) and not isinstance(token, bool):
-            name = next((name for name, token_id in names.items() if token_id == token), None)
+            name = self._special_ids.get(token)
         else:
             name = token if isinstance(token, str) and token in names else None
         if name is None:
@@ -286,6 +287,7 @@ class _Lowering:
         triggers = [trigger.encode() for trigger in part.texts("triggers")]
         found: dict[bytes, list[ir.Node]] = {trigger: [] for trigger in triggers}
         for tag, content in tags:
+            self._budget.check_time()
             begin = tag.text("begin").encode()
             mine = [trigger for trigger in found if begin.startswith(trigger)]
             if len(mine) != 1:

@@ -468,3 +468,51 @@ def test_the_demo_model_calls(demo: Any, form: ToolFormat) -> None:
     assert num_texts >= 1
     # Its own idea of JSON begins like a call of this format.
     assert num_own >= 1 or form is not LLAMA3_JSON
+
+
+def test_the_openai_package_reads_streams() -> None:
+    """Its events for calls within text; each call's arguments are whole JSON at its end."""
+    openai = pytest.importorskip("openai")
+
+    async def scenario() -> None:
+        async with serving(says(*TALK), tool_call_parser="hermes") as server:
+            client = openai.AsyncOpenAI(
+                base_url="http://server/v1", api_key="none", http_client=server.client
+            )
+            strict = [{**t, "function": {**t["function"], "strict": True}} for t in TOOLS]
+            arguments = []
+            async with client.chat.completions.stream(
+                model="fake", messages=[{"role": "user", "content": "x"}], tools=strict
+            ) as stream:
+                async for event in stream:
+                    if event.type == "tool_calls.function.arguments.done":
+                        arguments.append((event.name, json.loads(event.arguments)))
+                final = await stream.get_final_completion()
+            assert arguments == [("add", {"a": 1}), ("ping", {})]
+            message = final.choices[0].message
+            assert message.content == "Let me see.\n\nDone < it."
+            assert [call.function.name for call in message.tool_calls] == ["add", "ping"]
+            assert final.choices[0].finish_reason == "tool_calls"
+            # The answer goes back in as it came.
+            again = [{"role": "user", "content": "x"}, message.model_dump(exclude_none=True)]
+            again += [
+                {"role": "tool", "content": "ok", "tool_call_id": call.id}
+                for call in message.tool_calls
+            ]
+            await client.chat.completions.create(model="fake", messages=again, tools=TOOLS)
+
+    asyncio.run(scenario())
+
+
+def test_the_template_decides() -> None:
+    async def scenario() -> None:
+        async with serving(says("Hi")) as server:
+            server.engine.tokenizer.chat_template = "...<tool_call>{...}</tool_call>"
+            await server.chat(tools=TOOLS)
+            assert server.compiler.calls[0][0] == "structural_tag"
+        async with serving(says("Hi"), tool_call_parser="none") as server:
+            server.engine.tokenizer.chat_template = "...<tool_call>{...}</tool_call>"
+            await server.chat(tools=TOOLS)
+            assert not server.compiler.calls
+
+    asyncio.run(scenario())

@@ -472,6 +472,14 @@ def test_limits(compiler: GrammarCompiler) -> None:
         compiled(compiler, deep)
     with pytest.raises(GrammarLimitError):
         compiled(compiler, {"type": "any_text", "excludes": ["ab" * 2_000_000]})
+    strict = GrammarCompiler(compiler.vocabulary)
+    numbers = [f"{number:05d}" for number in range(40_000)]
+    tags = [tag(number, const("a"), "") for number in numbers]
+    for few in (numbers[:5_000], numbers):
+        with pytest.raises(GrammarLimitError):
+            compiled(strict, calls(triggers=few, tags=tags[: len(few)]))
+    with pytest.raises(GrammarLimitError):
+        compiled(strict, {"type": "any_text", "excludes": ["a" * 1_800_000]})
     shallow = const("a")
     for _ in range(60):
         shallow = {"type": "optional", "content": shallow}
