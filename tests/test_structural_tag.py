@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -484,3 +485,17 @@ def test_limits(compiler: GrammarCompiler) -> None:
     for _ in range(60):
         shallow = {"type": "optional", "content": shallow}
     assert accepts(compiled(compiler, shallow), "a")
+
+
+def test_the_example_of_the_documentation(compiler: GrammarCompiler) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "grammars.md").read_text("utf-8")
+    (example,) = re.findall(
+        r'```json\n(\{"response_format": \{"type": "structural_tag".*?)```', text, re.DOTALL
+    )
+    grammar = compiler.compile_structural_tag(json.loads(example)["response_format"])
+    assert accepts(grammar, 'So: <function=add>{"a": 1}</function>.')
+    assert not accepts(grammar, "So: <function=sub>")
+    named = set(
+        re.findall(r"`([a-z_]+)`", text.split("| format | its texts |")[1].split("\n\n")[0])
+    )
+    assert {"triggered_tags", "token_triggered_tags", "json_string", "dispatch", "tag"} <= named
