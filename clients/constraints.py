@@ -1,4 +1,5 @@
-"""How a constraint is written in a request: schema, regex, choice, grammar, raw ``response_format``."""
+"""How a constraint is written in a request: schema, regex, choice, grammar, structural tag,
+raw ``response_format``."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pydantic import TypeAdapter
 
 from syntagma.clients.options import GrammarOptions, JsonPolicies, JsonSchema, Schema
 
-_CONSTRAINTS = ("response_format", "schema", "regex", "choice", "grammar")
+_CONSTRAINTS = ("response_format", "schema", "regex", "choice", "grammar", "structural_tag")
 POLICIES = tuple(JsonPolicies.__annotations__)
 # What belongs to a grammar: its syntax and how it is read.
 _BESIDE_GRAMMAR = tuple(name for name in GrammarOptions.__annotations__ if name != "grammar")
@@ -115,6 +116,10 @@ def _source(options: Mapping[str, Any], *, schema_field: str) -> dict[str, objec
             return grammar_fields(options)
         case "choice", choices:
             return {"choice": choice_options(choices)}
+        case "structural_tag", str() | Mapping() as tag:
+            return {"structural_tag": tag if isinstance(tag, str) else dict(tag)}
+        case "structural_tag", other:
+            raise TypeError(f"structural_tag must be a mapping or its JSON text, got {other!r}")
         case _:
             return {}
 

@@ -70,7 +70,13 @@ class GrammarOptions(TypedDict, total=False):
 
 
 class CheckOptions(GrammarOptions, JsonPolicies, total=False):
-    """What `check` takes besides a schema, regex or choice."""
+    """What `check` takes besides a schema, regex or choice.
+
+    Attributes:
+        structural_tag: as in `CompletionOptions`.
+    """
+
+    structural_tag: Mapping[str, object] | str | None
 
 
 class SpeculationOptions(TypedDict, total=False):
@@ -135,12 +141,14 @@ class CompletionOptions(CallOptions, GrammarOptions, total=False):
         schema: the output is JSON that fits this schema or type.
         regex: the whole output matches this pattern.
         choice: the output is one of these strings.
+        structural_tag: free text with segments that other grammars describe, in xgrammar's or vLLM's form.
     """
 
     n: int | None
     schema: Schema | None
     regex: str | None
     choice: Sequence[str] | None
+    structural_tag: Mapping[str, object] | str | None
 
 
 class ChatOptions(CompletionOptions, total=False):
@@ -148,7 +156,7 @@ class ChatOptions(CompletionOptions, total=False):
 
     Attributes:
         response_format: OpenAI's form, sent as it is; counts as a constraint.
-        tools: functions the model may call, in OpenAI's form.
+        tools: functions and custom tools the model may call, in OpenAI's form.
         tool_choice: ``auto``, ``none``, ``required``, a tool's name, or OpenAI's form.
     """
 

@@ -232,15 +232,19 @@ def _tools(
     if tools is not None:
         body["tools"] = [dict(tool) for tool in tools]
     if isinstance(tool_choice, str) and tool_choice not in _TOOL_MODES:
-        names = [_tool_name(tool) for tool in tools or ()]
-        if tool_choice not in names:
+        named = [_tool_name(tool) for tool in tools or ()]
+        kinds = [kind for kind, name in named if name == tool_choice]
+        if not kinds:
+            names = [name for _, name in named]
             raise ValueError(f"tool_choice {tool_choice!r} is not among the tools {names!r}")
-        tool_choice = {"type": "function", "function": {"name": tool_choice}}
+        tool_choice = {"type": kinds[0], kinds[0]: {"name": tool_choice}}
     if tool_choice is not None:
         body["tool_choice"] = tool_choice
     return body
 
 
-def _tool_name(tool: Mapping[str, object]) -> object:
-    function = tool.get("function")
-    return function.get("name") if isinstance(function, Mapping) else None
+def _tool_name(tool: Mapping[str, object]) -> tuple[str, object]:
+    """Whether a tool is a function or a custom one, and its name."""
+    kind = "custom" if tool.get("type") == "custom" else "function"
+    definition = tool.get(kind)
+    return kind, definition.get("name") if isinstance(definition, Mapping) else None

@@ -63,7 +63,7 @@ class TokenLogprob:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolCall:
-    """A call the model wants made; ``arguments`` is JSON text."""
+    """A call the model wants made; ``arguments`` is JSON text, or the input of a custom tool."""
 
     id: str
     name: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from syntagma.clients.results import (
     ChatChoice,
@@ -57,12 +57,29 @@ class WireFunction(BaseModel):
     arguments: str
 
 
+class WireCustom(BaseModel):
+    name: str
+    input: str
+
+
 class WireToolCall(BaseModel):
+    """A call of a function or of a custom tool; one of the two is there."""
+
     id: str
-    function: WireFunction
+    function: WireFunction | None = None
+    custom: WireCustom | None = None
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> WireToolCall:
+        if (self.function is None) == (self.custom is None):
+            raise ValueError("a tool call has either a function or a custom tool")
+        return self
 
     def to_result(self) -> ToolCall:
-        return ToolCall(id=self.id, name=self.function.name, arguments=self.function.arguments)
+        if self.custom is not None:
+            return ToolCall(id=self.id, name=self.custom.name, arguments=self.custom.input)
+        function = self.function or WireFunction(name="", arguments="")
+        return ToolCall(id=self.id, name=function.name, arguments=function.arguments)
 
 
 class WireMessage(BaseModel):
@@ -142,17 +159,23 @@ class WireFunctionDelta(BaseModel):
     arguments: str | None = None
 
 
+class WireCustomDelta(BaseModel):
+    name: str | None = None
+    input: str | None = None
+
+
 class WireToolCallDelta(BaseModel):
     index: int
     id: str | None = None
     function: WireFunctionDelta = WireFunctionDelta()
+    custom: WireCustomDelta = WireCustomDelta()
 
     def to_result(self) -> ToolCallDelta:
         return ToolCallDelta(
             index=self.index,
             id=self.id,
-            name=self.function.name,
-            arguments=self.function.arguments or "",
+            name=self.function.name or self.custom.name,
+            arguments=self.function.arguments or self.custom.input or "",
         )
 
 

@@ -42,6 +42,10 @@ class Compiler(Protocol):
         files: Mapping[str, str] | None = ...,
     ) -> CompiledGrammar: ...
 
+    def compile_structural_tag(
+        self, tag: Mapping[str, Any] | str, **policies: Unpack[JsonPolicies]
+    ) -> CompiledGrammar: ...
+
 
 @dataclass(frozen=True)
 class GrammarSpec:
@@ -49,7 +53,7 @@ class GrammarSpec:
 
     Attributes:
         kind: the front end.
-        source: schema, pattern, rules or list of choices; None for ``json_object``.
+        source: schema, pattern, rules, list of choices or structural tag; None for ``json_object``.
         policies: how JSON is written; without effect on other kinds.
         schemas: documents that a schema may refer to, by URI.
         start: the rule that a context-free grammar starts from; None: as its syntax has it.
@@ -91,6 +95,8 @@ class GrammarSpec:
                     semantics=self.semantics,
                     files=self.files,
                 )
+            case "structural_tag":
+                return compiler.compile_structural_tag(self.source, **self.policies)
 
 
 @dataclass(frozen=True)

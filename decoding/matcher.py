@@ -111,7 +111,7 @@ class Matcher:
             return True
         if self._is_terminated or not 0 <= token_id < self.grammar.vocabulary.size:
             return False
-        if not self.grammar.vocabulary.tokens[token_id]:
+        if not self.grammar.vocabulary.spellings[token_id]:
             return False  # a control token; its empty text would lead nowhere, and seem allowed
         after = self._recognizer.advance(state, token_id)
         if after is None:

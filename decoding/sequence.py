@@ -210,7 +210,7 @@ class Sequence:
         may_stop = self.matcher is not None or not self.request.sampling.ignore_eos
         if may_stop and token_id in self.vocabulary.stop_ids:
             return self.finish("stop")
-        text = self.detokenizer.add(self.vocabulary.token_bytes(token_id))
+        text = self.detokenizer.add(self.vocabulary.output_bytes(token_id))
         if self.detokenizer.stop_reason is not None:
             self.finish("stop")
         return text

@@ -324,4 +324,6 @@ def spec_of(request_type: StructuredOutputOptions, text: str) -> GrammarSpec:
             return GrammarSpec("choice", json.loads(text))
         case StructuredOutputOptions.GRAMMAR:
             return GrammarSpec("ebnf", text)
+        case StructuredOutputOptions.STRUCTURAL_TAG:
+            return GrammarSpec("structural_tag", text)
     raise ValueError(f"constraints of kind {request_type.name.lower()} are not supported")

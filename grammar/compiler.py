@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Unpack, get_args
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 from syntagma.grammar import artefact, ir
 from syntagma.grammar.absorb import absorb
@@ -21,6 +22,7 @@ from syntagma.grammar.from_choice import choice_to_grammar
 from syntagma.grammar.from_ebnf import ebnf_to_grammar
 from syntagma.grammar.from_json_schema import json_schema_to_grammar
 from syntagma.grammar.from_regex import regex_to_grammar
+from syntagma.grammar.from_structural_tag import structural_tag_to_grammar
 from syntagma.grammar.json_options import JsonOptions, JsonPolicies
 from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.marks import has_marks, without_marks
@@ -210,6 +212,31 @@ class GrammarCompiler:
         rules = lark_to_grammar(text, budget, start=start, semantics=semantics, files=files)
         source = (start, semantics, text, sorted((files or {}).items()))
         return self._finish("lark", absorb(rules, budget), lambda: source, budget, started)
+
+    def compile_structural_tag(
+        self, tag: Mapping[str, Any] | str, **policies: Unpack[JsonPolicies]
+    ) -> CompiledGrammar:
+        """Free text with segments that other grammars describe, each begun by a trigger.
+
+        Args:
+            tag: ``{"type": "structural_tag", "format": ...}`` in xgrammar's formats, or with
+                ``structures`` and ``triggers`` as vLLM had it first; an object or its JSON text.
+            policies: how JSON is written in the segments; see `JsonOptions`.
+
+        Raises:
+            GrammarSyntaxError: no structural tag, or a segment's grammar is malformed; with its pointer.
+            UnsupportedGrammarError: a format or field that is not enforced here.
+            UnsatisfiableGrammarError: a segment has no text.
+            GrammarLimitError: too large or too slow to compile.
+        """
+        options = JsonOptions(**policies)
+        budget = Budget(self.limits)
+        started = time.perf_counter()
+        grammar = structural_tag_to_grammar(tag, options, budget, self.vocabulary.special_names)
+        text = tag if isinstance(tag, str) else json.dumps(tag)
+        source = (options, text)
+        compiled = self._finish("structural_tag", grammar, lambda: source, budget, started)
+        return dataclasses.replace(compiled, options=options)
 
     def load(self, path: str | os.PathLike[str]) -> CompiledGrammar:
         """A grammar that `CompiledGrammar.save` wrote; the file stays mapped while it is in use.

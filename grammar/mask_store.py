@@ -235,7 +235,7 @@ class MaskStore:
 
 
 def _texts_of(vocabulary: Vocabulary) -> tuple[UInt8Array, Int32Array]:
-    tokens = vocabulary.tokens
+    tokens = vocabulary.spellings
     starts = np.zeros(len(tokens) + 1, np.int32)
     np.cumsum(np.fromiter(map(len, tokens), np.int32, len(tokens)), out=starts[1:])
     return np.frombuffer(b"".join(tokens) or b"\0", np.uint8), starts

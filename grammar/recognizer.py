@@ -16,6 +16,7 @@ from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.matcher_state import Config, MatcherState, key_of
 from syntagma.grammar.parser import START_STATE, Parser
 from syntagma.grammar.row_filler import RowFiller
+from syntagma.grammar.vocabulary import SPECIAL_MARK
 from syntagma.grammar.walker import Walker
 
 MAX_MOVES: Final = 1 << 20
@@ -106,6 +107,9 @@ class Recognizer:
             with self._lock:
                 lexer_states = [lexer_state for _, lexer_state in self._opened(state)]
             run = forced_bytes(self.store, lexer_states, MAX_FORCED_BYTES - len(forced))
+            run, mark, _ = run.partition(SPECIAL_MARK)
+            if mark:
+                return forced + run
             after = self.read(state, run)
             if after is None:
                 break

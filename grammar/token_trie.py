@@ -38,8 +38,8 @@ class TokenTrie:
 
     @classmethod
     def from_vocabulary(cls, vocabulary: Vocabulary) -> TokenTrie:
-        """The trie of all tokens that have text."""
-        tokens = vocabulary.tokens
+        """The trie of all tokens that grammars know."""
+        tokens = vocabulary.spellings
         order = sorted((i for i, t in enumerate(tokens) if t), key=tokens.__getitem__)
         ends = np.cumsum(np.fromiter((len(tokens[i]) for i in order), np.int64, len(order)))
         text = np.frombuffer(b"".join(tokens[i] for i in order), np.uint8)

@@ -23,6 +23,7 @@ class TokenizerBytes:
     tokens: list[bytes]
     special_ids: frozenset[int]
     stop_ids: tuple[int, ...]
+    special_names: dict[str, int]
 
 
 def read_tokenizer(tokenizer: Any) -> TokenizerBytes:
@@ -45,7 +46,7 @@ def read_tokenizer(tokenizer: Any) -> TokenizerBytes:
     eos = getattr(tokenizer, "eos_token_id", None)
     stop_ids = found.stop_ids if eos is None else (int(eos),)
     special_ids = found.special_ids | frozenset(getattr(tokenizer, "all_special_ids", ()))
-    return TokenizerBytes(found.tokens, special_ids, stop_ids)
+    return TokenizerBytes(found.tokens, special_ids, stop_ids, found.special_names)
 
 
 def _read_tiktoken(encoding: Any) -> TokenizerBytes:
@@ -54,14 +55,16 @@ def _read_tiktoken(encoding: Any) -> TokenizerBytes:
         tokens[encoding.encode_single_token(token)] = token
     special = {name: encoding.encode_single_token(name) for name in encoding.special_tokens_set}
     stops = [i for name, i in special.items() if name in ("</s>", "<|endoftext|>", "<|im_end|>")]
-    return TokenizerBytes(tokens, frozenset(special.values()), tuple(stops[:1]))
+    return TokenizerBytes(tokens, frozenset(special.values()), tuple(stops[:1]), special)
 
 
 def _read_tekken(tokenizer: Any) -> TokenizerBytes:
     """mistral-common's ``Tekkenizer``: control tokens first, then byte pieces by rank."""
     tokens = [tokenizer.id_to_byte_piece(i) for i in range(tokenizer.n_words)]
     special_ids = frozenset(range(tokenizer.num_special_tokens))
-    return TokenizerBytes(tokens, special_ids, (int(tokenizer.eos_id),))
+    pieces = getattr(tokenizer, "id_to_piece", None)
+    names = {} if pieces is None else {str(pieces(i)): i for i in special_ids}
+    return TokenizerBytes(tokens, special_ids, (int(tokenizer.eos_id),), names)
 
 
 def _read_fast(spec: dict[str, Any]) -> TokenizerBytes:
@@ -87,7 +90,8 @@ def _read_fast(spec: dict[str, Any]) -> TokenizerBytes:
         # Added tokens are matched in plain text, before any byte mapping.
         tokens[int(entry["id"])] = str(entry["content"]).encode()
     stops = [int(t["id"]) for t in added if t["content"] in ("</s>", "<|endoftext|>", "<eos>")]
-    return TokenizerBytes(tokens, frozenset(special_ids), tuple(stops[:1]))
+    names = {str(t["content"]): int(t["id"]) for t in added if t["special"]}
+    return TokenizerBytes(tokens, frozenset(special_ids), tuple(stops[:1]), names)
 
 
 def _token_decoder(spec: dict[str, Any]) -> Any:

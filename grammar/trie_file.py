@@ -47,7 +47,7 @@ def read_trie(file: ArrayFile, vocabulary: Vocabulary) -> TokenTrie:
     trie = TokenTrie(**{name: file.arrays[name] for name in MEMBERS})
     if not _is_preorder(trie.depth, trie.subtree_end, trie.num_nodes):
         raise StoreFileError("the nodes of a token trie are not in preorder")
-    if not _holds_tokens(trie, vocabulary.token_lengths):
+    if not _holds_tokens(trie, vocabulary.spelling_lengths):
         raise StoreFileError("a token trie does not hold the vocabulary's tokens")
     return trie
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from syntagma.grammar.kernel_types import BoolArray, Int32Array
+
+# Stands around the name of a special token where a grammar asks for one: a byte that no text has.
+SPECIAL_MARK = b"\xfd"
+
+
+def special_word(name: str) -> bytes:
+    """How a special token is spelled for grammars; no token with text has any part of it."""
+    return SPECIAL_MARK + name.encode() + SPECIAL_MARK
 
 
 class Vocabulary:
@@ -19,6 +27,7 @@ class Vocabulary:
         tokens: the bytes of each id; an empty entry matches no text (special or unused).
         stop_ids: tokens that may end the output; they match no text either.
         special_ids: further control tokens that match no text, whatever their bytes.
+        special_names: of special tokens that a grammar may ask for, by name; stop tokens are left out.
         vocab_size: width of the model's logits; ids beyond the tokens match no text.
 
     Raises:
@@ -32,6 +41,7 @@ class Vocabulary:
         *,
         stop_ids: Iterable[int],
         special_ids: Iterable[int] = (),
+        special_names: Mapping[str, int] | None = None,
         vocab_size: int | None = None,
     ) -> None:
         size = len(tokens) if vocab_size is None else vocab_size
@@ -49,6 +59,12 @@ class Vocabulary:
         if not any(texts):
             raise ValueError("no token of the vocabulary has any text")
         self._tokens = tuple(texts)
+        self.special_names: dict[str, int] = {}
+        for name, token_id in (special_names or {}).items():
+            if token_id not in self.special_ids:
+                raise ValueError(f"{name!r} names token {token_id!r}, which is not a special one")
+            if token_id not in self.stop_ids and name and SPECIAL_MARK not in name.encode():
+                self.special_names[name] = token_id
 
     @classmethod
     def from_tokenizer(
@@ -73,7 +89,11 @@ class Vocabulary:
         found = read_tokenizer(tokenizer)
         chosen = tuple(stop_ids) if stop_ids is not None else found.stop_ids
         return cls(
-            found.tokens, stop_ids=chosen, special_ids=found.special_ids, vocab_size=vocab_size
+            found.tokens,
+            stop_ids=chosen,
+            special_ids=found.special_ids,
+            special_names=found.special_names,
+            vocab_size=vocab_size,
         )
 
     def __len__(self) -> int:
@@ -99,6 +119,30 @@ class Vocabulary:
         return self._tokens[token_id]
 
     @functools.cached_property
+    def _special_texts(self) -> dict[int, bytes]:
+        return {token_id: name.encode() for name, token_id in self.special_names.items()}
+
+    def output_bytes(self, token_id: int) -> bytes:
+        """What a token adds to an output: its text, or its name where a grammar asked for a special one."""
+        return self._tokens[token_id] or self._special_texts.get(token_id, b"")
+
+    @functools.cached_property
+    def spellings(self) -> tuple[bytes, ...]:
+        """The bytes by which grammars know the tokens: those of `tokens`, and of special tokens their
+        `special_word`; empty for tokens that no grammar allows."""
+        if not self.special_names:
+            return self._tokens
+        found = [b"" if SPECIAL_MARK in token else token for token in self._tokens]
+        for name, token_id in self.special_names.items():
+            found[token_id] = special_word(name)
+        return tuple(found)
+
+    @functools.cached_property
+    def spelling_lengths(self) -> Int32Array:
+        """int32[size]: bytes of every spelling."""
+        return np.array(list(map(len, self.spellings)), np.int32)
+
+    @functools.cached_property
     def token_lengths(self) -> Int32Array:
         """int32[size]: bytes of every token, 0 for those that match no text."""
         lengths = np.array(list(map(len, self._tokens)), np.int32)
@@ -114,6 +158,8 @@ class Vocabulary:
         spellable = np.zeros(256, np.bool_)
         single = np.flatnonzero(self.token_lengths == 1).tolist()
         spellable[[self._tokens[token_id][0] for token_id in single]] = True
+        if self.special_names:
+            spellable[SPECIAL_MARK[0]] = True
         return spellable
 
     @functools.cached_property
@@ -142,4 +188,6 @@ class Vocabulary:
         digest.update(self.token_lengths.tobytes())
         digest.update(b"".join(self._tokens))
         digest.update(np.array(self.stop_ids, np.int32).tobytes())
+        if self.special_names:
+            digest.update(repr(sorted(self.special_names.items())).encode())
         return digest.hexdigest()

@@ -1,11 +1,11 @@
-"""``POST /v1/chat/completions``: text, constrained text, or a forced tool call."""
+"""``POST /v1/chat/completions``: text, constrained text, or tool calls."""
 
 from __future__ import annotations
 
 from starlette.responses import Response
 
 from syntagma.server.answers import Answer, Choice
-from syntagma.server.chat_choices import ChatChoice, TextMessage, ToolCallMessage
+from syntagma.server.chat_choices import ChatChoice, chat_message
 from syntagma.server.constraint_reader import ConstraintReader
 from syntagma.server.constraints import Constraint, only_one
 from syntagma.server.context import ServerContext
@@ -14,7 +14,7 @@ from syntagma.server.json_body import JsonBody
 from syntagma.server.preparation import Plan, start
 from syntagma.server.protocol import ChatBody
 from syntagma.server.sampling import check_num_choices
-from syntagma.server.tools import ForcedCall, forced_call, shown_tools
+from syntagma.server.tools import CallsInText, ForcedCall, shown_tools, wanted_calls
 from syntagma.server.validation import parse_body
 
 
@@ -29,8 +29,10 @@ async def answer_chat(context: ServerContext, payload: JsonBody) -> Response:
     context.check_model(body.model)
     check_num_choices(1, body.num_choices, context.settings.max_n)
     reader = context.constraints.under(body.structured_outputs)
-    call = await payload.run(forced_call, body, reader.policy)
-    constraint = await payload.run(chat_constraint, reader, body, call)
+    calls = await payload.run(wanted_calls, body, reader.policy, context.tool_format)
+    constraint = await payload.run(chat_constraint, reader, body, calls)
+    if calls is not None and constraint is not calls.constraint:
+        calls = None
     plan = Plan(
         body=body,
         constraint=constraint,
@@ -41,22 +43,22 @@ async def answer_chat(context: ServerContext, payload: JsonBody) -> Response:
     )
     prompt = await context.prompts.chat(body.messages, shown_tools(body))
     generation = await start(context, plan, [prompt])
-    answer = chat_answer(body.model or context.engine.model_name, body, call, constraint)
+    answer = chat_answer(body.model or context.engine.model_name, body, calls, constraint)
     return await answer.respond(generation, stream=bool(body.stream))
 
 
 def chat_constraint(
-    reader: ConstraintReader, body: ChatBody, call: ForcedCall | None
+    reader: ConstraintReader, body: ChatBody, calls: ForcedCall | CallsInText | None
 ) -> Constraint | None:
-    """The one constraint of a chat request, if any."""
-    return only_one(
-        (
-            reader.response_format(body.response_format),
-            reader.structured_outputs(body.structured_outputs),
-            call.constraint if call else None,
-        ),
-        has_policies=body.structured_outputs is not None,
-    )
+    """The one constraint of a chat request, if any; where calls are the model's choice, other fields win."""
+    given = [
+        reader.response_format(body.response_format),
+        reader.structured_outputs(body.structured_outputs),
+    ]
+    is_optional = isinstance(calls, CallsInText) and not calls.is_forced
+    if calls is not None and not (is_optional and any(given)):
+        given.append(calls.constraint)
+    return only_one(given, has_policies=body.structured_outputs is not None)
 
 
 def max_tokens(body: ChatBody) -> int | None:
@@ -88,13 +90,16 @@ def num_logprobs(body: ChatBody) -> int | None:
 
 
 def chat_answer(
-    model: str, body: ChatBody, call: ForcedCall | None, constraint: Constraint | None
+    model: str,
+    body: ChatBody,
+    calls: ForcedCall | CallsInText | None,
+    constraint: Constraint | None,
 ) -> Answer:
     """An empty answer of the shape that the request asks for."""
     choices: list[Choice] = [
         ChatChoice(
             index,
-            ToolCallMessage(call) if call else TextMessage(),
+            chat_message(calls),
             has_logprobs=bool(body.logprobs),
         )
         for index in range(body.num_choices)

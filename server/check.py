@@ -138,6 +138,7 @@ def read_constraint(text: str, kind: ConstraintKind, name: str, settings: Settin
         "choice": text.splitlines(),
         "ebnf": text,
         "lark": text,
+        "structural_tag": text,
     }
     body: dict[str, Any] = {kind: sources[kind]}
     if kind == "lark":

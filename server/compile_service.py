@@ -163,7 +163,7 @@ def grammar_error(error: GrammarError, constraint: Constraint) -> ApiError:
     return ApiError(
         400,
         f"{param}: {error.message}{where}",
-        code=constraint.error_code,
+        code=constraint.error_code_of(param),
         param=param,
         details=details,
     )

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Literal, cast
 if TYPE_CHECKING:
     from syntagma.grammar.json_options import JsonPolicies
 
-ConstraintKind = Literal["json_schema", "json_object", "regex", "choice", "ebnf", "lark"]
+ConstraintKind = Literal[
+    "json_schema", "json_object", "regex", "choice", "ebnf", "lark", "structural_tag"
+]
+
+# The formats of tool calls in `tool_formats`, and what the setting may say.
+ToolFormatName = Literal["hermes", "llama3_json", "mistral"]
+ToolCallParser = Literal["auto", "none", "hermes", "llama3_json", "mistral"]
 
 # What says how a context-free grammar is read.
 GRAMMAR_FIELDS = ("start", "semantics", "files")

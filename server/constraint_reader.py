@@ -25,7 +25,6 @@ CONTEXT_FREE_ADVICE = 'use "structured_outputs": {"grammar": <rules>, "syntax": 
 ADVICE = {
     "ebnf": CONTEXT_FREE_ADVICE,
     "lark": CONTEXT_FREE_ADVICE,
-    "structural_tag": "structural tags are not served; use tools or a JSON Schema",
     "whitespace_pattern": 'use "whitespace": "flexible" or "compact"',
     "disable_any_whitespace": 'use "whitespace": "compact"',
     "disable_additional_properties": 'use "additional_properties_default": false',
@@ -39,8 +38,8 @@ MISPLACED_FORMAT_TYPES = {
 }
 
 # Fields that hold a constraint's source.
-KINDS = ("json", "regex", "choice", "json_object", "grammar")
-CHECKED_KINDS = ("json_schema", "regex", "choice", "json_object", "grammar", "ebnf", "lark")
+KINDS = ("json", "regex", "choice", "json_object", "grammar", "structural_tag")
+CHECKED_KINDS = ("json_schema", *KINDS[1:], "ebnf", "lark")
 
 # Fields of context-free grammars, and the syntax of those that name it.
 GRAMMAR_KINDS: dict[str, ConstraintKind] = {"grammar": "lark", "ebnf": "ebnf", "lark": "lark"}
@@ -86,6 +85,8 @@ class ConstraintReader:
         kind = value.get("type")
         if kind == "json_schema":
             return self._json_schema_format(value)
+        if kind == "structural_tag":
+            return Constraint("structural_tag", dict(value), "response_format", self.policy)
         if kind not in ("text", "json_object"):
             raise _unknown_format_type(kind)
         _refuse_unknown(value, {"type"}, "response_format")
@@ -151,8 +152,11 @@ class ConstraintReader:
         if field == "choice":
             return Constraint("choice", _choice_source(source, at), at)
         policy = with_said(self.policy, value, param)
-        if field == "json_object":
+        if field != "json" and field != "json_schema":
             _refuse_json_fields(value, ("schemas",), param, field)
+        if field == "structural_tag":
+            return Constraint("structural_tag", self._tag_source(source, at), at, policy)
+        if field == "json_object":
             return Constraint("json_object", None, at, policy)
         schema = self._schema_source(source, at)
         schemas = self._schemas(value.get("schemas"), _join(param, "schemas"))
@@ -167,6 +171,20 @@ class ConstraintReader:
                 param=param,
             )
         return {uri: self._schema_source(schema, param) for uri, schema in value.items()}
+
+    def _tag_source(self, value: Any, param: str) -> dict[str, Any]:
+        if isinstance(value, str):
+            text = value.encode("utf-8")
+            what = f"The text in {param}"
+            value = parse_json(text, max_depth=self.max_depth, what=what, param=param)
+        if not isinstance(value, dict):
+            raise bad_request(
+                f'{param} must be an object with "type": "structural_tag", or its text, not '
+                f"{_type_name(value)}.",
+                param=param,
+                code="invalid_structural_tag",
+            )
+        return value
 
     def _schema_source(self, value: Any, param: str) -> dict[str, Any] | bool:
         if isinstance(value, str):
@@ -251,7 +269,9 @@ def _refuse_unknown(value: Mapping[str, Any], known: set[str], param: str) -> No
 
 def _unknown_format_type(kind: Any) -> ApiError:
     told = MISPLACED_FORMAT_TYPES.get(kind) if isinstance(kind, str) else None
-    advice = f"use {told}" if told else 'use "text", "json_object" or "json_schema"'
+    advice = (
+        f"use {told}" if told else 'use "text", "json_object", "json_schema" or "structural_tag"'
+    )
     shown = f" {shorten(kind, 80)!r}" if isinstance(kind, str) else ""
     return bad_request(
         f"response_format.type{shown} is not supported: {advice}.", param="response_format.type"

@@ -23,11 +23,14 @@ ERROR_CODES: dict[ConstraintKind, str] = {
     "choice": "invalid_choice",
     "ebnf": "invalid_ebnf",
     "lark": "invalid_lark",
+    "structural_tag": "invalid_structural_tag",
 }
 # Of marshal's formats, the last one in which equal values are equal bytes. It holds the interpreter's lock a sixth
 # as long as JSON does: 30 ms for 4 MB.
 KEY_VERSION = 2
 JSON_KINDS = frozenset(["json_schema", "json_object"])
+# What is written under policies.
+WITH_JSON = JSON_KINDS | {"structural_tag"}
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,10 @@ class Constraint:
 
     Attributes:
         kind: the front end.
-        source: schema, pattern, rules or list of choices; None for ``json_object``.
+        source: schema, pattern, rules, list of choices or structural tag; None for ``json_object``.
         param: the request field it came from, for errors.
         policy: how JSON is written; without effect on other kinds.
-        origins: for a schema put together from several fields: (pointer prefix, its field).
+        origins: for what is put together from several fields: (pointer prefix, field of that schema).
         schemas: documents that a schema may refer to, by URI.
         reading: how a context-free grammar is read; without effect on other kinds.
         cache_key: equal for equal languages; the order of keys counts, for it is the output's order.
@@ -64,8 +67,12 @@ class Constraint:
 
     @property
     def error_code(self) -> str:
-        """The ``code`` of errors about it."""
-        return ERROR_CODES[self.kind]
+        """The ``code`` of errors about it; what several fields are put together from is schemas."""
+        return ERROR_CODES["json_schema" if self.origins else self.kind]
+
+    def error_code_of(self, param: str) -> str:
+        """The ``code`` of an error in a request field that `locate` told."""
+        return "invalid_tool_format" if param.endswith(".custom.format") else self.error_code
 
     @property
     def spec(self) -> GrammarSpec:
@@ -86,7 +93,7 @@ class Constraint:
 
     def describe(self) -> dict[str, Any]:
         """What applied, for answers: the kind and, for JSON, every policy; of Lark the semantics."""
-        if self.kind in JSON_KINDS:
+        if self.kind in WITH_JSON:
             return {"kind": self.kind, "options": asdict(self.policy)}
         if self.kind == "lark":
             return {"kind": self.kind, "semantics": self.reading.semantics}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from syntagma.server.errors import ApiError, shorten
 from syntagma.server.metrics import Metrics
 from syntagma.server.prompts import PromptEncoder
 from syntagma.server.settings import Settings
+from syntagma.server.tool_formats import ToolFormat, tool_format
 
 VERSION = version("syntagma")
 SYSTEM_FINGERPRINT = f"syntagma-{VERSION}"
@@ -76,6 +78,16 @@ class ServerContext:
     def model_names(self) -> tuple[str, ...]:
         """What a request's ``model`` may be: the model, or one of its adapters."""
         return (self.engine.model_name, *self.engine.adapters)
+
+    @functools.cached_property
+    def tool_format(self) -> ToolFormat | None:
+        """How the model writes tool calls, if that is known."""
+        template = getattr(self.engine.tokenizer, "chat_template", None)
+        return tool_format(
+            self.settings.tool_call_parser,
+            template if isinstance(template, str) else None,
+            self.engine.vocabulary.special_names,
+        )
 
     def check_model(self, name: str | None) -> None:
         """Refuse a request for a model that is not served here.

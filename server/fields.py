@@ -69,7 +69,7 @@ INSTEAD: dict[str, str] = {
     "output_format": f"use {_JSON_SCHEMA}",
     "format": f"use {_JSON_SCHEMA}",
     "text_format": f"use {_JSON_SCHEMA}",
-    "structural_tag": f"use {_TOOLS} or a JSON Schema",
+    "structural_tag": 'use "structured_outputs": {"structural_tag": <tag>} or "response_format"',
     "structured_output": "the field is called structured_outputs",
     "whitespace": f"use {_WHITESPACE}",
     **{

@@ -14,7 +14,7 @@ from syntagma.grammar import (
 )
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.schema_examination import SchemaExamination
-from syntagma.server.constraints import JSON_KINDS, Constraint
+from syntagma.server.constraints import JSON_KINDS, WITH_JSON, Constraint
 from syntagma.server.errors import ApiError, bad_request, shorten
 
 UNSUPPORTED = UnsupportedGrammarError.code
@@ -48,7 +48,7 @@ def grammar_report(
         **_shortest(grammar),
     }
     report["figures"] = {k: v for k, v in figures.items() if k not in ("kind", "hash")}
-    if constraint.kind in JSON_KINDS:
+    if constraint.kind in WITH_JSON:
         report["options"] = constraint.policy.keywords()
     if constraint.kind == "json_schema":
         report |= schema_report(constraint, limits)

@@ -26,6 +26,7 @@ from syntagma.server.protocol import (
     AssistantMessage,
     Content,
     Message,
+    PastCustomCall,
     PastToolCall,
     SystemMessage,
     ToolMessage,
@@ -214,7 +215,11 @@ def plain_text(content: Content | None) -> str:
     return "\n".join(part.text for part in content)
 
 
-def _template_call(call: PastToolCall, param: str) -> dict[str, Any]:
+def _template_call(call: PastToolCall | PastCustomCall, param: str) -> dict[str, Any]:
+    if isinstance(call, PastCustomCall):
+        # As `custom_tools` shows the tool itself.
+        shown = {"name": call.custom.name, "arguments": {"input": call.custom.input}}
+        return {"id": call.id, "type": "function", "function": shown}
     function = {"name": call.function.name, "arguments": _arguments(call, param)}
     return {"id": call.id, "type": "function", "function": function}
 

@@ -137,6 +137,25 @@ class PastToolCall(Strict):
     index: int | None = None
 
 
+class CustomCall(Strict):
+    """A past call of a custom tool."""
+
+    name: str
+    input: str
+
+
+class PastCustomCall(Strict):
+    """A call of a custom tool that the assistant made."""
+
+    id: str
+    type: Literal["custom"]
+    custom: CustomCall
+    index: int | None = None
+
+
+PastCall = Annotated[PastToolCall | PastCustomCall, Field(discriminator="type")]
+
+
 class AssistantMessage(Strict):
     """What the model answered; takes an answer of this server back as it was sent.
 
@@ -147,7 +166,7 @@ class AssistantMessage(Strict):
 
     role: Literal["assistant"]
     content: Content | None = None
-    tool_calls: Items[PastToolCall] | None = None
+    tool_calls: Items[PastCall] | None = None
     name: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
@@ -180,11 +199,39 @@ class FunctionDefinition(Strict):
     strict: bool | None = None
 
 
-class Tool(Strict):
-    """A tool definition; only functions are served."""
+class FunctionTool(Strict):
+    """A function with JSON arguments."""
 
     type: Literal["function"]
     function: FunctionDefinition
+
+    @property
+    def name(self) -> str:
+        """What calls name."""
+        return self.function.name
+
+
+class CustomDefinition(Strict):
+    """A tool that takes text; ``format`` is that of `custom_tools`."""
+
+    name: FunctionName
+    description: str | None = None
+    format: dict[str, Any] | None = None
+
+
+class CustomTool(Strict):
+    """A tool whose input is text."""
+
+    type: Literal["custom"]
+    custom: CustomDefinition
+
+    @property
+    def name(self) -> str:
+        """What calls name."""
+        return self.custom.name
+
+
+Tool = Annotated[FunctionTool | CustomTool, Field(discriminator="type")]
 
 
 class ChatBody(GenerationBody):

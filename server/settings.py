@@ -27,6 +27,7 @@ from syntagma.server.constraint_kinds import (
     PropertyOrder,
     Slips,
     StringEscapes,
+    ToolCallParser,
     Whitespace,
 )
 
@@ -153,6 +154,12 @@ class Settings(BaseSettings):
         "characters of unbounded strings where a request does not say; null: any number",
         ge=1,
         le=BOUNDS["max_string"],
+    )
+    tool_call_parser: ToolCallParser = setting(
+        "auto",
+        "grammar",
+        "how the model writes tool calls: hermes, llama3_json or mistral; auto: as its chat template shows; "
+        "none: calls are forced only",
     )
     compile_timeout: float = setting(
         2.0, "grammar", "seconds that compiling one grammar may take", gt=0

@@ -1,20 +1,30 @@
-"""``tools`` and ``tool_choice``: which call is forced, its grammar, and reading it from the text.
+"""``tools`` and ``tool_choice``: which calls there may or must be, and the grammar of the output.
 
-Forced calls are constrained to the function's ``parameters``. With ``auto`` the model's free text
-comes back as content, whatever it looks like.
+Arguments are constrained to the function's ``parameters``, whether the call is forced or the model's choice,
+and whether ``strict`` asks for it or not. Where the model's own format of calls is known (`tool_formats`),
+calls are written in it. Otherwise forced calls are plain JSON, and with ``auto`` the model's free text comes
+back as content, whatever it looks like.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from syntagma.server.constraint_kinds import JsonPolicy
 from syntagma.server.constraints import Constraint
+from syntagma.server.custom_tools import input_constraint, input_format, shown_custom_tool
 from syntagma.server.errors import ApiError, bad_request
-from syntagma.server.protocol import ChatBody, FunctionDefinition, Tool
+from syntagma.server.protocol import (
+    ChatBody,
+    CustomTool,
+    FunctionDefinition,
+    FunctionTool,
+    Tool,
+)
 from syntagma.server.schema_refs import move_local_references
+from syntagma.server.tool_formats import PLAIN, CallableFunction, ToolFormat
 
 COMBINATORS = frozenset({"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "enum", "const"})
 ARGUMENTS_POINTER = "/properties/arguments"
@@ -28,15 +38,43 @@ class ForcedCall:
         function_name: the only function possible, or None if the text says which.
         finish_reason: of a finished call: OpenAI says ``stop`` for a named function.
         constraint: the language of the text that is generated.
+        is_custom: the text is the input of a custom tool.
     """
 
     function_name: str | None
     finish_reason: str
     constraint: Constraint
+    is_custom: bool = False
 
 
-def forced_call(body: ChatBody, policy: JsonPolicy) -> ForcedCall | None:
-    """The call that ``tool_choice`` forces, or None if the answer may be text.
+@dataclass(frozen=True)
+class CallsInText:
+    """The output is text in which there may or must be calls in the model's own format.
+
+    Attributes:
+        form: the format.
+        is_forced: there must be a call.
+        finish_reason: of an answer with a call.
+        constraint: the language of the text that is generated.
+        custom_names: the custom tools; their arguments are an input as a JSON string.
+    """
+
+    form: ToolFormat
+    is_forced: bool
+    finish_reason: str
+    constraint: Constraint
+    custom_names: frozenset[str] = frozenset()
+
+
+def wanted_calls(
+    body: ChatBody, policy: JsonPolicy, form: ToolFormat | None
+) -> ForcedCall | CallsInText | None:
+    """The calls that ``tool_choice`` forces or allows; None if the answer is only text.
+
+    Args:
+        body: the request.
+        policy: how arguments are written.
+        form: how the model writes calls, if that is known.
 
     Raises:
         ApiError: 400 for a choice that the tools cannot fulfil.
@@ -44,23 +82,94 @@ def forced_call(body: ChatBody, policy: JsonPolicy) -> ForcedCall | None:
     tools = body.tools or []
     _check_unique_names(tools)
     choice = body.tool_choice
-    if choice in (None, "none"):
+    if choice == "none" or (choice is None and not tools):
         return None
     if not tools:
         raise bad_request("tool_choice needs tools.", param="tool_choice")
-    if choice == "auto":
-        return None
+    may_repeat = body.parallel_tool_calls is not False
+    if choice in (None, "auto"):
+        if form is None:
+            return None
+        return _in_text(form, tools, policy, is_forced=False, may_repeat=may_repeat)
     if isinstance(choice, dict):
         index = _named_index(choice, tools)
-        return ForcedCall(tools[index].function.name, "stop", _single(tools, index, policy))
+        if form is not None and isinstance(tools[index], FunctionTool):
+            return _named_in_text(form, tools, index, policy)
+        return _only_call(tools, index, policy, "stop")
     if choice != "required":
         raise bad_request(
             'tool_choice must be "none", "auto", "required" or an object that names a function.',
             param="tool_choice",
         )
+    if form is not None:
+        return _in_text(form, tools, policy, is_forced=True, may_repeat=may_repeat)
     if len(tools) == 1:
-        return ForcedCall(tools[0].function.name, "tool_calls", _single(tools, 0, policy))
-    return ForcedCall(None, "tool_calls", _any_of(tools, policy))
+        return _only_call(tools, 0, policy, "tool_calls")
+    functions = [tool for tool in tools if isinstance(tool, FunctionTool)]
+    if len(functions) == len(tools):
+        return ForcedCall(None, "tool_calls", _any_of(functions, policy))
+    return _in_text(PLAIN, tools, policy, is_forced=True, may_repeat=False)
+
+
+def _only_call(
+    tools: Sequence[Tool], index: int, policy: JsonPolicy, finish_reason: str
+) -> ForcedCall:
+    """The output is the arguments, or the input, of one tool."""
+    tool = tools[index]
+    if isinstance(tool, CustomTool):
+        constraint = input_constraint(tool.custom, _format_param(index))
+        return ForcedCall(tool.name, finish_reason, constraint, is_custom=True)
+    return ForcedCall(tool.name, finish_reason, _single(tool.function, index, policy))
+
+
+def _in_text(
+    form: ToolFormat,
+    tools: Sequence[Tool],
+    policy: JsonPolicy,
+    *,
+    is_forced: bool,
+    may_repeat: bool,
+) -> CallsInText:
+    """Calls of any of the tools."""
+    constraint = _tagged(form, tools, range(len(tools)), policy, is_forced, may_repeat)
+    custom = frozenset(tool.name for tool in tools if isinstance(tool, CustomTool))
+    return CallsInText(form, is_forced, "tool_calls", constraint, custom)
+
+
+def _named_in_text(
+    form: ToolFormat, tools: Sequence[Tool], index: int, policy: JsonPolicy
+) -> CallsInText:
+    """One call of one of the tools."""
+    constraint = _tagged(form, tools, [index], policy, is_forced=True, may_repeat=False)
+    return CallsInText(form, True, "stop", constraint)
+
+
+def _tagged(
+    form: ToolFormat,
+    tools: Sequence[Tool],
+    indices: Iterable[int],
+    policy: JsonPolicy,
+    is_forced: bool,
+    may_repeat: bool,
+) -> Constraint:
+    functions: list[CallableFunction] = []
+    places: list[tuple[str, str]] = []
+    for index in indices:
+        tool = tools[index]
+        if isinstance(tool, CustomTool):
+            param = _format_param(index)
+            arguments, place = input_format(tool.custom, param)
+        else:
+            param = _parameters_param(index)
+            schema = parameters_schema(tool.function, param)
+            arguments, place = {"type": "json_schema", "json_schema": schema}, "/json_schema"
+        functions.append(CallableFunction(tool.name, arguments))
+        places.append((place, param))
+    tag, pointers = form.tag(functions, is_forced=is_forced, may_repeat=may_repeat)
+    origins = tuple(
+        (pointer + place, param) for pointer, (place, param) in zip(pointers, places, strict=True)
+    )
+    return Constraint("structural_tag", tag, "tools", policy, origins=origins)
 
 
 def shown_tools(body: ChatBody) -> list[dict[str, Any]] | None:
@@ -71,6 +180,8 @@ def shown_tools(body: ChatBody) -> list[dict[str, Any]] | None:
 
 
 def _shown_tool(tool: Tool, index: int) -> dict[str, Any]:
+    if isinstance(tool, CustomTool):
+        return shown_custom_tool(tool.custom, _format_param(index))
     function: dict[str, Any] = {"name": tool.function.name}
     if tool.function.description is not None:
         function["description"] = tool.function.description
@@ -98,13 +209,13 @@ def parameters_schema(function: FunctionDefinition, param: str) -> dict[str, Any
     return schema
 
 
-def _single(tools: Sequence[Tool], index: int, policy: JsonPolicy) -> Constraint:
+def _single(function: FunctionDefinition, index: int, policy: JsonPolicy) -> Constraint:
     param = _parameters_param(index)
-    schema = parameters_schema(tools[index].function, param)
+    schema = parameters_schema(function, param)
     return Constraint("json_schema", schema, param, policy)
 
 
-def _any_of(tools: Sequence[Tool], policy: JsonPolicy) -> Constraint:
+def _any_of(tools: Sequence[FunctionTool], policy: JsonPolicy) -> Constraint:
     """One schema for ``{"name": ..., "arguments": {...}}`` over all functions."""
     branches: list[dict[str, Any]] = []
     origins: list[tuple[str, str]] = []
@@ -131,33 +242,36 @@ def _parameters_param(index: int) -> str:
     return f"tools[{index}].function.parameters"
 
 
+def _format_param(index: int) -> str:
+    return f"tools[{index}].custom.format"
+
+
 def _check_unique_names(tools: Sequence[Tool]) -> None:
     seen: set[str] = set()
     for index, tool in enumerate(tools):
-        if tool.function.name in seen:
-            raise bad_request(
-                f"tools[{index}].function.name: two tools are called {tool.function.name}.",
-                param=f"tools[{index}].function.name",
-            )
-        seen.add(tool.function.name)
+        if tool.name in seen:
+            param = f"tools[{index}].{tool.type}.name"
+            raise bad_request(f"{param}: two tools are called {tool.name}.", param=param)
+        seen.add(tool.name)
 
 
 def _named_index(choice: dict[str, Any], tools: Sequence[Tool]) -> int:
-    function = choice.get("function")
-    name = function.get("name") if isinstance(function, dict) else None
-    if choice.get("type") != "function" or not isinstance(name, str):
+    kind = choice.get("type")
+    named = choice.get(kind) if kind in ("function", "custom") else None
+    name = named.get("name") if isinstance(named, dict) else None
+    if not isinstance(name, str):
         raise _unknown_choice()
     for index, tool in enumerate(tools):
-        if tool.function.name == name:
+        if tool.name == name and tool.type == kind:
             return index
     raise bad_request(
-        "tool_choice names a function that is not among the tools.", param="tool_choice"
+        f"tool_choice names a {kind} tool that is not among the tools.", param="tool_choice"
     )
 
 
 def _unknown_choice() -> ApiError:
     return bad_request(
-        'tool_choice as an object must be {"type": "function", "function": {"name": ...}}; '
-        "allowed_tools and custom tools are not served.",
+        'tool_choice as an object must be {"type": "function", "function": {"name": ...}}, or the same '
+        'with "custom"; allowed_tools is not served.',
         param="tool_choice",
     )

@@ -235,6 +235,10 @@ class FakeCompiler:
         self.policies.append({"start": start, "semantics": semantics, "files": files})
         return self._compile("lark", text, None)
 
+    def compile_structural_tag(self, tag: Any, **policies: Any) -> CompiledGrammar:
+        self.policies.append(policies)
+        return self._compile("structural_tag", tag, policies["whitespace"])
+
     def compile_regex(self, pattern: str) -> CompiledGrammar:
         if pattern == "(":
             raise GrammarSyntaxError("a group is not closed", line=1, column=1)

@@ -197,7 +197,7 @@ def test_missing_messages() -> None:
         ("regex", "a", "structured_outputs"),
         ("json_schema", {}, "response_format"),
         ("format", {}, "response_format"),
-        ("structural_tag", {}, "tools"),
+        ("structural_tag", {}, "structured_outputs"),
         ("structured_output", {"regex": "a"}, "structured_outputs"),
         ("functions", [{}], "tools"),
         ("echo", True, "prompt"),

@@ -158,7 +158,7 @@ def test_auto_leaves_room_for_a_format() -> None:
         ({"tools": [tool("f g")]}, "tools[0].function.name"),
         ({"tools": [tool("f", {"type": "string"})]}, "tools[0].function.parameters"),
         ({"tools": [tool("f", "x")]}, "tools[0].function.parameters"),
-        ({"tools": [{"type": "custom", "custom": {}}]}, "tools[0].type"),
+        ({"tools": [{"type": "custom", "custom": {}}]}, "tools[0].custom.name"),
         ({"tools": [tool(f"f{i}") for i in range(129)]}, "tools"),
         (
             {

@@ -58,6 +58,7 @@ def test_every_setting_has_three_names(
         "numbers": "any",
         "formats": "known",
         "slips": "annotate",
+        "tool_call_parser": "hermes",
         "additional_properties_default": "false",
         "speculation": "false",
         "string_escapes": "canonical",

@@ -6,6 +6,7 @@ hand over: none, legal ones, illegal ones, padded ones, ones that run to the end
 
 from __future__ import annotations
 
+import json
 import random
 import warnings
 from collections.abc import Iterator
@@ -327,6 +328,19 @@ def test_bad_grammars_fail_their_request(house: House) -> None:
     assert isinstance(request.grammar, GrammarError)
 
 
+TAG = json.dumps(
+    {
+        "type": "structural_tag",
+        "format": {
+            "type": "tag",
+            "begin": "<",
+            "content": {"type": "json_schema", "json_schema": {"const": 7}},
+            "end": ">",
+        },
+    }
+)
+
+
 def test_plain_texts_of_vllms_front_end(house: House) -> None:
     from vllm.v1.structured_output.backend_types import StructuredOutputOptions as Options
 
@@ -336,10 +350,11 @@ def test_plain_texts_of_vllms_front_end(house: House) -> None:
         (Options.CHOICE, '["c"]', b"c"),
         (Options.GRAMMAR, 'root ::= "d"', b"d"),
         (Options.JSON_OBJECT, "", b"{}"),
+        (Options.STRUCTURAL_TAG, TAG, b"<7>"),
     ]:
         grammar = house.backend.compile_grammar(option, text)
         assert grammar.matcher.grammar.witness == word
-    with pytest.raises(ValueError, match="structural_tag"):
+    with pytest.raises(GrammarError, match="missing"):
         house.backend.compile_grammar(Options.STRUCTURAL_TAG, "{}")
 
 
