@@ -11,7 +11,7 @@ session.finish()
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -36,6 +36,9 @@ from syntagma.grammar import Vocabulary
 
 MARGIN: Final = 1.01
 """A draft must promise this much more than none: estimates err, and the best of several errs upwards."""
+
+MIN_LEAF_PATH: Final = 0.1
+"""Behind leaves that are less likely to be reached, forced text is not looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +225,10 @@ class SpeculationSession:
             tree = session.propose(matcher, max_nodes=max_nodes, max_depth=max_depth)
             if tree.num_nodes:
                 self._proposed[source] = tree
-                trees.append(replace(tree, probabilities=record.calibrated(tree)))
+                estimates = record.calibrated(tree)
+                trees.append(
+                    DraftTree(tree.token_ids, tree.parents, estimates, tree.sources, tree.laws)
+                )
         return trees
 
     def _pruned(self, matcher: Matcher | None, tree: DraftTree, max_depth: int) -> DraftTree:
@@ -241,6 +247,7 @@ class SpeculationSession:
             self._speculator.vocabulary,
             after_leaf=None if forced_text is None else after_leaf,
             leaf_probability=PROBABILITY,
+            min_leaf_path=MIN_LEAF_PATH,
         )
 
     def _cut(self, tree: DraftTree, costs: NDArray[np.float64], max_nodes: int) -> DraftTree:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,10 +18,13 @@ from syntagma.decoding.embedded_engine import (
     demo_model_path,
 )
 from syntagma.decoding.engine import Engine
-from syntagma.decoding.vllm_support import check_installed
+from syntagma.decoding.vllm_support import DRAFT_PROPOSER, check_installed
 from syntagma.grammar import CompileLimits, GrammarCompiler, Vocabulary
 from syntagma.server.metrics import Metrics
 from syntagma.server.settings import Settings
+
+VLLM_DRAFT_TOKENS = 8
+"""Drafted tokens that vLLM verifies in one step where nothing is said: each takes a row of masks."""
 
 logger = logging.getLogger(__name__)
 
@@ -138,15 +142,27 @@ def arguments_of_settings(settings: Settings) -> list[str]:
         raise ValueError(
             f"device={settings.device!r} is not for vLLM, which takes the device it was built for"
         )
-    for name in ("speculation", "max_draft_tokens", "draft_corpus", "draft_model"):
-        if name in given and getattr(settings, name):
+    for key in ("draft_corpus", "draft_model"):
+        if key in given and getattr(settings, key):
             raise ValueError(
-                f"{name} is of the embedded engine; vLLM's speculation is set by --speculative-config"
+                f"{key} is for the embedded engine; vLLM's own drafters are asked for with "
+                "--speculative-config"
             )
+    has_drafts = "speculation" in given and settings.speculation
+    if "max_draft_tokens" in given and not has_drafts:
+        raise ValueError(
+            "max_draft_tokens needs --speculation on vLLM, which does not draft by default"
+        )
     names = {"dtype": "--dtype", "max_model_len": "--max-model-len", "max_active": "--max-num-seqs"}
-    return [
+    arguments = [
         part
         for key, flag in names.items()
         if key in given and (value := getattr(settings, key)) is not None
         for part in (flag, str(value))
     ]
+    if has_drafts:
+        # Not by default: vLLM schedules one step after the other then, and refuses some parameters.
+        most = settings.max_draft_tokens if "max_draft_tokens" in given else VLLM_DRAFT_TOKENS
+        drafts = {"model": DRAFT_PROPOSER, "num_speculative_tokens": most}
+        arguments += ["--speculative-config", json.dumps(drafts)]
+    return arguments

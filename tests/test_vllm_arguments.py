@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from running import ENVIRONMENT, environment, require_vllm
 
 from syntagma.decoding.embedded_engine import demo_model_path
+from syntagma.decoding.vllm_support import DRAFT_PROPOSER
 from syntagma.server import serve as serve_module
 from syntagma.server.cli import run
 from syntagma.server.loading import LoadingError, arguments_of_settings, corpus_texts, load
@@ -120,6 +122,21 @@ def test_a_draft_corpus_is_read_as_documents(tmp_path: Path) -> None:
     for name in ("c.txt", "missing"):
         with pytest.raises(LoadingError, match=f"cannot read the draft corpus .*{name}"):
             corpus_texts([str(tmp_path / name)])
+
+
+def test_speculation_is_asked_for_explicitly() -> None:
+    """The setting's default is for the embedded engine."""
+    flag, text = arguments_of_settings(Settings(model="m", speculation=True))
+    assert flag == "--speculative-config"
+    assert json.loads(text) == {"model": DRAFT_PROPOSER, "num_speculative_tokens": 8}
+    _, text = arguments_of_settings(Settings(model="m", speculation=True, max_draft_tokens=3))
+    assert json.loads(text)["num_speculative_tokens"] == 3
+    assert arguments_of_settings(Settings(model="m", speculation=False)) == []
+    with pytest.raises(ValueError, match="max_draft_tokens needs --speculation"):
+        arguments_of_settings(Settings(model="m", max_draft_tokens=3))
+    for key, value in (("draft_corpus", ("a.txt",)), ("draft_model", "small")):
+        with pytest.raises(ValueError, match=f"{key} is for the embedded engine"):
+            arguments_of_settings(Settings(model="m", **{key: value}))
 
 
 def test_vllms_parser_reads_them() -> None:
