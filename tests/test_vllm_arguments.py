@@ -108,7 +108,7 @@ def test_settings_that_vllm_has_too() -> None:
     assert arguments_of_settings(Settings(model="m")) == []
     with pytest.raises(ValueError, match="device='cuda' is not for vLLM"):
         arguments_of_settings(Settings(model="m", device="cuda"))
-    with pytest.raises(ValueError, match="draft_model is of the embedded engine"):
+    with pytest.raises(ValueError, match="draft_model is for the embedded engine"):
         arguments_of_settings(Settings(model="m", draft_model="d"))
     assert arguments_of_settings(Settings(model="m", speculation=False)) == []
 
