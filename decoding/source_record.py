@@ -24,6 +24,8 @@ PATIENCE: Final = 4
 MAX_REST: Final = 16
 """A source that rests is asked again after so many steps at the latest."""
 
+MAX_USELESS: Final = PATIENCE + MAX_REST.bit_length() - 1
+
 
 class SourceRecord:
     """Compares a source's drafts with what the output became, whether they were verified or not.
@@ -66,9 +68,12 @@ class SourceRecord:
                 break
             was_useful = True
             node = hit
-        self._num_useless = 0 if was_useful else self._num_useless + 1
+        if was_useful:
+            self._num_useless //= 2
+            return
+        self._num_useless = min(self._num_useless + 1, MAX_USELESS)
         if self._num_useless >= PATIENCE:
-            self._rest = min(2 ** (self._num_useless - PATIENCE), MAX_REST)
+            self._rest = 2 ** (self._num_useless - PATIENCE)
 
 
 def _faded(weight: float) -> float:

@@ -29,31 +29,8 @@ BYTES_PER_TOKEN: Final = 110
 START: Final = 0x7FFFFFFF
 """Stands before each document, so that what outputs begin with can be matched too."""
 
-INITIAL_COVERAGE = (0.30, 0.45, 0.55, 0.65, 0.75, 0.80, 0.85, 0.90, 0.93, 0.95)
-"""How often a match of a class knows the next token, before an output has shown it."""
-
-PRIOR_WEIGHT: Final = 8.0
-MAX_WEIGHT: Final = 64.0
-
-
 NO_TALLY: Final = np.empty((0, 2))
 """Nothing is counted."""
-
-
-class Coverage:
-    """How often matches know the next token, by their length: of one output, learned as it goes on."""
-
-    def __init__(self) -> None:
-        self.tally = np.empty((kernels.NUM_CLASSES, 2))
-        self.tally[:, 0] = np.multiply(INITIAL_COVERAGE, PRIOR_WEIGHT)
-        self.tally[:, 1] = PRIOR_WEIGHT
-
-    @property
-    def shares(self) -> NDArray[np.float64]:
-        """float64[NUM_CLASSES]; old observations lose weight."""
-        full = self.tally[:, 1] > MAX_WEIGHT
-        self.tally[full] *= 0.5
-        return np.asarray(self.tally[:, 0] / self.tally[:, 1], np.float64)
 
 
 class SuffixAutomaton:

@@ -12,12 +12,12 @@ from syntagma.decoding import suffix_kernels as kernels
 from syntagma.decoding.draft_store import DraftStore
 from syntagma.decoding.draft_tree import DraftTree, Source
 from syntagma.decoding.drafter import DraftScope, DraftSession
+from syntagma.decoding.match_coverage import Coverage, CoverageMemory
 from syntagma.decoding.matcher import Matcher
 from syntagma.decoding.suffix_automaton import (
     MAX_MATCH,
     NO_TALLY,
     START,
-    Coverage,
     SuffixAutomaton,
 )
 from syntagma.decoding.tree_merging import merge_trees
@@ -28,17 +28,24 @@ class PromptDrafter:
 
     source: Final[Source] = "prompt"
 
+    def __init__(self) -> None:
+        self._memory = CoverageMemory()
+
     def begin(self, prompt_token_ids: Sequence[int], scope: DraftScope) -> DraftSession:
-        return PromptSession(prompt_token_ids)
+        return PromptSession(prompt_token_ids, scope, self._memory)
 
 
 class PromptSession(DraftSession):
     """An automaton of prompt and output."""
 
-    def __init__(self, prompt_token_ids: Sequence[int]) -> None:
+    def __init__(
+        self, prompt_token_ids: Sequence[int], scope: DraftScope, memory: CoverageMemory
+    ) -> None:
+        self._scope = scope
+        self._memory = memory
         self._automaton = SuffixAutomaton(len(prompt_token_ids) + 64)
         self._automaton.append(prompt_token_ids)
-        self._coverage = Coverage()
+        self._coverage = memory.begin(scope)
 
     def extend(self, token_ids: Sequence[int]) -> None:
         self._automaton.append(token_ids, self._coverage.tally)
@@ -61,7 +68,8 @@ class PromptSession(DraftSession):
         """Nothing to learn from what was not written."""
 
     def finish(self) -> None:
-        """Nothing to keep."""
+        """Of the output only what its matches were worth is kept."""
+        self._memory.remember(self._scope, self._coverage)
 
 
 class CorpusDrafter:
@@ -74,9 +82,10 @@ class CorpusDrafter:
 
     def __init__(self, store: DraftStore) -> None:
         self._store = store
+        self._memory = CoverageMemory()
 
     def begin(self, prompt_token_ids: Sequence[int], scope: DraftScope) -> DraftSession:
-        return CorpusSession(self._store, scope)
+        return CorpusSession(self._store, scope, self._memory)
 
 
 class Match:
@@ -119,14 +128,15 @@ class Match:
 class CorpusSession(DraftSession):
     """The output's place in the automata of its scope and in the common corpus."""
 
-    def __init__(self, store: DraftStore, scope: DraftScope) -> None:
+    def __init__(self, store: DraftStore, scope: DraftScope, memory: CoverageMemory) -> None:
         self._store = store
+        self._memory = memory
         self._scope = scope
         self._output: list[int] = []
         self._texts = store.texts(scope)
         self._matches: list[Match] = []
-        # Kept when automata are replaced: what it says is of this output.
-        self._coverage = Coverage()
+        # Kept when automata are replaced: what it says is of outputs.
+        self._coverage = memory.begin(scope)
         self._corpus = Match(store.corpus, [START], Coverage()) if store.corpus.num_tokens else None
 
     def extend(self, token_ids: Sequence[int]) -> None:
@@ -173,3 +183,4 @@ class CorpusSession(DraftSession):
 
     def finish(self) -> None:
         self._store.add(self._scope, self._output)
+        self._memory.remember(self._scope, self._coverage)

@@ -121,6 +121,35 @@ def test_parse(client: openai.OpenAI) -> None:
     assert completion.usage is not None and completion.usage.completion_tokens > 0
 
 
+def test_drafts_are_accounted_for_and_can_be_left_out(client: openai.OpenAI, url: str) -> None:
+    texts = []
+    for enabled in (True, False):
+        completion = client.chat.completions.create(
+            model=MODEL,
+            messages=user("Repeat: Ada Lovelace 1815 Ada Lovelace 1815"),
+            temperature=0,
+            max_tokens=60,
+            extra_body={"speculation": {"enabled": enabled}},
+        )
+        assert completion.usage is not None
+        texts.append(completion.choices[0].message.content)
+        told = (completion.usage.model_extra or {}).get("speculation")
+        assert (told is not None) == enabled
+        if told is not None:
+            assert 0 < told["steps"] <= completion.usage.completion_tokens
+            assert metric(url, "speculation_steps_total") >= told["steps"]
+    assert texts[0] == texts[1]
+
+
+def test_drafts_from_a_source_that_is_not_there_are_refused(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="no drafts from 'model'"):
+        client.chat.completions.create(
+            model=MODEL,
+            messages=user("Hi"),
+            extra_body={"speculation": {"sources": ["model"]}},
+        )
+
+
 def test_stream_with_events(client: openai.OpenAI) -> None:
     kinds = set()
     with client.chat.completions.stream(

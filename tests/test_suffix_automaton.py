@@ -16,7 +16,8 @@ from naive_drafts import contexts, estimates, longest_match, occurrences, path_p
 
 from syntagma.decoding import suffix_kernels as kernels
 from syntagma.decoding.draft_tree import ROOT
-from syntagma.decoding.suffix_automaton import INITIAL_COVERAGE, Coverage, SuffixAutomaton
+from syntagma.decoding.match_coverage import INITIAL_COVERAGE
+from syntagma.decoding.suffix_automaton import SuffixAutomaton
 
 NO_TALLY = np.empty((0, 2))
 COVERAGE = np.array(INITIAL_COVERAGE)
@@ -169,16 +170,6 @@ def automaton_state(automaton: SuffixAutomaton, tokens: list[int]) -> int:
         edge = kernels.edge_of(automaton.edges, automaton.slots, state, token)
         state = int(automaton.edges[edge, kernels.TARGET])
     return state
-
-
-def test_coverage_learns_and_forgets() -> None:
-    coverage = Coverage()
-    assert coverage.shares.tolist() == pytest.approx(INITIAL_COVERAGE)
-    for _ in range(200):
-        coverage.tally[2] += [0.0, 1.0]
-        assert coverage.shares[2] < 1
-        assert coverage.tally[2, 1] <= 64
-    assert coverage.shares[2] < 0.05
 
 
 @pytest.mark.parametrize("alphabet", [2, 3, 5000])

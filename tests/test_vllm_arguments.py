@@ -6,6 +6,7 @@ import importlib.util
 import json
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from syntagma.decoding.embedded_engine import demo_model_path
 from syntagma.decoding.vllm_support import DRAFT_PROPOSER
 from syntagma.server import serve as serve_module
 from syntagma.server.cli import run
-from syntagma.server.loading import LoadingError, arguments_of_settings, load
+from syntagma.server.loading import LoadingError, arguments_of_settings, corpus_texts, load
 from syntagma.server.metrics import Metrics
 from syntagma.server.settings import Settings, SettingsError, load_settings
 
@@ -107,6 +108,20 @@ def test_settings_that_vllm_has_too() -> None:
     assert arguments_of_settings(Settings(model="m")) == []
     with pytest.raises(ValueError, match="device='cuda' is not for vLLM"):
         arguments_of_settings(Settings(model="m", device="cuda"))
+    with pytest.raises(ValueError, match="draft_model is for the embedded engine"):
+        arguments_of_settings(Settings(model="m", draft_model="d"))
+    assert arguments_of_settings(Settings(model="m", speculation=False)) == []
+
+
+def test_a_draft_corpus_is_read_as_documents(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"a": 1}\n\n{"b": 2}\n', encoding="utf-8")
+    (tmp_path / "b.txt").write_text("one\ntext", encoding="utf-8")
+    files = [str(tmp_path / "a.jsonl"), str(tmp_path / "b.txt")]
+    assert corpus_texts(files) == ['{"a": 1}', '{"b": 2}', "one\ntext"]
+    (tmp_path / "c.txt").write_bytes(b"\xff")
+    for name in ("c.txt", "missing"):
+        with pytest.raises(LoadingError, match=f"cannot read the draft corpus .*{name}"):
+            corpus_texts([str(tmp_path / name)])
 
 
 def test_speculation_is_asked_for_explicitly() -> None:
