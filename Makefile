@@ -95,7 +95,7 @@ $(STAMP): pyproject.toml constraints.txt
 	fi
 	@echo "==> installing syntagma and what it needs; PyTorch is large, the first time takes minutes"
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
-	@echo "==> compiling the grammar kernels; a minute or two the first time, then cached"
+	@echo "==> compiling the kernels; a minute or two the first time, then cached"
 	$(BIN)/python -c "from syntagma.grammar.warm_up import warm_kernels; warm_kernels(); from syntagma.decoding.draft_warm_up import warm_draft_kernels; warm_draft_kernels()"
 	@touch $@
 	@echo "==> installed"

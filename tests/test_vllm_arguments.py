@@ -108,9 +108,6 @@ def test_settings_that_vllm_has_too() -> None:
     assert arguments_of_settings(Settings(model="m")) == []
     with pytest.raises(ValueError, match="device='cuda' is not for vLLM"):
         arguments_of_settings(Settings(model="m", device="cuda"))
-    with pytest.raises(ValueError, match="draft_model is for the embedded engine"):
-        arguments_of_settings(Settings(model="m", draft_model="d"))
-    assert arguments_of_settings(Settings(model="m", speculation=False)) == []
 
 
 def test_a_draft_corpus_is_read_as_documents(tmp_path: Path) -> None:
