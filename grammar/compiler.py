@@ -14,6 +14,7 @@ from syntagma.grammar import artefact, ir
 from syntagma.grammar.absorb import absorb
 from syntagma.grammar.array_file import StoreFileError
 from syntagma.grammar.cache_directory import CacheDirectory
+from syntagma.grammar.capturing_recognizer import CapturingRecognizer
 from syntagma.grammar.closed_objects import close_objects
 from syntagma.grammar.compiled_grammar import CompiledGrammar, GrammarKind
 from syntagma.grammar.errors import UnsatisfiableGrammarError
@@ -34,6 +35,7 @@ from syntagma.grammar.schema_conflict import explained
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_text import JsonSchema, read_schema
 from syntagma.grammar.spelled_terminals import MarkedTerminals, SpelledTerminals
+from syntagma.grammar.text_parser import TextParser
 from syntagma.grammar.trie_file import load_or_build_trie
 from syntagma.grammar.vocabulary import Vocabulary
 from syntagma.grammar.warm_up import warm_kernels
@@ -271,8 +273,12 @@ class GrammarCompiler:
         budget.check_time()
         budget.finish()
         if not is_empty:
-            parser = Parser(automata, store.pool)
-            unmarked = Recognizer(parser, store)
+            if automata.remembering is None:
+                parser = Parser(automata, store.pool)
+                unmarked = Recognizer(parser, store)
+            else:
+                parser = reading = TextParser(automata, store.pool)
+                unmarked = CapturingRecognizer(automata, reading, store)
             recognizer: Recognizer | RememberingRecognizer = unmarked
             if is_marked:
                 recognizer = RememberingRecognizer.of(marked, unmarked)
