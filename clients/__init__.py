@@ -33,6 +33,7 @@ from syntagma.clients.options import (
     CompletionOptions,
     GrammarOptions,
     JsonPolicies,
+    LanguageOptions,
 )
 from syntagma.clients.results import (
     ChatChoice,
@@ -75,6 +76,7 @@ __all__ = [
     "GrammarOptions",
     "GrammarRejectedError",
     "JsonPolicies",
+    "LanguageOptions",
     "ModelInfo",
     "NotFoundError",
     "OutputError",

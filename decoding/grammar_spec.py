@@ -42,6 +42,8 @@ class Compiler(Protocol):
         files: Mapping[str, str] | None = ...,
     ) -> CompiledGrammar: ...
 
+    def compile_language(self, name: str, /, **options: Any) -> CompiledGrammar: ...
+
 
 @dataclass(frozen=True)
 class GrammarSpec:
@@ -49,7 +51,8 @@ class GrammarSpec:
 
     Attributes:
         kind: the front end.
-        source: schema, pattern, rules or list of choices; None for ``json_object``.
+        source: schema, pattern, rules or list of choices; of a language its name, ``language``, and its
+            options beside it; None for ``json_object``.
         policies: how JSON is written; without effect on other kinds.
         schemas: documents that a schema may refer to, by URI.
         start: the rule that a context-free grammar starts from; None: as its syntax has it.
@@ -91,6 +94,9 @@ class GrammarSpec:
                     semantics=self.semantics,
                     files=self.files,
                 )
+            case "language":
+                options = dict(self.source)
+                return compiler.compile_language(options.pop("language"), **options)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from syntagma.grammar.remembering_recognizer import RememberingRecognizer
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.vocabulary import Vocabulary
 
-GrammarKind = Literal["json_schema", "json_object", "regex", "choice", "ebnf", "lark"]
+GrammarKind = Literal["json_schema", "json_object", "regex", "choice", "ebnf", "lark", "language"]
 
 
 @dataclass(frozen=True, eq=False)

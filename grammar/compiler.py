@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Unpack, get_args
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 from syntagma.grammar import artefact, ir
 from syntagma.grammar.absorb import absorb
@@ -212,6 +212,25 @@ class GrammarCompiler:
         rules = lark_to_grammar(text, budget, start=start, semantics=semantics, files=files)
         source = (start, semantics, text, sorted((files or {}).items()))
         return self._finish("lark", absorb(rules, budget), lambda: source, budget, started)
+
+    def compile_language(self, name: str, /, **options: Any) -> CompiledGrammar:
+        """Texts of a language that is known by name.
+
+        Args:
+            name: one of `named_languages.LANGUAGES`.
+            options: what to leave out of it; each language has its own. None: as if not given.
+
+        Raises:
+            GrammarSyntaxError: no such language or option, or a value that it cannot have.
+            GrammarLimitError: too large or too slow to compile, through the options.
+        """
+        from syntagma.grammar.named_languages import language_to_grammar
+
+        budget = Budget(self.limits)
+        started = time.perf_counter()
+        grammar = absorb(language_to_grammar(name, options, budget), budget)
+        source = (name, sorted(item for item in options.items() if item[1] is not None))
+        return self._finish("language", grammar, lambda: source, budget, started)
 
     def load(self, path: str | os.PathLike[str]) -> CompiledGrammar:
         """A grammar that `CompiledGrammar.save` wrote; the file stays mapped while it is in use.

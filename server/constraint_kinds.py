@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal, cast
 if TYPE_CHECKING:
     from syntagma.grammar.json_options import JsonPolicies
 
-ConstraintKind = Literal["json_schema", "json_object", "regex", "choice", "ebnf", "lark"]
+ConstraintKind = Literal[
+    "json_schema", "json_object", "regex", "choice", "ebnf", "lark", "language"
+]
 
 # What says how a context-free grammar is read.
 GRAMMAR_FIELDS = ("start", "semantics", "files")

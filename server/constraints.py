@@ -24,6 +24,7 @@ ERROR_CODES: dict[ConstraintKind, str] = {
     "choice": "invalid_choice",
     "ebnf": "invalid_ebnf",
     "lark": "invalid_lark",
+    "language": "invalid_language",
 }
 JSON_KINDS = frozenset(["json_schema", "json_object"])
 
@@ -34,7 +35,8 @@ class Constraint:
 
     Attributes:
         kind: the front end.
-        source: schema, pattern, rules or list of choices; None for ``json_object``.
+        source: schema, pattern, rules or list of choices; of a language its name, ``language``, and its
+            options beside it; None for ``json_object``.
         param: the request field it came from, for errors.
         policy: how JSON is written; without effect on other kinds.
         origins: for a schema put together from several fields: (pointer prefix, its field).
@@ -86,6 +88,8 @@ class Constraint:
             return {"kind": self.kind, "options": asdict(self.policy)}
         if self.kind == "lark":
             return {"kind": self.kind, "semantics": self.reading.semantics}
+        if self.kind == "language":
+            return {"kind": self.kind, **self.source}
         return {"kind": self.kind}
 
     def locate(self, pointer: str) -> tuple[str, str]:

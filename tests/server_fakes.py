@@ -230,6 +230,9 @@ class FakeCompiler:
         self.policies.append({"start": start, "semantics": semantics, "files": files})
         return self._compile("lark", text, None)
 
+    def compile_language(self, name: str, /, **options: Any) -> CompiledGrammar:
+        return self._compile("language", {"language": name, **options}, None)
+
     def compile_regex(self, pattern: str) -> CompiledGrammar:
         if pattern == "(":
             raise GrammarSyntaxError("a group is not closed", line=1, column=1)

@@ -1,0 +1,54 @@
+"""The languages that are offered by name; each is stated here once.
+
+A language is a function that builds an `ir.Grammar` from checked options, most of them from a file
+in ``languages/``. To add one: write the file or the function, and an entry in `LANGUAGES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from syntagma.grammar import ir
+from syntagma.grammar.data_languages import ARITHMETIC, JSON, JSON_LINES
+from syntagma.grammar.errors import GrammarSyntaxError
+from syntagma.grammar.grammar_source import closest
+from syntagma.grammar.language_options import Language
+from syntagma.grammar.limits import Budget
+from syntagma.grammar.table_languages import CSV, MARKDOWN_TABLE
+
+LANGUAGES: dict[str, Language] = {
+    "arithmetic": ARITHMETIC,
+    "csv": CSV,
+    "json": JSON,
+    "json-lines": JSON_LINES,
+    "markdown-table": MARKDOWN_TABLE,
+}
+
+
+def language_named(name: object) -> Language:
+    """A language.
+
+    Raises:
+        GrammarSyntaxError: there is none of that name.
+    """
+    if not isinstance(name, str):
+        raise GrammarSyntaxError(f"a language is given by its name, not as {type(name).__name__}")
+    if name not in LANGUAGES:
+        guess = closest(name, LANGUAGES)
+        hint = f"; did you mean {guess!r}?" if guess else ""
+        raise GrammarSyntaxError(
+            f"there is no language {name[:40]!r}; there are {', '.join(sorted(LANGUAGES))}{hint}"
+        )
+    return LANGUAGES[name]
+
+
+def language_to_grammar(name: str, options: Mapping[str, Any], budget: Budget) -> ir.Grammar:
+    """The grammar of a language.
+
+    Raises:
+        GrammarSyntaxError: an unknown language or option, or a value that an option cannot have.
+        GrammarLimitError: too large, through the options.
+    """
+    language = language_named(name)
+    return language.build(language.checked(name, options), budget)

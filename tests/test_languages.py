@@ -1,0 +1,204 @@
+"""Languages by name: their outputs against independent parsers, and what they are called with."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+import json
+import os
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from language_walks import walk
+from toy import JSON_TOKENS, accepts, byte_vocabulary
+
+from syntagma.decoding.grammar_spec import GrammarSpec
+from syntagma.grammar import CompileLimits, GrammarCompiler, GrammarSyntaxError
+from syntagma.grammar.named_languages import LANGUAGES
+
+# ``make fuzz`` draws as many as the languages are to be shown with.
+NUM_WALKS = 500 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 40
+
+
+@pytest.fixture(scope="module")
+def compiler() -> GrammarCompiler:
+    words = [b"sin(", b" + ", b"**", b'",', b"\r\n", b" | ", b"---", b"|\n|", *JSON_TOKENS]
+    return GrammarCompiler(byte_vocabulary(words), limits=CompileLimits(max_seconds=60))
+
+
+def read_json(text: str) -> None:
+    json.loads(text)
+
+
+def read_json_lines(text: str) -> None:
+    for line in text.removesuffix("\n").split("\n"):
+        json.loads(line)
+
+
+def read_expression(text: str) -> None:
+    ast.parse(text, mode="eval")
+
+
+def read_csv(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+
+
+def read_three_columns(text: str) -> None:
+    assert {len(record) for record in read_csv(text)} == {3}
+
+
+def read_named_columns(text: str) -> None:
+    records = list(csv.reader(io.StringIO(text, newline=""), delimiter=";", strict=True))
+    assert records[0] == ["a", "b;c", 'd "e"', ""]
+    assert {len(record) for record in records} == {4} and len(records) <= 3
+
+
+def markdown_rows(text: str) -> list[int]:
+    """The numbers of cells in the rows of the only table."""
+    markdown_it = pytest.importorskip("markdown_it")
+    tokens = markdown_it.MarkdownIt("commonmark").enable("table").parse(text)
+    assert (tokens[0].type, tokens[-1].type) == ("table_open", "table_close")
+    rows: list[int] = []
+    for token in tokens:
+        if token.type == "tr_open":
+            rows.append(0)
+        elif token.type in ("th_open", "td_open"):
+            rows[-1] += 1
+        assert token.type != "paragraph_open"
+    # A parser fills short rows up and cuts long ones; the bars are counted beside it.
+    for line in text.removesuffix("\n").split("\n"):
+        assert line.replace("\\|", "").count("|") == rows[0] + 1
+    return rows
+
+
+def read_markdown(text: str) -> None:
+    assert len(set(markdown_rows(text))) == 1
+
+
+def read_two_columns(text: str) -> None:
+    assert set(markdown_rows(text)) == {2}
+    assert text.split("\n")[0].replace(" ", "") == "|Name|a\\|b|"
+
+
+CASES: dict[str, tuple[str, dict[str, Any], Callable[[str], object]]] = {
+    "json": ("json", {}, read_json),
+    "json objects": ("json", {"start": "object", "whitespace": "none"}, read_json),
+    "json-lines": ("json-lines", {}, read_json_lines),
+    "json-lines, two": ("json-lines", {"max_lines": 2, "start": "array"}, read_json_lines),
+    "arithmetic": ("arithmetic", {}, read_expression),
+    "arithmetic, closed": (
+        "arithmetic",
+        {"names": ["x", "y_1"], "functions": ["max"], "numbers": "integer"},
+        read_expression,
+    ),
+    "csv": ("csv", {}, read_csv),
+    "csv, one": ("csv", {"columns": 1}, read_csv),
+    "csv, three": ("csv", {"columns": 3}, read_three_columns),
+    "csv, names": (
+        "csv",
+        {"columns": ["a", "b;c", 'd "e"', ""], "delimiter": ";", "max_rows": 2},
+        read_named_columns,
+    ),
+    "markdown-table": ("markdown-table", {}, read_markdown),
+    "markdown-table, names": ("markdown-table", {"columns": ["Name", "a|b"]}, read_two_columns),
+    "markdown-table, one": ("markdown-table", {"columns": 1, "max_rows": 3}, read_markdown),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_outputs_are_accepted_by_an_independent_parser(
+    compiler: GrammarCompiler, case: str
+) -> None:
+    name, options, read = CASES[case]
+    grammar = compiler.compile_language(name, **options)
+    rng = random.Random(7)
+    for _ in range(NUM_WALKS):
+        text = walk(grammar, rng, max_tokens=60).decode()
+        try:
+            read(text)
+        except Exception as error:
+            raise AssertionError(f"{error!r} in {text!r}") from error
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "texts"),
+    [
+        ("json", {}, ['{"a": [1, -2.5e+3, "\\ud83d\\ude00"], "b": null}\n', "3"]),
+        ("json-lines", {}, ['{"a": 1}\n[]\n', "1"]),
+        ("arithmetic", {}, ["2 * (x + sin(0.5, y)) ** -2 % 3", "- -x", "f()"]),
+        ("arithmetic", {"power": "^", "names": ["x"]}, ["x ^ 2"]),
+        ("csv", {}, ['a,b\r\n"1 ""x""",\r\n,2\n']),
+        ("csv", {"columns": ["a", "b"]}, ["a,b\n1,2\n", "a,b"]),
+        ("markdown-table", {}, ["| a | b |\n| --- | :-: |\n| 1 | x \\| y |\n", "|a|\n|-|"]),
+    ],
+)
+def test_usual_texts_are_accepted(
+    compiler: GrammarCompiler, name: str, options: dict[str, Any], texts: list[str]
+) -> None:
+    grammar = compiler.compile_language(name, **options)
+    assert [accepts(grammar, text) for text in texts] == [True] * len(texts)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "texts"),
+    [
+        ("json", {}, ["", "01", "{'a': 1}", '"\\ud800"', "[1,]"]),
+        ("json", {"start": "object"}, ["[]"]),
+        ("json", {"whitespace": "none"}, ["[1, 2]"]),
+        ("json-lines", {"max_lines": 1}, ["1\n2"]),
+        ("arithmetic", {}, ["if", "1 +", "01", "x y"]),
+        (
+            "arithmetic",
+            {"names": ["x"], "functions": ["f"], "numbers": "integer"},
+            ["y", "g(1)", "1.5"],
+        ),
+        ("csv", {"columns": 2}, ["a,b\n1\n", "a,b\n1,2,3"]),
+        ("csv", {"columns": ["a", "b"], "max_rows": 1}, ["a,c", "a,b\n1,2\n3,4"]),
+        ("markdown-table", {}, ["| a | b |\n| - |", "| a |\n| - |\n| 1 | 2 |", "| a |"]),
+    ],
+)
+def test_other_texts_are_refused(
+    compiler: GrammarCompiler, name: str, options: dict[str, Any], texts: list[str]
+) -> None:
+    grammar = compiler.compile_language(name, **options)
+    assert [accepts(grammar, text) for text in texts] == [False] * len(texts)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("jsn", {}, "there are arithmetic, csv, json, .*did you mean 'json'"),
+        (5, {}, "by its name, not as int"),
+        ("csv", {"cols": 1}, "no option 'cols'; its options are: columns, delimiter, max_rows"),
+        ("csv", {"columns": 0}, "columns of the language csv must be a number from 1 to 200"),
+        ("csv", {"columns": ["a", 1]}, "1 is not one"),
+        ("csv", {"columns": ["a"] * 201}, "from 1 to 200, not 201"),
+        ("csv", {"delimiter": [","]}, "delimiter of the language csv must be one of ','"),
+        ("csv", {"max_rows": True}, "max_rows of the language csv must be a number"),
+        ("arithmetic", {"names": []}, "must be a list of names"),
+        ("arithmetic", {"names": ["a b"]}, "'a b' is not one"),
+        ("markdown-table", {"columns": ["a\nb"]}, "is not one"),
+        ("json", {"start": "text"}, "must be one of 'value', 'object', 'array', not 'text'"),
+    ],
+)
+def test_unknown_languages_and_options_are_told(
+    compiler: GrammarCompiler, name: Any, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(GrammarSyntaxError, match=told):
+        compiler.compile_language(name, **options)
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_languages_compile_within_the_limits_of_a_request(name: str) -> None:
+    grammar = GrammarCompiler(byte_vocabulary()).compile_language(name)
+    assert grammar.kind == "language"
+
+
+def test_specs_carry_languages(compiler: GrammarCompiler) -> None:
+    spec = GrammarSpec("language", {"language": "csv", "columns": 2, "max_rows": None})
+    grammar = spec.compile(compiler)
+    assert grammar.hash == compiler.compile_language("csv", columns=2).hash
+    assert grammar.hash != compiler.compile_language("csv", columns=3).hash
