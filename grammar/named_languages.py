@@ -16,6 +16,7 @@ from syntagma.grammar.grammar_source import closest
 from syntagma.grammar.language_options import Language
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.table_languages import CSV, MARKDOWN_TABLE
+from syntagma.grammar.xml_language import XML
 
 LANGUAGES: dict[str, Language] = {
     "arithmetic": ARITHMETIC,
@@ -23,6 +24,7 @@ LANGUAGES: dict[str, Language] = {
     "json": JSON,
     "json-lines": JSON_LINES,
     "markdown-table": MARKDOWN_TABLE,
+    "xml": XML,
 }
 
 
