@@ -15,6 +15,7 @@ from syntagma.grammar.errors import GrammarSyntaxError
 from syntagma.grammar.grammar_source import closest
 from syntagma.grammar.language_options import Language
 from syntagma.grammar.limits import Budget
+from syntagma.grammar.python_language import PYTHON
 from syntagma.grammar.table_languages import CSV, MARKDOWN_TABLE
 from syntagma.grammar.xml_language import XML
 
@@ -24,6 +25,7 @@ LANGUAGES: dict[str, Language] = {
     "json": JSON,
     "json-lines": JSON_LINES,
     "markdown-table": MARKDOWN_TABLE,
+    "python": PYTHON,
     "xml": XML,
 }
 
