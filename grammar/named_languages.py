@@ -15,6 +15,7 @@ from syntagma.grammar.errors import GrammarSyntaxError
 from syntagma.grammar.grammar_source import closest
 from syntagma.grammar.language_options import Language
 from syntagma.grammar.limits import Budget
+from syntagma.grammar.sql_language import SQL
 from syntagma.grammar.table_languages import CSV, MARKDOWN_TABLE
 
 LANGUAGES: dict[str, Language] = {
@@ -23,6 +24,7 @@ LANGUAGES: dict[str, Language] = {
     "json": JSON,
     "json-lines": JSON_LINES,
     "markdown-table": MARKDOWN_TABLE,
+    "sql": SQL,
 }
 
 
