@@ -19,6 +19,7 @@ made when a parser gets there (`memories`), so a grammar grows with the texts th
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 
@@ -86,6 +87,26 @@ class Fresh(Remembering):
         super().__init__(pattern)
         if pattern.dfa.is_finite:
             raise ValueError("a pattern of finitely many words cannot always have a fresh one")
+
+
+# In files: how a terminal depends on the memory, by number; 0: not at all.
+KINDS: Final = (Captured, Extended, Same, Fresh)
+NUM_KINDS: Final = 1 + len(KINDS)
+
+
+def kind_of(language: Language) -> int:
+    """The number of a terminal's kind."""
+    return 1 + KINDS.index(type(language)) if isinstance(language, Remembering) else 0
+
+
+def of_kind(number: int, pattern: Language) -> Language:
+    """A terminal by the number of its kind; ValueError as `Fresh`."""
+    return KINDS[number - 1](pattern) if number else pattern
+
+
+def pattern_of(language: Language) -> Language:
+    """The pattern of a terminal that depends on the memory; any other as it is."""
+    return language.pattern if isinstance(language, Remembering) else language
 
 
 def is_remembering(node: ir.Node) -> bool:

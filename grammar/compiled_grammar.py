@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from syntagma.grammar import artefact, ir
-from syntagma.grammar.errors import UnsupportedGrammarError
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget, CompileLimits
 from syntagma.grammar.parser import START_STATE, Parser
@@ -90,14 +89,8 @@ class CompiledGrammar:
         Raises:
             OSError: the file system refuses.
             GrammarError: as when compiling, for those rules.
-            UnsupportedGrammarError: a language in which texts must come again has no file form.
             ValueError: a count that does not fit 64 bits.
         """
-        if self.automata.remembering is not None:
-            raise UnsupportedGrammarError(
-                "a grammar in which texts must come again cannot be saved; compile it again from its name",
-                keyword="save",
-            )
         found = artefact.Artefact(
             self.kind, self.hash, self.vocabulary.hash, self.source_grammar, self.options
         )

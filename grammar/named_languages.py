@@ -16,6 +16,7 @@ from syntagma.grammar.grammar_source import closest
 from syntagma.grammar.language_options import Language
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.python_language import PYTHON
+from syntagma.grammar.sql_language import SQL
 from syntagma.grammar.table_languages import CSV, MARKDOWN_TABLE
 from syntagma.grammar.xml_language import XML
 
@@ -26,6 +27,7 @@ LANGUAGES: dict[str, Language] = {
     "json-lines": JSON_LINES,
     "markdown-table": MARKDOWN_TABLE,
     "python": PYTHON,
+    "sql": SQL,
     "xml": XML,
 }
 

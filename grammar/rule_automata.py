@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from syntagma.grammar import ir
 from syntagma.grammar.any_order import UNPRODUCTIVE, AnyOrderPart
-from syntagma.grammar.captures import Remembering
+from syntagma.grammar.captures import Remembering, pattern_of
 from syntagma.grammar.left_recursion import LeftRecursion, find_left_recursion
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.moves import TAIL, Moves, moves_within_proper
@@ -140,9 +140,8 @@ class RuleAutomata:
         terminal = self._terminal_ids.get(language, NOT_ASKED)
         if terminal == NOT_ASKED:
             asked = self.positions.languages[language]
-            if isinstance(asked, Remembering):
-                asked = asked.pattern
-            terminal = self._terminal_ids[language] = self.terminals.terminal_id(asked)
+            terminal = self.terminals.terminal_id(pattern_of(asked))
+            self._terminal_ids[language] = terminal
         return terminal
 
     def _is_remembering(self, language: int) -> bool:

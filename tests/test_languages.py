@@ -8,17 +8,66 @@ import io
 import json
 import os
 import random
+import re
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from language_walks import walk
+from sql_corpus import OUTSIDE, USUAL
 from toy import JSON_TOKENS, accepts, byte_vocabulary
 
 from syntagma.decoding.grammar_spec import GrammarSpec
 from syntagma.grammar import CompileLimits, GrammarCompiler, GrammarSyntaxError
 from syntagma.grammar.named_languages import LANGUAGES
 
+SQL_WORDS = [
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "ORDER",
+    "BY",
+    "GROUP",
+    "HAVING",
+    "JOIN",
+    "LEFT",
+    "ON",
+    "AND",
+    "OR",
+    "NOT",
+    "NULL",
+    "IS",
+    "IN",
+    "LIKE",
+    "BETWEEN",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "ELSE",
+    "END",
+    "INSERT",
+    "INTO",
+    "VALUES",
+    "UPDATE",
+    "SET",
+    "DELETE",
+    "CREATE",
+    "TABLE",
+    "UNION",
+    "EXISTS",
+    "AS",
+    "OVER",
+    "count",
+    "orders",
+    "id",
+    "(",
+    ")",
+    "=",
+    ",",
+    "'",
+    "1",
+]
 # ``make fuzz`` draws as many as the languages are to be shown with.
 NUM_WALKS = 500 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 40
 
@@ -26,6 +75,7 @@ NUM_WALKS = 500 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 40
 @pytest.fixture(scope="module")
 def compiler() -> GrammarCompiler:
     words = [b"sin(", b" + ", b"**", b'",', b"\r\n", b" | ", b"---", b"|\n|", *JSON_TOKENS]
+    words += [word.encode() for word in SQL_WORDS] + [b" " + word.encode() for word in SQL_WORDS]
     return GrammarCompiler(byte_vocabulary(words), limits=CompileLimits(max_seconds=60))
 
 
@@ -83,6 +133,38 @@ def read_two_columns(text: str) -> None:
     assert text.split("\n")[0].replace(" ", "") == "|Name|a\\|b|"
 
 
+# What SQLite says of a text that it cannot parse; other errors are about tables that are not there.
+NOT_SQL = re.compile("syntax error|unrecognized token|incomplete input")
+TABLES = {"orders": ["id", "total", "order"], "people": ["id", "Name"]}
+
+
+def read_sql(text: str) -> None:
+    try:
+        sqlite3.connect(":memory:").execute("EXPLAIN " + text)
+    except sqlite3.OperationalError as error:
+        assert not NOT_SQL.search(str(error)), error
+
+
+def read_sql_expression(text: str) -> None:
+    read_sql(f"SELECT ({text})")
+
+
+def read_given_tables(text: str) -> None:
+    """A query of which every name is known; SQLite checks them against tables of the same kind."""
+    connection = sqlite3.connect(":memory:")
+    connection.execute('CREATE TABLE orders (id, total, "order")')
+    connection.execute("CREATE TABLE people (id, Name)")
+    try:
+        connection.execute("EXPLAIN " + text)
+    except sqlite3.OperationalError as error:
+        assert not NOT_SQL.search(str(error)), error
+        assert "no such table: " not in str(error) or re.search(r"table: (q|r)\b", str(error)), (
+            error
+        )
+        unknown = re.match(r"no such column: (?:\w+\.)?(.*)", str(error))
+        assert unknown is None or unknown[1] in {"id", "total", "order", "Name", "q", "r"}, error
+
+
 CASES: dict[str, tuple[str, dict[str, Any], Callable[[str], object]]] = {
     "json": ("json", {}, read_json),
     "json objects": ("json", {"start": "object", "whitespace": "none"}, read_json),
@@ -104,6 +186,14 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[[str], object]]] = {
     ),
     "markdown-table": ("markdown-table", {}, read_markdown),
     "markdown-table, names": ("markdown-table", {"columns": ["Name", "a|b"]}, read_two_columns),
+    "sql": ("sql", {"start": "statement"}, read_sql),
+    "sql, expressions": ("sql", {"start": "expression"}, read_sql_expression),
+    "sql, tables": ("sql", {"start": "query", "tables": TABLES}, read_given_tables),
+    "sql, aliases": (
+        "sql",
+        {"start": "query", "tables": TABLES, "aliases": ["q", "r"], "keywords": "lower"},
+        read_given_tables,
+    ),
     "markdown-table, one": ("markdown-table", {"columns": 1, "max_rows": 3}, read_markdown),
 }
 
@@ -167,6 +257,42 @@ def test_other_texts_are_refused(
     assert [accepts(grammar, text) for text in texts] == [False] * len(texts)
 
 
+def test_usual_sql_is_accepted(compiler: GrammarCompiler) -> None:
+    grammar = compiler.compile_language("sql")
+    for text in USUAL:
+        read_sql(text.removesuffix(";"))
+    assert [text for text in USUAL if not accepts(grammar, text)] == []
+
+
+def test_what_sql_leaves_out(compiler: GrammarCompiler) -> None:
+    grammar = compiler.compile_language("sql")
+    assert [why for why, text in OUTSIDE.items() if accepts(grammar, text)] == []
+
+
+def test_sql_is_held_to_given_names(compiler: GrammarCompiler) -> None:
+    grammar = compiler.compile_language(
+        "sql", start="query", tables=TABLES, aliases=["o"], functions=["SUM"]
+    )
+    taken = [
+        'SELECT o.id, SUM("order") FROM orders AS o GROUP BY o.id ORDER BY total;',
+        "WITH o AS (SELECT id FROM people) SELECT people.Name FROM people, o",
+    ]
+    left_out = [
+        "SELECT salary FROM people",
+        "SELECT id FROM users",
+        "SELECT MAX(id) FROM people",
+        "SELECT people.total FROM people",
+        "SELECT id AS x FROM people",
+        "DELETE FROM people",
+    ]
+    assert all(accepts(grammar, text) for text in taken)
+    assert not any(accepts(grammar, text) for text in left_out)
+    changing = compiler.compile_language("sql", tables=TABLES)
+    assert accepts(changing, "DELETE FROM people WHERE id = 1")
+    assert not accepts(changing, "CREATE TABLE people (id INT)")
+    assert not accepts(changing, "WITH o AS (SELECT id FROM people) SELECT 1")
+
+
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [
@@ -181,6 +307,10 @@ def test_other_texts_are_refused(
         ("arithmetic", {"names": []}, "must be a list of names"),
         ("arithmetic", {"names": ["a b"]}, "'a b' is not one"),
         ("markdown-table", {"columns": ["a\nb"]}, "is not one"),
+        ("sql", {"tables": ["a"]}, "tables of the language sql must be an object"),
+        ("sql", {"tables": {"a": []}}, "for the table 'a' must be a list of names"),
+        ("sql", {"tables": {"a": ['b"']}}, "is not one"),
+        ("sql", {"aliases": ["q"]}, "aliases of the language sql is for given tables"),
         ("json", {"start": "text"}, "must be one of 'value', 'object', 'array', not 'text'"),
     ],
 )
