@@ -12,6 +12,7 @@ from typing import Any
 from syntagma.grammar import ir
 from syntagma.grammar.data_languages import ARITHMETIC, JSON, JSON_LINES
 from syntagma.grammar.errors import GrammarSyntaxError
+from syntagma.grammar.go_language import GO
 from syntagma.grammar.grammar_source import closest
 from syntagma.grammar.language_options import Language
 from syntagma.grammar.limits import Budget
@@ -23,6 +24,7 @@ from syntagma.grammar.xml_language import XML
 LANGUAGES: dict[str, Language] = {
     "arithmetic": ARITHMETIC,
     "csv": CSV,
+    "go": GO,
     "json": JSON,
     "json-lines": JSON_LINES,
     "markdown-table": MARKDOWN_TABLE,

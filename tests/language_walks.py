@@ -10,15 +10,18 @@ from syntagma.decoding.matcher import Matcher
 from syntagma.grammar import CompiledGrammar
 
 
-def walk(grammar: CompiledGrammar, rng: random.Random, *, max_tokens: int) -> bytes:
-    """An output: allowed tokens drawn at random, then `closing_tokens`.
+def walk(
+    grammar: CompiledGrammar, rng: random.Random, *, max_tokens: int, start: bytes = b""
+) -> bytes:
+    """An output: `start` byte by byte, allowed tokens drawn at random, then `closing_tokens`.
 
     First the length of the token is drawn, so that the few long ones of a vocabulary of bytes and
     words come up at all.
     """
     matcher = Matcher(grammar)
     vocabulary = grammar.vocabulary
-    out = b""
+    out = start
+    assert matcher.accept_tokens([vocabulary.tokens.index(bytes([byte])) for byte in start])
     for _ in range(rng.randint(0, max_tokens)):
         ids = sorted(allowed_ids(matcher) - set(vocabulary.stop_ids))
         if not ids:
