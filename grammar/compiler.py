@@ -226,9 +226,8 @@ class GrammarCompiler:
         """
         from syntagma.grammar.named_languages import language_to_grammar
 
-        budget = Budget(self.limits)
         started = time.perf_counter()
-        grammar = absorb(language_to_grammar(name, options, budget), budget)
+        grammar, budget = language_to_grammar(name, options, self.limits)
         source = (name, sorted(item for item in options.items() if item[1] is not None))
         return self._finish("language", grammar, lambda: source, budget, started)
 

@@ -43,11 +43,14 @@ class Language:
         summary: what its texts are, for people.
         build: its grammar; takes every option by name.
         options: by name.
+        is_fixed: its options choose among a few grammars: each is made once a process, and that counts
+            against no request's time.
     """
 
     summary: str
     build: Callable[[Mapping[str, Any], Budget], ir.Grammar]
     options: Mapping[str, LanguageOption] = field(default_factory=dict)
+    is_fixed: bool = False
 
     def checked(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """A value for every option.

@@ -79,4 +79,5 @@ PYTHON = Language(
             one_of("file", "statement", "expression"),
         )
     },
+    is_fixed=True,
 )
