@@ -22,7 +22,7 @@ FUZZED := tests/test_recognizer.py tests/test_json_schema.py tests/test_schema_m
 	tests/test_first_light.py tests/test_regex.py tests/test_kernels.py tests/test_wide_states.py \
 	tests/test_schema_formulas.py tests/test_number_sets.py tests/test_absorb.py tests/test_parser.py \
 	tests/test_json_options.py tests/test_grammar_check.py tests/test_vllm_fuzz.py \
-	tests/test_speculative_outputs.py
+	tests/test_speculative_outputs.py tests/test_languages.py
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve test fuzz vllm-overhead speculation tree-or-chain lint check bench growth startup hostile demo-model clean

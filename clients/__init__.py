@@ -33,6 +33,7 @@ from syntagma.clients.options import (
     CompletionOptions,
     GrammarOptions,
     JsonPolicies,
+    LanguageOptions,
     SpeculationOptions,
 )
 from syntagma.clients.results import (
@@ -79,6 +80,7 @@ __all__ = [
     "GrammarOptions",
     "GrammarRejectedError",
     "JsonPolicies",
+    "LanguageOptions",
     "ModelInfo",
     "NotFoundError",
     "OutputError",

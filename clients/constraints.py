@@ -1,4 +1,4 @@
-"""How a constraint is written in a request: schema, regex, choice, grammar, structural tag,
+"""How a constraint is written in a request: schema, regex, choice, grammar, language, structural tag,
 raw ``response_format``."""
 
 from __future__ import annotations
@@ -11,7 +11,15 @@ from pydantic import TypeAdapter
 
 from syntagma.clients.options import GrammarOptions, JsonPolicies, JsonSchema, Schema
 
-_CONSTRAINTS = ("response_format", "schema", "regex", "choice", "grammar", "structural_tag")
+_CONSTRAINTS = (
+    "response_format",
+    "schema",
+    "regex",
+    "choice",
+    "grammar",
+    "language",
+    "structural_tag",
+)
 POLICIES = tuple(JsonPolicies.__annotations__)
 # What belongs to a grammar: its syntax and how it is read.
 _BESIDE_GRAMMAR = tuple(name for name in GrammarOptions.__annotations__ if name != "grammar")
@@ -89,6 +97,18 @@ def grammar_fields(options: Mapping[str, Any]) -> dict[str, object]:
     return {"grammar": grammar, **beside}
 
 
+def language_fields(options: Mapping[str, Any]) -> dict[str, object]:
+    """A language and its options, which stand beside its name."""
+    language, beside = options["language"], options.get("language_options") or {}
+    if not isinstance(language, str):
+        raise TypeError(f"language must be a string, got {language!r}")
+    if not isinstance(beside, Mapping):
+        raise TypeError(f"language_options must be a mapping, got {beside!r}")
+    if "language" in beside:
+        raise ValueError("language_options repeats 'language'")
+    return {"language": language, **beside}
+
+
 def _the_constraint(options: Mapping[str, Any]) -> tuple[str | None, Any]:
     given = {name: options[name] for name in _CONSTRAINTS if options.get(name) is not None}
     response_format = given.get("response_format")
@@ -99,6 +119,8 @@ def _the_constraint(options: Mapping[str, Any]) -> tuple[str | None, Any]:
     beside = [name for name in _BESIDE_GRAMMAR if options.get(name) is not None]
     if beside and "grammar" not in given:
         raise ValueError(f"{beside[0]} says how a grammar is read; give grammar")
+    if options.get("language_options") is not None and "language" not in given:
+        raise ValueError("language_options are options of a language; give language")
     if len(given) > 1:
         raise ValueError(f"give one constraint, got {' and '.join(given)}")
     return next(iter(given.items()), (None, None))
@@ -114,6 +136,8 @@ def _source(options: Mapping[str, Any], *, schema_field: str) -> dict[str, objec
             raise TypeError(f"regex must be a string, got {other!r}")
         case "grammar", _:
             return grammar_fields(options)
+        case "language", _:
+            return language_fields(options)
         case "choice", choices:
             return {"choice": choice_options(choices)}
         case "structural_tag", str() | Mapping() as tag:

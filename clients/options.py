@@ -69,7 +69,19 @@ class GrammarOptions(TypedDict, total=False):
     files: Mapping[str, str] | None
 
 
-class CheckOptions(GrammarOptions, JsonPolicies, total=False):
+class LanguageOptions(TypedDict, total=False):
+    """A language by name as a constraint.
+
+    Attributes:
+        language: ``sql``, ``json``, ``csv``, ...; the server's documentation lists them.
+        language_options: what to leave out of it; each language has its own options.
+    """
+
+    language: str | None
+    language_options: Mapping[str, object] | None
+
+
+class CheckOptions(GrammarOptions, LanguageOptions, JsonPolicies, total=False):
     """What `check` takes besides a schema, regex or choice.
 
     Attributes:
@@ -133,7 +145,7 @@ class CallOptions(JsonPolicies, total=False):
     extra_body: Mapping[str, object] | None
 
 
-class CompletionOptions(CallOptions, GrammarOptions, total=False):
+class CompletionOptions(CallOptions, GrammarOptions, LanguageOptions, total=False):
     """What `complete` takes: `CallOptions` and at most one constraint.
 
     Attributes:

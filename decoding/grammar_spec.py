@@ -46,6 +46,8 @@ class Compiler(Protocol):
         self, tag: Mapping[str, Any] | str, **policies: Unpack[JsonPolicies]
     ) -> CompiledGrammar: ...
 
+    def compile_language(self, name: str, /, **options: Any) -> CompiledGrammar: ...
+
 
 @dataclass(frozen=True)
 class GrammarSpec:
@@ -53,7 +55,8 @@ class GrammarSpec:
 
     Attributes:
         kind: the front end.
-        source: schema, pattern, rules, list of choices or structural tag; None for ``json_object``.
+        source: schema, pattern, rules, list of choices or structural tag; of a language its name, ``language``,
+            and its options beside it; None for ``json_object``.
         policies: how JSON is written; without effect on other kinds.
         schemas: documents that a schema may refer to, by URI.
         start: the rule that a context-free grammar starts from; None: as its syntax has it.
@@ -97,6 +100,9 @@ class GrammarSpec:
                 )
             case "structural_tag":
                 return compiler.compile_structural_tag(self.source, **self.policies)
+            case "language":
+                options = dict(self.source)
+                return compiler.compile_language(options.pop("language"), **options)
 
 
 @dataclass(frozen=True)

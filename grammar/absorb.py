@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
+from syntagma.grammar.captures import remembers
 from syntagma.grammar.errors import GrammarLimitError
 from syntagma.grammar.ir_fold import fold, rebuilt
 from syntagma.grammar.limits import Budget
@@ -73,7 +74,8 @@ class _Grouping:
         before shows whether it would be copied into itself.
         """
         body = self.bodies[rule]
-        if self.parts.size(body) != NOT_REGULAR or rule in calls(body):
+        if self.parts.size(body) != NOT_REGULAR or rule in calls(body) or remembers(body):
+            # What an activation remembers is its own.
             return False
         num_nodes, depth = dimensions(body)
         is_small = num_nodes <= MAX_INLINE_NODES and not self.parts.groups.may_recurse(rule)

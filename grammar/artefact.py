@@ -25,6 +25,7 @@ import numpy as np
 
 from syntagma.grammar import ir
 from syntagma.grammar.array_file import StoreFileError, open_arrays, write_arrays
+from syntagma.grammar.captures import NUM_KINDS, kind_of, of_kind, pattern_of
 from syntagma.grammar.errors import GrammarSyntaxError
 from syntagma.grammar.flat_arrays import are_below, check_members, is_partition, joined, split
 from syntagma.grammar.json_options import JsonOptions
@@ -165,7 +166,7 @@ def arrays_of_grammar(grammar: ir.Grammar, budget: Budget) -> dict[str, AnyArray
                 continue
             waiting.pop()
             if isinstance(node, ir.Terminal):
-                languages.setdefault(node.language.key, node.language)
+                languages.setdefault(node.language.key, pattern_of(node.language))
                 language_numbers.setdefault(node.language.key, len(language_numbers))
             row = _row(node, language_numbers, numbers)
             numbers[id(node)] = rows.setdefault(row, len(rows))
@@ -245,7 +246,10 @@ def _check_nodes(arrays: Mapping[str, AnyArray], num_languages: int) -> None:
         raise StoreFileError("a grammar uses a terminal it does not have")
     if (low[operators == Operator.CALL] >= bodies.size).any():
         raise StoreFileError("a grammar calls a rule it does not have")
-    if high[~is_counted].any() or low[~is_counted & ~is_leaf].any():
+    is_terminal = operators == Operator.TERMINAL
+    if (high[is_terminal] < 0).any() or (high[is_terminal] >= NUM_KINDS).any():
+        raise StoreFileError("a grammar's terminal is of a kind that is not known here")
+    if high[~is_counted & ~is_terminal].any() or low[~is_counted & ~is_leaf].any():
         raise StoreFileError("a grammar's node has counts that mean nothing")
     if ((high[is_counted] < low[is_counted]) & (high[is_counted] != -1)).any():
         raise StoreFileError("a grammar's repetition has impossible counts")
@@ -291,7 +295,7 @@ def _row(node: ir.Node, language_numbers: Mapping[bytes, int], numbers: Mapping[
     parts = tuple(numbers[id(part)] for part in _parts(node))
     match node:
         case ir.Terminal(language):
-            return Operator.TERMINAL, language_numbers[language.key], 0, parts
+            return Operator.TERMINAL, language_numbers[language.key], kind_of(language), parts
         case ir.Sequence():
             return Operator.SEQUENCE, 0, 0, parts
         case ir.Choice():
@@ -309,7 +313,10 @@ def _node(
 ) -> ir.Node:
     match operator:
         case Operator.TERMINAL:
-            return ir.Terminal(languages[low])
+            try:
+                return ir.Terminal(of_kind(high, languages[low]))
+            except ValueError as error:
+                raise StoreFileError(f"a grammar's terminal cannot be: {error}") from None
         case Operator.SEQUENCE:
             return ir.Sequence(tuple(parts))
         case Operator.CHOICE:

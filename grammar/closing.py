@@ -1,17 +1,20 @@
 """The shortest way to the end of an output.
 
 Costs are bytes. A position's cost is that of the rest of its rule, a stack's that of its cheapest
-frame: the rest of the caller and what is below it.
+frame: the rest of the caller and what is below it. A text that comes again (see `captures`) costs
+what the shortest one of its kind does, whatever it is: ways are chosen as if it were, so they always
+end, and where it is long they may have some bytes more than the shortest.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from syntagma.grammar.any_order import UNPRODUCTIVE
+from syntagma.grammar.memories import NO_TEXT
 from syntagma.grammar.moves import TAIL
-from syntagma.grammar.positions import CALL, ENTRY, NONE, ORDER, READ, ROUND, WITHIN
+from syntagma.grammar.positions import BOUND, CALL, CAUGHT, ENTRY, NONE, ORDER, READ, ROUND, WITHIN
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.stacks import BOTTOM, Frame, Stacks
 
@@ -34,14 +37,22 @@ class Closing:
         """Bytes of a shortest completion of any of several (position, stack) pairs."""
         return min(self._item_cost(item) for item in items)
 
-    def terminals(self, items: tuple[tuple[int, int], ...]) -> Iterator[int]:
-        """The terminals of a shortest completion; each stands for a shortest word of its own."""
+    def terminals(
+        self, items: tuple[tuple[int, int], ...], word_of: Callable[[int], bytes]
+    ) -> Iterator[int]:
+        """The terminals of a shortest completion; each stands for a shortest word of its own.
+
+        Args:
+            items: (position, stack) pairs.
+            word_of: the word that the caller takes for a terminal.
+        """
         position, stack = min(items, key=self._item_cost)
         inner: list[int] = []
         while True:
             while self._position_cost(position) > 0:
                 terminal, position, back = self._next_step(position)
                 if terminal != NONE:
+                    position = self._behind(position, terminal, word_of)
                     yield terminal
                 elif back != TAIL:
                     inner.append(back)
@@ -56,12 +67,16 @@ class Closing:
 
     def _next_step(self, position: int) -> tuple[int, int, int]:
         """(terminal or NONE, position to go on at, where to return) on a cheapest way."""
-        terminals, calls, _ = self._automata.moves_of(position)
+        terminals, calls, _, recalled = self._automata.moves_of(position)
         best = None
         for terminal, target in terminals:
             cost = self._automata.terminals.shortest_length(terminal) + self._position_cost(target)
             if best is None or cost < best[0]:
                 best = (cost, terminal, target, TAIL)
+        for found in recalled:
+            cost = found.length + self._position_cost(found.target)
+            if not found.is_doubtful and (best is None or cost < best[0]):
+                best = (cost, found.terminal, found.target, TAIL)
         for entry, back in calls:
             cost = self._position_cost(entry)
             if cost == 0:
@@ -72,6 +87,14 @@ class Closing:
         if best is None:
             raise ValueError(f"position {position!r} cannot be completed")
         return best[1:]
+
+    def _behind(self, position: int, terminal: int, word_of: Callable[[int], bytes]) -> int:
+        """The position behind a terminal, with its word remembered where that is asked for."""
+        remembering = self._automata.remembering
+        if remembering is None or self._automata.positions.records[position][0] != CAUGHT:
+            return position
+        text = remembering.memories.text_after(NO_TEXT, word_of(terminal))
+        return remembering.behind(position, text)
 
     def _item_cost(self, item: tuple[int, int]) -> int:
         position, stack = item
@@ -103,6 +126,10 @@ class Closing:
     def _position_cost(self, position: int) -> int:
         positions = self._automata.positions
         kind, label, target = positions.records[position]
+        if kind == CAUGHT:
+            target = positions.records[target][2]
+        if kind in (BOUND, CAUGHT):
+            kind, label, target = positions.records[position := target]
         if kind == WITHIN:
             rule = positions.rule_of[target]
             return self._part_cost(target) + self._climb(label)[rule]

@@ -122,8 +122,8 @@ class ClosingTokens:
 
     def _spelled(self, configs: ConfigSet, rest: Rest) -> Int32Array:
         """The fewest tokens for a completion, remembered."""
-        words = map(self._word_of, self._parser.closing_terminals(rest.parser_state))
-        text = rest.word + b"".join(words)
+        terminals = self._parser.closing_terminals(rest.parser_state, self._word_of)
+        text = rest.word + b"".join(map(self._word_of, terminals))
         byte, _, subtree_end, token_start, token_ids = self._store.trie.arrays
         is_spelled, found = fewest_tokens(
             byte, subtree_end, token_start, token_ids, np.frombuffer(text, np.uint8)
@@ -139,7 +139,7 @@ class ClosingTokens:
 
     def _config_rest(self, parser_state: int, lexer_state: int) -> Rest:
         word, end = self._nearest_end(lexer_state)
-        num_bytes, target = self._behind(parser_state, end)
+        num_bytes, target = self._behind(self._parser.after_text(parser_state, word), end)
         best = Rest(len(word) + num_bytes, word, target)
         least = self._least(parser_state)
         if num_bytes == least:
@@ -153,10 +153,10 @@ class ClosingTokens:
             distance = int(steps[row, DISTANCE])
             if distance + least >= best.num_bytes:
                 break
-            num_bytes, target = self._behind(parser_state, int(steps[row, STATE]))
+            word = bytes(steps[_path(steps, row)[1:], BYTE].astype(np.uint8))
+            after = self._parser.after_text(parser_state, word)
+            num_bytes, target = self._behind(after, int(steps[row, STATE]))
             if distance + num_bytes < best.num_bytes:
-                path = _path(steps, row)
-                word = bytes(steps[path[1:], BYTE].astype(np.uint8))
                 best = Rest(distance + num_bytes, word, target)
         return best
 

@@ -18,7 +18,14 @@ from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.vocabulary import Vocabulary
 
 GrammarKind = Literal[
-    "json_schema", "json_object", "regex", "choice", "ebnf", "lark", "structural_tag"
+    "json_schema",
+    "json_object",
+    "regex",
+    "choice",
+    "ebnf",
+    "lark",
+    "structural_tag",
+    "language",
 ]
 
 

@@ -15,6 +15,7 @@ from syntagma.grammar import artefact, ir
 from syntagma.grammar.absorb import absorb
 from syntagma.grammar.array_file import StoreFileError
 from syntagma.grammar.cache_directory import CacheDirectory
+from syntagma.grammar.capturing_recognizer import CapturingRecognizer
 from syntagma.grammar.closed_objects import close_objects
 from syntagma.grammar.compiled_grammar import CompiledGrammar, GrammarKind
 from syntagma.grammar.errors import UnsatisfiableGrammarError
@@ -36,6 +37,7 @@ from syntagma.grammar.schema_conflict import explained
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_text import JsonSchema, read_schema
 from syntagma.grammar.spelled_terminals import MarkedTerminals, SpelledTerminals
+from syntagma.grammar.text_parser import TextParser
 from syntagma.grammar.trie_file import load_or_build_trie
 from syntagma.grammar.vocabulary import Vocabulary
 from syntagma.grammar.warm_up import warm_kernels
@@ -238,6 +240,24 @@ class GrammarCompiler:
         compiled = self._finish("structural_tag", grammar, lambda: source, budget, started)
         return dataclasses.replace(compiled, options=options)
 
+    def compile_language(self, name: str, /, **options: Any) -> CompiledGrammar:
+        """Texts of a language that is known by name.
+
+        Args:
+            name: one of `named_languages.LANGUAGES`.
+            options: what to leave out of it; each language has its own. None: as if not given.
+
+        Raises:
+            GrammarSyntaxError: no such language or option, or a value that it cannot have.
+            GrammarLimitError: too large or too slow to compile, through the options.
+        """
+        from syntagma.grammar.named_languages import language_to_grammar
+
+        started = time.perf_counter()
+        grammar, budget = language_to_grammar(name, options, self.limits)
+        source = (name, sorted(item for item in options.items() if item[1] is not None))
+        return self._finish("language", grammar, lambda: source, budget, started)
+
     def load(self, path: str | os.PathLike[str]) -> CompiledGrammar:
         """A grammar that `CompiledGrammar.save` wrote; the file stays mapped while it is in use.
 
@@ -298,8 +318,12 @@ class GrammarCompiler:
         budget.check_time()
         budget.finish()
         if not is_empty:
-            parser = Parser(automata, store.pool)
-            unmarked = Recognizer(parser, store)
+            if automata.remembering is None:
+                parser = Parser(automata, store.pool)
+                unmarked = Recognizer(parser, store)
+            else:
+                parser = reading = TextParser(automata, store.pool)
+                unmarked = CapturingRecognizer(automata, reading, store)
             recognizer: Recognizer | RememberingRecognizer = unmarked
             if is_marked:
                 recognizer = RememberingRecognizer.of(marked, unmarked)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from syntagma.grammar.kernel_types import Int32Array
+from syntagma.grammar.parser_arrays import NO_HEIGHT
 
 # (parser state, lexer state)
 Config = tuple[int, int]
@@ -33,9 +34,19 @@ class MatcherState:
         view: the row for copying, which is faster than from the array.
         slot: where in the arena the row is.
         is_accepting: whether the output may end here; None: not known yet.
+        lowest: the height of the lowest stack that was looked at for its row; NO_HEIGHT before.
     """
 
-    __slots__ = ("__weakref__", "first_move", "is_accepting", "key", "row", "slot", "view")
+    __slots__ = (
+        "__weakref__",
+        "first_move",
+        "is_accepting",
+        "key",
+        "lowest",
+        "row",
+        "slot",
+        "view",
+    )
 
     def __init__(self, number: int, key: bytes, is_accepting: bool | None = None) -> None:
         self.key = key
@@ -44,6 +55,7 @@ class MatcherState:
         self.view: memoryview | None = None
         self.slot = -1
         self.is_accepting = is_accepting
+        self.lowest: int = NO_HEIGHT
 
     @property
     def configs(self) -> tuple[Config, ...]:

@@ -11,6 +11,24 @@ from syntagma.grammar.positions import CALL, END, ENTRY, FORK, NONE, ORDER, READ
 TAIL: Final = -2
 
 
+class Recalled(NamedTuple):
+    """A terminal that depends on the memory (see `captures`).
+
+    Attributes:
+        terminal: its id for the memory at hand.
+        target: the position behind it; if it is caught, one that waits for the text it has matched.
+        length: the bytes that it counts for in shortest words.
+        is_doubtful: the memory is not known, and the terminal is all that it might be.
+        is_caught: whether what it matches is remembered.
+    """
+
+    terminal: int
+    target: int
+    length: int
+    is_doubtful: bool
+    is_caught: bool
+
+
 class Moves(NamedTuple):
     """What may follow a position.
 
@@ -18,11 +36,13 @@ class Moves(NamedTuple):
         terminals: (terminal id, position behind it).
         calls: (entry of a rule, position to return to or TAIL).
         is_end: whether the rule may end here.
+        recalled: the terminals that depend on the memory.
     """
 
     terminals: tuple[tuple[int, int], ...]
     calls: tuple[tuple[int, int], ...]
     is_end: bool
+    recalled: tuple[Recalled, ...] = ()
 
 
 def moves_within_proper(

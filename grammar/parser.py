@@ -23,7 +23,7 @@ equal walks: the same bytes are read, the same terminals end, though states have
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from syntagma.grammar.closing import Closing
@@ -34,6 +34,8 @@ from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.stacks import BOTTOM, OUTPUT_ENDS, Frame, Stacks
 
 START_STATE: Final = 0
+# Below all heights: a state that asked for a text which is not known has looked deeper than any.
+ASKED_FOR_UNKNOWN: Final = -1
 
 # (position, stack)
 Item = tuple[int, int]
@@ -71,13 +73,28 @@ class Parser:
     Args:
         automata: the grammar's rules; belongs to the parser from now on.
         lexers: the pool that lexers come from.
+        sharing: a parser of the same rules that this one shares stacks with; the same items are the
+            same place in both.
+        takes_doubtful: where a text is asked for that is not known (see `captures`), let any be it;
+            otherwise none is.
     """
 
-    def __init__(self, automata: RuleAutomata, lexers: Lexers) -> None:
+    def __init__(
+        self,
+        automata: RuleAutomata,
+        lexers: Lexers,
+        *,
+        sharing: Parser | None = None,
+        takes_doubtful: bool = False,
+    ) -> None:
         self._automata = automata
         self._pool = lexers
-        self._lock = threading.RLock()
-        self._stacks = Stacks()
+        self._lock: threading.RLock = threading.RLock() if sharing is None else sharing._lock
+        self._stacks: Stacks = Stacks() if sharing is None else sharing._stacks
+        self._takes_doubtful = takes_doubtful
+        # Of the state that is being lowered: whether it asks for a text that is not known, or catches one.
+        self._has_doubts = False
+        self._catches = False
         self._closing = Closing(automata, self._stacks)
         self._items: list[tuple[Item, ...]] = []
         self._state_ids: dict[tuple[Item, ...], int] = {}
@@ -113,6 +130,15 @@ class Parser:
         """The parser states behind a terminal: one, or none if it may not come."""
         target = self.lower(state).gotos.get(terminal)
         return () if target is None else (target,)
+
+    def after_text(self, state: int, text: bytes) -> int:
+        """The state that knows of bytes read since its terminals began; see `TextParser`."""
+        return state
+
+    def state_of(self, items: tuple[Item, ...]) -> int:
+        """The state of some (position, stack) pairs, of this parser or one it shares stacks with."""
+        with self._lock:
+            return self._intern(list(items))
 
     def merged(self, states: Sequence[int]) -> int:
         """The state that goes on as any of some states does.
@@ -180,12 +206,17 @@ class Parser:
         with self._lock:
             return self._closing.cost(self._items[state])
 
-    def closing_terminals(self, state: int) -> Iterator[int]:
+    def closing_terminals(self, state: int, word_of: Callable[[int], bytes]) -> Iterator[int]:
         """The terminals of a shortest completion; a shortest word of each adds up to `closing_bytes`.
 
-        One by one, because a repetition may ask for very many.
+        One by one, because a repetition may ask for very many. Words that come again count as if they
+        were shortest ones.
+
+        Args:
+            state: the parser state.
+            word_of: the shortest word that the caller takes for a terminal.
         """
-        steps = self._closing.terminals(self._items[state])
+        steps = self._closing.terminals(self._items[state], word_of)
         while True:
             with self._lock:
                 terminal = next(steps, None)
@@ -204,11 +235,16 @@ class Parser:
                 return known
             moves: dict[int, list[Item]] = {}
             called: dict[int, Callers] = {}
+            self._has_doubts = self._catches = False
             items, lowest, can_end = self._return_from(self._items[state])
             for position, stack in items:
                 self._follow(position, stack, moves, called)
             if called:
                 lowest = min(lowest, self._call(called, moves))
+            if self._has_doubts:
+                lowest = ASKED_FOR_UNKNOWN
+            if self._catches:
+                self._note_catches(state, moves)
             terminals = tuple(moves) if len(moves) == 1 else tuple(sorted(moves))
             names = self._pool.complete_as(terminals)
             if names is terminals:
@@ -256,12 +292,17 @@ class Parser:
         self, position: int, stack: int, moves: dict[int, list[Item]], called: dict[int, Callers]
     ) -> None:
         """Add a position's terminals and calls."""
-        terminals, calls, _ = self._automata.moves_of(position)
+        terminals, calls, _, recalled = self._automata.moves_of(position)
         for terminal, target in terminals:
             if terminal in moves:
                 moves[terminal].append((target, stack))
             else:
                 moves[terminal] = [(target, stack)]
+        for found in recalled:
+            self._has_doubts |= found.is_doubtful
+            if self._takes_doubtful or not found.is_doubtful:
+                self._catches |= found.is_caught
+                moves.setdefault(found.terminal, []).append((found.target, stack))
         for entry, back in calls:
             if entry in called:
                 called[entry].append((back, stack))
@@ -323,11 +364,17 @@ class Parser:
                 frames.add(frame)
         return stacks.of(frames)
 
+    def _note_catches(self, state: int, moves: dict[int, list[Item]]) -> None:
+        """What is to be done where terminals of a state catch a text: nothing, it stays unknown."""
+
     def _intern(self, items: list[Item]) -> int:
         key = (items[0],) if len(items) == 1 else tuple(sorted(set(items)))
         state = self._state_ids.get(key)
         if state is None:
-            state = self._state_ids[key] = len(self._items)
-            self._items.append(key)
-            self._lowered.append(None)
+            state = self._state_ids[key] = self._add(key)
         return state
+
+    def _add(self, items: tuple[Item, ...]) -> int:
+        self._items.append(items)
+        self._lowered.append(None)
+        return len(self._items) - 1

@@ -23,6 +23,9 @@ ENTRY: Final = 5  # the start of a rule (label), for its words that are not empt
 WITHIN: Final = 6  # a position (target) read on behalf of a rule (label): see `left_recursion`
 ORDER: Final = 7  # parts in any order (label) of which some have come (target): see `any_order`
 
+BOUND: Final = 8  # a position (target) with a memory (label): see `captures`
+CAUGHT: Final = 9  # behind a terminal (target: where it is read, label: the memory before it)
+
 NONE: Final = -1
 
 Record = tuple[int, int, int]

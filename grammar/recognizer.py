@@ -73,7 +73,7 @@ class Recognizer:
             key = self._walker.read_token(state.key, token_id)
             if not key:
                 return None
-            target = self._state_with(key)
+            target = self.state_with(key)
             if len(self.moves) >= MAX_MOVES:
                 self.forget_moves()
             self.moves[state.first_move + token_id] = target
@@ -85,9 +85,9 @@ class Recognizer:
             return None
         with self._lock:
             key = self._walker.read(state.key, text)
-            return self._state_with(key) if key else None
+            return self.state_with(key) if key else None
 
-    def _state_with(self, key: bytes) -> MatcherState:
+    def state_with(self, key: bytes) -> MatcherState:
         """The state of some configs."""
         found = self._states.get(key)
         if found is None:
@@ -98,7 +98,7 @@ class Recognizer:
         """The state of all configs of two states."""
         key = key_of(sorted({*one.configs, *other.configs}))
         with self._lock:
-            return self._state_with(key)
+            return self.state_with(key)
 
     def forced_bytes(self, state: MatcherState) -> bytes:
         """The bytes that every output has next, MAX_FORCED_BYTES at most."""

@@ -12,6 +12,7 @@ import numpy as np
 from syntagma.grammar import automata_kernels as kernels
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir, nfa_kernels
+from syntagma.grammar.captures import is_remembering
 from syntagma.grammar.dfa import Dfa
 from syntagma.grammar.errors import GrammarLimitError
 from syntagma.grammar.ir_fold import fold
@@ -86,7 +87,7 @@ class RegularParts:
             return NOT_REGULAR
         match node:
             case ir.Terminal(language):
-                return language.dfa.num_states - 1
+                return NOT_REGULAR if is_remembering(node) else language.dfa.num_states - 1
             case ir.Call(rule):
                 return 1 if self.groups.group_of[rule] == own else self._rule_sizes[rule]
             case ir.Repeat(_, min_count, max_count):

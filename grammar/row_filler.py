@@ -75,6 +75,7 @@ class RowFiller:
             if self._progress[NUM_WIDE]:
                 wide = self._walker.wide_configs()
                 self._add_wide(state, wide, self._progress[NUM_NARROW] > 0, row)
+        state.lowest = self._progress[LOWEST_MET]
         if state.is_accepting:
             np.bitwise_or(row, self._stop_row, row)
 
@@ -91,6 +92,7 @@ class RowFiller:
             known = family.find(state)
             if known is not None and known.row is not None:
                 np.copyto(row, known.row)
+                self._progress[LOWEST_MET] = known.lowest
                 return
         pool = self._store.pool
         parser_state, lexer_state, node = wide[0]

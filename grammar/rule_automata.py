@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from syntagma.grammar import ir
 from syntagma.grammar.any_order import UNPRODUCTIVE, AnyOrderPart
+from syntagma.grammar.captures import Remembering, pattern_of
 from syntagma.grammar.left_recursion import LeftRecursion, find_left_recursion
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.moves import TAIL, Moves, moves_within_proper
@@ -32,6 +33,7 @@ from syntagma.grammar.positions import (
     Loop,
     Positions,
 )
+from syntagma.grammar.remembering_rules import RememberingRules
 from syntagma.grammar.rule_compiler import compile_rule
 from syntagma.grammar.shortest import shortest_words
 from syntagma.grammar.terminals import Language
@@ -62,6 +64,7 @@ class RuleAutomata:
         positions: the positions met.
         start: the position before the first byte.
         terminals: gives terminals their ids.
+        remembering: the positions with a memory; None: no rule asks for any.
 
     Args:
         grammar: the rules; rule 0 is the start.
@@ -90,12 +93,15 @@ class RuleAutomata:
         self._recursion: LeftRecursion | None = None
         self._frontiers: dict[int, Frontier] = {}
         self._moves: dict[int, Moves] = {}
+        self.remembering: RememberingRules | None = None
         root = self.positions.new_rule()
         compile_rule(self.positions, root, ir.Call(0), self._number_of)
         self.start = self.positions.starts[root]
         if not is_lazy:
             self._compile_all(has_deadline=True)
             self._prune()
+            if any(isinstance(language, Remembering) for language in self.positions.languages):
+                self.remembering = RememberingRules(self)
 
     @property
     def is_empty(self) -> bool:
@@ -133,9 +139,13 @@ class RuleAutomata:
         """The id of a terminal by its language's number, None if no word of it can be spelled."""
         terminal = self._terminal_ids.get(language, NOT_ASKED)
         if terminal == NOT_ASKED:
-            terminal = self.terminals.terminal_id(self.positions.languages[language])
+            asked = self.positions.languages[language]
+            terminal = self.terminals.terminal_id(pattern_of(asked))
             self._terminal_ids[language] = terminal
         return terminal
+
+    def _is_remembering(self, language: int) -> bool:
+        return isinstance(self.positions.languages[language], Remembering)
 
     def moves_of(self, position: int) -> Moves:
         """What may follow a position, worked out once."""
@@ -145,8 +155,14 @@ class RuleAutomata:
         return found
 
     def _compute_moves(self, position: int) -> Moves:
+        if self.remembering is not None:
+            return self.remembering.moves(position)
+        return self.moves_without_memory(position)
+
+    def moves_without_memory(self, position: int) -> Moves:
+        """The moves of a position of the rules, but for terminals that depend on the memory."""
         kind, label, target = self.positions.records[position]
-        if kind == READ:
+        if kind == READ and not self._is_remembering(label):
             terminal = self.terminal_of(label)
             return Moves(() if terminal is None else ((terminal, target),), (), False)
         if self._is_pruned:
@@ -162,11 +178,11 @@ class RuleAutomata:
         goal = self._goal_of(position)
         terminals: dict[tuple[int, int], None] = {}
         calls: dict[tuple[int, int], None] = {}
-        reads, is_end = self._frontier(position)
+        reads, is_end = self.frontier(position)
         for read in reads:
             kind, label, target = positions.records[read]
             if kind == READ:
-                terminal = self.terminal_of(label)
+                terminal = None if self._is_remembering(label) else self.terminal_of(label)
                 if terminal is not None:
                     terminals[terminal, self._within(goal, target)] = None
                 continue
@@ -200,15 +216,15 @@ class RuleAutomata:
             kind = self.positions.records[target][0]
             if kind in (READ, CALL):
                 return target
-            return TAIL if kind == END or self._frontier(target) == JUST_THE_END else target
+            return TAIL if kind == END or self.frontier(target) == JUST_THE_END else target
         behind = self._within(goal, target)
         if goal == callee:
             end = self._within(goal, self.positions.end(goal))
-            if self._frontier(behind) == self._frontier(end):
+            if self.frontier(behind) == self.frontier(end):
                 return TAIL
         return behind
 
-    def _frontier(self, position: int) -> Frontier:
+    def frontier(self, position: int) -> Frontier:
         """The reading positions that are reached without reading."""
         found = self._frontiers.get(position)
         if found is None:
@@ -231,7 +247,7 @@ class RuleAutomata:
         reads = {
             read
             for member in component
-            for read in self._frontier(self._start_of(member))[0]
+            for read in self.frontier(self._start_of(member))[0]
             if self._callee(read) not in inside
         }
         return tuple(sorted(reads)), False
@@ -360,7 +376,7 @@ class RuleAutomata:
             read
             for rule, component in enumerate(recursion.component)
             if component
-            for read in self._frontier(positions.starts[rule])[0]
+            for read in self.frontier(positions.starts[rule])[0]
             if (callee := self._callee(read)) != NONE and recursion.component[callee] is component
         }
         goals = {
@@ -383,7 +399,7 @@ class RuleAutomata:
         """The (rule, position behind) calls that a rule begins with."""
         positions = self.positions
         found = []
-        for read in self._frontier(positions.starts[rule])[0]:
+        for read in self.frontier(positions.starts[rule])[0]:
             kind, label, target = positions.records[read]
             if kind == CALL:
                 found.append((label, target))

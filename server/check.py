@@ -35,6 +35,8 @@ from syntagma.server.settings import Settings
 INDENT = 11
 # Keywords without effect that are named.
 SHOWN = 5
+# Kinds that are complete without one.
+WITHOUT_FILE = ("json_object", "language")
 # Lark files beside the one that is checked.
 MAX_FILES = 100
 
@@ -51,6 +53,7 @@ def check(
     tokenizer: str | None,
     num_samples: int = 0,
     is_json: bool = False,
+    language: dict[str, Any] | None = None,
 ) -> int:
     """Print whether a grammar compiles, what it means and takes, or what is wrong with it.
 
@@ -61,20 +64,24 @@ def check(
         tokenizer: whose tokens to compile for; None: the demo model's.
         num_samples: outputs to draw and judge.
         is_json: print the report as the server would send it.
+        language: for the kind ``language``: its name and options; there is no file then.
 
     Returns:
         Exit status: 0 compiled, and no self-test failed; 1 refused or failed; 2 nothing to read.
     """
     try:
-        text = read_text(file) if kind != "json_object" else ""
+        text = "" if kind in WITHOUT_FILE else read_text(file)
         vocabulary = load_vocabulary(tokenizer or settings.model)
     except InputError as error:
         print(f"syntagma: {error}", file=sys.stderr)
         return 2
     name = "json_object" if kind == "json_object" else file or ""
+    if language is not None:
+        name = str(language["language"])
     limits = CompileLimits(max_seconds=settings.compile_timeout)
     compiler = GrammarCompiler(vocabulary, limits=limits)
-    found = checked(text, kind, name, settings, compiler, num_samples)
+    source = text if language is None else language
+    found = checked(source, kind, name, settings, compiler, num_samples)
     if is_json:
         print(json.dumps({"object": "grammar.check", **found}, ensure_ascii=False, indent=2))
     else:
@@ -83,7 +90,7 @@ def check(
 
 
 def checked(
-    text: str,
+    source: str | dict[str, Any],
     kind: ConstraintKind,
     name: str,
     settings: Settings,
@@ -94,7 +101,7 @@ def checked(
     constraint: Constraint | None = None
     limits = compiler.limits
     try:
-        constraint = read_constraint(text, kind, name, settings)
+        constraint = read_constraint(source, kind, name, settings)
         num_samples = checked_num_samples(num_samples, constraint)
         grammar = compile_constraint(constraint, compiler)
     except ApiError as error:
@@ -125,12 +132,21 @@ def read_text(file: str | None) -> str:
         raise InputError(f"{file} is not UTF-8 (byte {error.start})") from None
 
 
-def read_constraint(text: str, kind: ConstraintKind, name: str, settings: Settings) -> Constraint:
-    """What the file asks for.
+def read_constraint(
+    source: str | dict[str, Any], kind: ConstraintKind, name: str, settings: Settings
+) -> Constraint:
+    """What the file asks for, or the language.
 
     Raises:
         ApiError: the text cannot be read as this kind.
     """
+    reader = ConstraintReader(settings.json_policy, settings.max_json_depth)
+    body = source if isinstance(source, dict) else file_body(source, kind, name)
+    return dataclasses.replace(reader.grammar_check(body), param=name)
+
+
+def file_body(text: str, kind: ConstraintKind, name: str) -> dict[str, Any]:
+    """A file's content as the body of a check."""
     sources: dict[ConstraintKind, Any] = {
         "json_schema": text,
         "json_object": True,
@@ -143,8 +159,7 @@ def read_constraint(text: str, kind: ConstraintKind, name: str, settings: Settin
     body: dict[str, Any] = {kind: sources[kind]}
     if kind == "lark":
         body["files"] = files_beside(name)
-    reader = ConstraintReader(settings.json_policy, settings.max_json_depth)
-    return dataclasses.replace(reader.grammar_check(body), param=name)
+    return body
 
 
 def files_beside(name: str) -> dict[str, str]:

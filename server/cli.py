@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import Any, NoReturn, get_args
 
 from syntagma.server.constraint_kinds import POLICY_FIELDS, ConstraintKind
+from syntagma.server.language_flags import add_language_options, given_language
 from syntagma.server.settings import (
     CONFIG_VARIABLE,
     Settings,
@@ -111,10 +112,12 @@ def dispatch(parsed: argparse.Namespace, settings: Settings) -> int:
     if parsed.command == "check":
         from syntagma.server.check import check
 
+        language = given_language(parsed)
         return check(
             parsed.file,
-            parsed.kind or kind_by_name(parsed.file),
+            "language" if language else parsed.kind or kind_by_name(parsed.file),
             settings,
+            language=language,
             tokenizer=parsed.tokenizer,
             num_samples=parsed.self_test,
             is_json=parsed.json,
@@ -194,10 +197,16 @@ def add_check_arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "--kind",
-        choices=get_args(ConstraintKind),
+        choices=[kind for kind in get_args(ConstraintKind) if kind != "language"],
         help="what the file holds (default: by its name, x.lark, x.ebnf or x.gbnf, else json_schema); "
         "json_object reads no file",
     )
+    parser.add_argument(
+        "--language",
+        metavar="NAME",
+        help="a language by name instead of a file: sql, json, csv, ...",
+    )
+    add_language_options(parser)
     parser.add_argument(
         "--tokenizer",
         metavar="MODEL",
@@ -229,6 +238,8 @@ def add_generate_arguments(parser: Parser) -> None:
     constraint.add_argument("--regex", metavar="PATTERN", help="regular expression")
     constraint.add_argument("--choice", metavar="A,B,...", help="one of these texts")
     constraint.add_argument("--json-object", action="store_true", help="any JSON object")
+    constraint.add_argument("--language", metavar="NAME", help="a language by name: sql, csv, ...")
+    add_language_options(parser)
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument("--max-tokens", type=int, metavar="N", help="length limit")
     sampling.add_argument("--temperature", type=float, metavar="T", help="0 to 2 (default: 1)")

@@ -9,7 +9,14 @@ if TYPE_CHECKING:
     from syntagma.grammar.json_options import JsonPolicies
 
 ConstraintKind = Literal[
-    "json_schema", "json_object", "regex", "choice", "ebnf", "lark", "structural_tag"
+    "json_schema",
+    "json_object",
+    "regex",
+    "choice",
+    "ebnf",
+    "lark",
+    "structural_tag",
+    "language",
 ]
 
 # The formats of tool calls in `tool_formats`, and what the setting may say.

@@ -38,7 +38,7 @@ MISPLACED_FORMAT_TYPES = {
 }
 
 # Fields that hold a constraint's source.
-KINDS = ("json", "regex", "choice", "json_object", "grammar", "structural_tag")
+KINDS = ("json", "regex", "choice", "json_object", "grammar", "structural_tag", "language")
 CHECKED_KINDS = ("json_schema", *KINDS[1:], "ebnf", "lark")
 
 # Fields of context-free grammars, and the syntax of those that name it.
@@ -121,6 +121,8 @@ class ConstraintReader:
     def _one_kind(
         self, value: Mapping[str, Any], param: str, fields: tuple[str, ...]
     ) -> Constraint:
+        if value.get("language") is not None:
+            return _language(value, param, fields)
         beside = {*POLICY_FIELDS, "schemas", "syntax", *GRAMMAR_FIELDS}
         _refuse_unknown(value, {*fields, *beside}, param)
         _check_flag(value.get("json_object"), _join(param, "json_object"))
@@ -198,6 +200,23 @@ class ConstraintReader:
                 code="invalid_json_schema",
             )
         return value
+
+
+def _language(value: Mapping[str, Any], param: str, fields: tuple[str, ...]) -> Constraint:
+    """A language by its name; what stands beside it are its options, which the compiler checks."""
+    at = _join(param, "language")
+    source = {field: content for field, content in value.items() if content is not None}
+    _text_source(source["language"], at, "invalid_language")
+    doubled = [
+        field for field in fields if field != "language" and _is_given(field, source.get(field))
+    ]
+    if doubled:
+        raise bad_request(
+            f"{param or 'The body'} needs exactly one of {', '.join(fields)}; "
+            f"{doubled[0]} and language are given.",
+            param=param or None,
+        )
+    return Constraint("language", source, at)
 
 
 def _refuse_json_fields(

@@ -24,6 +24,7 @@ ERROR_CODES: dict[ConstraintKind, str] = {
     "ebnf": "invalid_ebnf",
     "lark": "invalid_lark",
     "structural_tag": "invalid_structural_tag",
+    "language": "invalid_language",
 }
 # Of marshal's formats, the last one in which equal values are equal bytes. It holds the interpreter's lock a sixth
 # as long as JSON does: 30 ms for 4 MB.
@@ -39,7 +40,8 @@ class Constraint:
 
     Attributes:
         kind: the front end.
-        source: schema, pattern, rules, list of choices or structural tag; None for ``json_object``.
+        source: schema, pattern, rules, list of choices or structural tag; of a language its name, ``language``,
+            and its options beside it; None for ``json_object``.
         param: the request field it came from, for errors.
         policy: how JSON is written; without effect on other kinds.
         origins: for what is put together from several fields: (pointer prefix, field of that schema).
@@ -97,6 +99,8 @@ class Constraint:
             return {"kind": self.kind, "options": asdict(self.policy)}
         if self.kind == "lark":
             return {"kind": self.kind, "semantics": self.reading.semantics}
+        if self.kind == "language":
+            return {"kind": self.kind, **self.source}
         return {"kind": self.kind}
 
     def locate(self, pointer: str) -> tuple[str, str]:

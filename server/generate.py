@@ -15,6 +15,7 @@ from syntagma.server.completions import answer_completion
 from syntagma.server.context import ServerContext
 from syntagma.server.errors import ApiError, as_api_error
 from syntagma.server.json_body import JsonBody
+from syntagma.server.language_flags import given_language
 from syntagma.server.loading import LoadingError, load
 from syntagma.server.metrics import Metrics
 from syntagma.server.settings import Settings
@@ -69,7 +70,9 @@ def structured_outputs(parsed: argparse.Namespace) -> dict[str, Any] | None:
         return {"regex": parsed.regex}
     if parsed.choice is not None:
         return {"choice": parsed.choice.split(",")}
-    return {"json_object": True} if parsed.json_object else None
+    if parsed.json_object:
+        return {"json_object": True}
+    return given_language(parsed)
 
 
 def load_context(settings: Settings) -> ServerContext:

@@ -239,6 +239,9 @@ class FakeCompiler:
         self.policies.append(policies)
         return self._compile("structural_tag", tag, policies["whitespace"])
 
+    def compile_language(self, name: str, /, **options: Any) -> CompiledGrammar:
+        return self._compile("language", {"language": name, **options}, None)
+
     def compile_regex(self, pattern: str) -> CompiledGrammar:
         if pattern == "(":
             raise GrammarSyntaxError("a group is not closed", line=1, column=1)

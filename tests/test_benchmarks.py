@@ -22,6 +22,7 @@ import hostile
 import measure
 import named_cases
 import peers
+import python_files
 import startup
 import vocabularies
 
@@ -263,3 +264,16 @@ def test_stages_of_a_start_add_up() -> None:
     seconds = startup.measured("bytes", None, None)
     assert set(seconds) == {*startup.STAGES, "process"}
     assert sum(seconds[stage] for stage in startup.STAGES) <= seconds["process"]
+
+
+def test_python_files_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {"taken": "if x:\n  y\n", "refused": "(x)if y else z\n", "no Python": "x y\n"}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setattr(sys, "argv", ["python_files", str(tmp_path), "--vocabulary", "bytes"])
+    python_files.main()
+    written = capsys.readouterr().out
+    assert "1 of 2 files pass" in written and "mask: 1" in written
+    assert "refused: refused.py b'(x)' >> b'if '" in written

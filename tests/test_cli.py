@@ -248,3 +248,10 @@ def test_check_tells_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture
     write(tmp_path / "names.lark", "NAME: /[a-z]+/")
     assert exit_status("check", rules) == 0
     assert "shortest   a=a" in capsys.readouterr().out
+    option = ("--option", 'columns=["a", "b"]')
+    assert exit_status("check", "--language", "csv", *option, "--option", "delimiter=;") == 0
+    assert "shortest   a;b" in capsys.readouterr().out
+    assert exit_status("check", "--language", "csvs") == 1
+    assert "did you mean 'csv'?" in capsys.readouterr().out
+    assert exit_status("check", "--language", "csv", "--option", "columns") == 2
+    assert "'columns' is not NAME=VALUE" in capsys.readouterr().err

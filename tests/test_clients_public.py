@@ -22,6 +22,7 @@ from syntagma.clients import (
     CompletionOptions,
     GrammarOptions,
     JsonPolicies,
+    LanguageOptions,
     SyntagmaError,
 )
 
@@ -89,7 +90,13 @@ def test_everything_public_is_documented(owner: type) -> None:
         (JsonPolicies, set()),
         (CallOptions, JsonPolicies.__optional_keys__),
         (GrammarOptions, set()),
-        (CompletionOptions, CallOptions.__optional_keys__ | GrammarOptions.__optional_keys__),
+        (LanguageOptions, set()),
+        (
+            CompletionOptions,
+            CallOptions.__optional_keys__
+            | GrammarOptions.__optional_keys__
+            | LanguageOptions.__optional_keys__,
+        ),
         (ChatOptions, CompletionOptions.__optional_keys__),
     ],
 )

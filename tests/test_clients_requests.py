@@ -418,3 +418,19 @@ def test_unknown_options_of_speculation_are_refused(client_type: type) -> None:
     client = make_client(client_type, server)
     with pytest.raises(TypeError, match="max_token'"):
         client.chat("Hi", model=MODEL, speculation={"max_token": 4})
+
+
+def test_languages_have_their_options_beside_them() -> None:
+    constraint = {"language": "csv", "language_options": {"columns": 2}}
+    wanted = {"structured_outputs": {"language": "csv", "columns": 2}}
+    assert completion_constraint(constraint) == wanted
+    assert chat_constraint(constraint) == wanted
+    assert check_constraint({"language": "json"}) == {"language": "json"}
+    with pytest.raises(ValueError, match="language_options are options of a language"):
+        completion_constraint({"regex": "a", "language_options": {}})
+    with pytest.raises(ValueError, match="language_options repeats 'language'"):
+        completion_constraint({"language": "csv", "language_options": {"language": "json"}})
+    with pytest.raises(TypeError, match="language must be a string"):
+        completion_constraint({"language": 5})
+    with pytest.raises(TypeError, match="language_options must be a mapping"):
+        completion_constraint({"language": "csv", "language_options": ["columns"]})

@@ -455,7 +455,10 @@ def check_completion(parser: LetterParser, state: int) -> None:
         }
         tried += 1
     assert any(map(parser.parser.can_end, level)) or length > 8
-    steps = [parser.words.words[terminal] for terminal in parser.parser.closing_terminals(state)]
+    steps = [
+        parser.words.words[terminal]
+        for terminal in parser.parser.closing_terminals(state, lambda _: b"")
+    ]
     assert len(b"".join(steps)) == length
     end = parser.read(b"".join(steps), state)
     assert end is not None and parser.parser.can_end(end)
@@ -475,7 +478,7 @@ def test_completions_of_huge_repetitions_come_one_by_one() -> None:
     state = parser.read(b"aaa")
     assert state is not None
     assert parser.parser.closing_bytes(state) == 10**9 - 3
-    steps = parser.parser.closing_terminals(state)
+    steps = parser.parser.closing_terminals(state, lambda _: b"")
     assert [next(steps) for _ in range(100)] == [0] * 100
 
 

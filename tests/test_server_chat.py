@@ -271,6 +271,10 @@ def test_fields_that_ask_for_nothing() -> None:
             {"structured_outputs": {"grammar": 'start: "a"', "syntax": "lark"}},
             ("lark", 'start: "a"', None),
         ),
+        (
+            {"structured_outputs": {"language": "csv", "columns": 2, "max_rows": None}},
+            ("language", {"language": "csv", "columns": 2}, None),
+        ),
     ],
 )
 def test_constraints_are_compiled(fields: dict[str, Any], call: tuple[Any, ...]) -> None:
@@ -449,6 +453,8 @@ def test_text_format_is_no_constraint() -> None:
             "structured_outputs.numbers",
         ),
         ({"structured_outputs": {"regex": "a", "syntax": "lark"}}, "structured_outputs.syntax"),
+        ({"structured_outputs": {"language": 5}}, "structured_outputs.language"),
+        ({"structured_outputs": {"language": "csv", "regex": "a"}}, "structured_outputs"),
         ({"structured_outputs": {"regx": "a"}}, "structured_outputs.regx"),
         (
             {"structured_outputs": {"regex": "a", "whitespace": "compact"}},
