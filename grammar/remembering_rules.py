@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.captures import Captured, Extended, Remembering, Same
+from syntagma.grammar.dfa_builder import dfa_from_bytes
+from syntagma.grammar.limits import Budget
 from syntagma.grammar.memories import NO_MEMORY, UNKNOWN, Memories
 from syntagma.grammar.moves import TAIL, Moves, Recalled
 from syntagma.grammar.positions import (
@@ -24,6 +27,7 @@ from syntagma.grammar.positions import (
     ROUND,
     WITHIN,
 )
+from syntagma.grammar.terminals import Language
 
 if TYPE_CHECKING:
     from syntagma.grammar.rule_automata import RuleAutomata
@@ -48,6 +52,7 @@ class RememberingRules:
         self._automata = automata
         self._positions = automata.positions
         self._asks: dict[int, bool] = {}
+        self._extended: dict[bytes, Language] = {}
         self._check()
 
     def moves(self, position: int) -> Moves:
@@ -93,7 +98,7 @@ class RememberingRules:
         automata, memories = self._automata, self.memories
         is_doubtful = memories.is_doubtful(memory, language)
         if is_doubtful:
-            terminal = automata.terminal_of(label)
+            terminal = automata.terminals.terminal_id(self._any_words(language))
         else:
             terminal = automata.terminals.terminal_id(memories.words(memory, language))
         if terminal is None:
@@ -103,6 +108,23 @@ class RememberingRules:
         else:
             target = self.bound(memory, target)
         return Recalled(terminal, target, automata.length_of(label), is_doubtful, language.catches)
+
+    def _any_words(self, terminal: Remembering) -> Language:
+        """What a terminal may match, whatever the text is that it depends on."""
+        if not isinstance(terminal, Extended):
+            return terminal.pattern
+        found = self._extended.get(terminal.key)
+        if found is None:
+            # A text is made of words that terminals have captured.
+            captured = {
+                language.key: ast.Automaton(language.dfa)
+                for language in self._positions.languages
+                if isinstance(language, Captured)
+            }
+            texts = ast.Repeat(ast.union(list(captured.values())), 0, None)
+            words = ast.concat(texts, ast.Automaton(terminal.dfa))
+            found = self._extended[terminal.key] = dfa_from_bytes(words, Budget.unlimited())
+        return found
 
     def _terminal_at(self, read: int) -> Remembering:
         language = self._positions.languages[self._positions.records[read][1]]

@@ -149,11 +149,12 @@ class NaiveCaptures:
     @functools.lru_cache(maxsize=100_000)  # noqa: B019
     def can_go_on(self, terminal: Language, memory: Memory, word: bytes) -> bool:
         """Whether a longer word than this one would do."""
+        if isinstance(terminal, Same | Extended) and len(word) < len(memory.text):
+            return memory.text.startswith(word)
+        if isinstance(terminal, Extended):
+            return word.startswith(memory.text) and goes_on(terminal, word[len(memory.text) :])
         if not isinstance(terminal, Remembering):
-            state = START
-            for byte in word:
-                state = terminal.dfa.step(state, byte)
-            return any(terminal.dfa.step(state, byte) != DEAD for byte in range(256))
+            return goes_on(terminal, word)
         return any(
             self.matched(terminal, memory, word + bytes(rest)) is not None
             for length in range(1, MAX_TRIED + 1)
@@ -183,3 +184,11 @@ class NaiveCaptures:
             t for t, token in enumerate(vocabulary.tokens) if token and self.is_viable(text + token)
         }
         return found | set(vocabulary.stop_ids) if is_end else found
+
+
+def goes_on(language: Language, word: bytes) -> bool:
+    """Whether a word is the beginning of a longer one."""
+    state = START
+    for byte in word:
+        state = language.dfa.step(state, byte)
+    return any(language.dfa.step(state, byte) != DEAD for byte in range(256))

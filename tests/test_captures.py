@@ -83,6 +83,19 @@ def grammars(draw: st.DrawFn) -> ir.Grammar:
     return grammar
 
 
+def test_a_text_that_is_made_longer_may_begin_unlike_what_makes_it_longer() -> None:
+    """Behind a caught ``b`` comes ``ba``, or ``bb`` on the way to ``b`` and then ``ba`` or ``bab``."""
+    grammar = ir.Grammar()
+    parts = (word("<"), ir.Terminal(Captured(OTHER)), ir.Terminal(Extended(SHORT)))
+    grammar.add("rule", ir.Sequence(parts))
+    vocabulary = Vocabulary([b"a", b"b", b"<", b"bb", b""], stop_ids=[4])
+    matcher = compile_ir(vocabulary, grammar)
+    assert matcher.accept_tokens([2, 1])
+    assert allowed_ids(matcher) == {0, 1}
+    assert matcher.accept_tokens([1, 0, 1])
+    assert allowed_ids(matcher) == {4}
+
+
 @SETTINGS
 @given(
     grammars(),
