@@ -29,7 +29,7 @@ from typing import Any
 
 from speculation_workloads import WORKLOADS, Task, tasks
 
-from syntagma.decoding.draft_sources import model_free_speculator
+from syntagma.decoding.draft_sources import new_speculator
 from syntagma.decoding.draft_tree import SOURCES, Source
 from syntagma.decoding.embedded_engine import EmbeddedEngine
 from syntagma.decoding.engine import GenerationRequest, SamplingParams
@@ -78,13 +78,13 @@ def load_arms(options: argparse.Namespace) -> dict[str, Arm]:
     arms = {}
     for name, sources in arm_sources(available).items():
         if name in (NO_DRAFTS, ALL) or not options.no_ablation:
-            new_speculator = functools.partial(
-                model_free_speculator, sources=sources, max_nodes=options.max_draft_tokens
+            make_speculator = functools.partial(
+                new_speculator, sources=sources, max_nodes=options.max_draft_tokens
             )
             engine = EmbeddedEngine.from_pretrained(
                 options.model,
                 device=options.device,
-                new_speculator=new_speculator if sources else None,
+                new_speculator=make_speculator if sources else None,
             )
             arms[name] = Arm(engine)
     return arms

@@ -99,6 +99,8 @@ def steps(recorded: Recorded, speculator: Speculator, max_nodes: int) -> Iterato
     while done < len(recorded.token_ids):
         new = recorded.token_ids[done : done + len(accepted) + 1]
         rows = slice(done, done + len(new))
+        if matcher is not None:
+            matcher.accept_tokens(new)
         # Only what stood has been read, as far as it is recorded.
         read = subtree(tree, np.array(accepted, np.int64)) if accepted else EMPTY_TREE
         session.observe(
@@ -110,8 +112,6 @@ def steps(recorded: Recorded, speculator: Speculator, max_nodes: int) -> Iterato
         )
         if done:
             yield len(accepted)
-        if matcher is not None:
-            matcher.accept_tokens(new)
         done += len(new)
         room = len(recorded.token_ids) - done - 1
         if room < 0:

@@ -84,7 +84,7 @@ class SpeculationOptions(TypedDict, total=False):
 
     enabled: bool
     max_tokens: int
-    sources: Sequence[Literal["forced", "prompt", "corpus", "recycling", "model"]]
+    sources: Sequence[Literal["forced", "prompt", "corpus", "recycling", "habit", "model"]]
 
 
 class CallOptions(JsonPolicies, total=False):

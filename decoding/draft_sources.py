@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from syntagma.decoding.draft_store import DraftStore
 from syntagma.decoding.draft_tree import SOURCES, Source
@@ -11,28 +11,31 @@ from syntagma.decoding.drafter import Drafter
 from syntagma.decoding.engine import Tokenizer
 from syntagma.decoding.forced_drafter import ForcedDrafter
 from syntagma.decoding.forced_text import ForcedText
+from syntagma.decoding.habit_drafter import HabitDrafter
 from syntagma.decoding.recycling_drafter import RecyclingDrafter
 from syntagma.decoding.speculation import Speculator
 from syntagma.decoding.suffix_drafters import CorpusDrafter, PromptDrafter
 from syntagma.grammar import Vocabulary
 
 
-def model_free_speculator(
+def new_speculator(
     vocabulary: Vocabulary,
     tokenizer: Tokenizer,
     chains_only: bool,
     *,
     sources: Collection[Source] = SOURCES,
     corpus: Sequence[str] = (),
+    new_model_drafter: Callable[[Vocabulary], Drafter] | None = None,
     max_nodes: int = 32,
 ) -> Speculator:
-    """Drafts from every source that needs no second model.
+    """Drafts from every source there is.
 
     Args:
         vocabulary, tokenizer: of the target model.
         chains_only: it verifies chains, not trees.
-        sources: these, as far as there are such; "model" has no drafter here.
+        sources: these, as far as there are such.
         corpus: texts that outputs are likely to resemble, for all tenants.
+        new_model_drafter: loads a draft model for the vocabulary; None: there is none.
         max_nodes: drafted tokens that one pass verifies, at most.
     """
     encode = functools.partial(tokenizer.encode, add_special_tokens=False)
@@ -43,7 +46,10 @@ def model_free_speculator(
         PromptDrafter(),
         CorpusDrafter(store),
         RecyclingDrafter(),
+        HabitDrafter(vocabulary),
     ]
+    if new_model_drafter is not None:
+        drafters.append(new_model_drafter(vocabulary))
     return Speculator(
         vocabulary,
         [drafter for drafter in drafters if drafter.source in sources],

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Source: TypeAlias = Literal["forced", "prompt", "corpus", "recycling", "model"]
+Source: TypeAlias = Literal["forced", "prompt", "corpus", "recycling", "habit", "model"]
 SOURCES: tuple[Source, ...] = get_args(Source)
 
 ROOT = -1

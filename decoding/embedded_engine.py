@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -141,7 +141,7 @@ class EmbeddedEngine(Engine):
         cls,
         model: str | Path | None = None,
         *,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
+        device: str = "auto",
         dtype: str = "auto",
         max_model_len: int | None = None,
         model_name: str | None = None,
@@ -163,12 +163,8 @@ class EmbeddedEngine(Engine):
                 there.
         """
         source = demo_model_path() if model is None else model
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ValueError("device 'cuda' was asked for, but PyTorch finds no GPU")
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if dtype == "auto" and device == "cpu":
-            dtype = "float32"
+        device = chosen_device(device)
+        dtype = chosen_dtype(dtype, device)
         network: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
         network.to(device).eval()
         tokenizer = AutoTokenizer.from_pretrained(source)
@@ -271,6 +267,24 @@ class EmbeddedEngine(Engine):
         torch.set_num_threads(self._torch_threads)
         with torch.inference_mode():
             self._worker.run()
+
+
+def chosen_device(device: str) -> str:
+    """What ``auto`` stands for.
+
+    Raises:
+        ValueError: a GPU is asked for and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device 'cuda' was asked for, but PyTorch finds no GPU")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def chosen_dtype(dtype: str, device: str) -> str:
+    """What ``auto`` stands for: on a CPU float32, else the checkpoint's own."""
+    return "float32" if dtype == "auto" and device == "cpu" else dtype
 
 
 def _stop_ids(model: Any, tokenizer: Any) -> set[int] | None:

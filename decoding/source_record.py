@@ -54,17 +54,18 @@ class SourceRecord:
         """The output went on by these tokens where the source had proposed this tree."""
         was_useful = False
         node = ROOT
+        children = tree.children()
         for token_id in token_ids:
-            below = np.flatnonzero(tree.parents == node)
-            if below.size == 0:
+            below = children.get(node)
+            if below is None:
                 break
-            hit = below[tree.token_ids[below] == token_id]
+            hit = next((child for child in below if tree.token_ids[child] == token_id), None)
             self._expected = _faded(self._expected) + float(tree.probabilities[below].sum())
-            self._hits = _faded(self._hits) + float(hit.size)
-            if hit.size == 0:
+            self._hits = _faded(self._hits) + float(hit is not None)
+            if hit is None:
                 break
             was_useful = True
-            node = int(hit[0])
+            node = hit
         self._num_useless = 0 if was_useful else self._num_useless + 1
         if self._num_useless >= PATIENCE:
             self._rest = min(2 ** (self._num_useless - PATIENCE), MAX_REST)

@@ -11,17 +11,18 @@ session.finish()
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from syntagma.decoding.draft_tree import EMPTY_TREE, SOURCES, DraftTree, Source
+from syntagma.decoding.continuation import Continuation
+from syntagma.decoding.draft_tree import EMPTY_TREE, ROOT, SOURCES, DraftTree, Source
 from syntagma.decoding.draft_warm_up import warm_draft_kernels
 from syntagma.decoding.drafter import Drafter, DraftScope, DraftSession
-from syntagma.decoding.forced_drafter import PROBABILITY
 from syntagma.decoding.forced_text import TAIL_BYTES, ForcedText
+from syntagma.decoding.habit_drafter import HabitSession
 from syntagma.decoding.matcher import Matcher
 from syntagma.decoding.source_record import SourceRecord
 from syntagma.decoding.tree_merging import (
@@ -31,11 +32,14 @@ from syntagma.decoding.tree_merging import (
     path_probabilities,
     subtree,
 )
-from syntagma.decoding.tree_pruning import prune
+from syntagma.decoding.tree_pruning import Guess, prune
 from syntagma.grammar import Vocabulary
 
 MARGIN: Final = 1.01
 """A draft must promise this much more than none: estimates err, and the best of several errs upwards."""
+
+MIN_LEAF_PATH: Final = 0.1
+"""Leaves that are less likely to be reached are not continued."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +169,12 @@ class SpeculationSession:
             if drafter.source in sources
         }
         self._records: dict[Source, SourceRecord] = {s: SourceRecord() for s in self._sessions}
-        self._forced_text = speculator.forced_text if "forced" in sources else None
+        habits = self._sessions.get("habit")
+        self._continuation = Continuation(
+            speculator.vocabulary,
+            speculator.forced_text if "forced" in sources else None,
+            habits.habits if isinstance(habits, HabitSession) else None,
+        )
         self._proposed: dict[Source, DraftTree] = {}
         most = speculator.max_nodes
         self._max_nodes = most if options.max_tokens is None else min(most, options.max_tokens)
@@ -201,10 +210,16 @@ class SpeculationSession:
                 merged = subtree(merged, best_nodes(merged, 2 * max_nodes))
             best = self._cut(self._pruned(matcher, merged, max_depth), costs, max_nodes)
         for tree in proposed:
-            # A tree of draws is verified whole or not at all: what is left out must not depend on the draws.
-            if tree.laws and _rate(tree, costs) > MARGIN * _rate(best, costs):
-                best = tree
+            if tree.laws and self._may_verify(tree):
+                promised = _drawn_rate(tree, costs)
+                if promised > MARGIN * _rate(best, costs):
+                    best = tree
         return best
+
+    def _may_verify(self, drawn: DraftTree) -> bool:
+        """Whether the model's passes have room for a tree of draws, however they had turned out."""
+        is_chain = all(len(law.draws) == 1 for law in drawn.laws.values())
+        return is_chain or not self._speculator.chains_only
 
     def _ask(self, matcher: Matcher | None, max_nodes: int, max_depth: int) -> list[DraftTree]:
         """The drafts of the sources that do not rest, with estimates corrected by experience."""
@@ -216,25 +231,27 @@ class SpeculationSession:
             tree = session.propose(matcher, max_nodes=max_nodes, max_depth=max_depth)
             if tree.num_nodes:
                 self._proposed[source] = tree
-                trees.append(replace(tree, probabilities=record.calibrated(tree)))
+                estimates = record.calibrated(tree)
+                trees.append(
+                    DraftTree(tree.token_ids, tree.parents, estimates, tree.sources, tree.laws)
+                )
         return trees
 
     def _pruned(self, matcher: Matcher | None, tree: DraftTree, max_depth: int) -> DraftTree:
         """What the grammar allows of a tree, with what it forces behind the leaves."""
-        forced_text = self._forced_text
 
-        def after_leaf(path: list[int]) -> list[int]:
-            if forced_text is None or matcher is None or len(path) >= max_depth:
+        def after_leaf(path: list[int]) -> list[Guess]:
+            if matcher is None or len(path) >= max_depth:
                 return []
             tail = self._tail + b"".join(map(self._speculator.vocabulary.token_bytes, path))
-            return forced_text.tokens_after(matcher, tail, max_depth - len(path))
+            return self._continuation.after(matcher, tail, max_depth - len(path))
 
         return prune(
             tree,
             matcher,
             self._speculator.vocabulary,
-            after_leaf=None if forced_text is None else after_leaf,
-            leaf_probability=PROBABILITY,
+            after_leaf=after_leaf,
+            min_leaf_path=MIN_LEAF_PATH,
         )
 
     def _cut(self, tree: DraftTree, costs: NDArray[np.float64], max_nodes: int) -> DraftTree:
@@ -302,3 +319,17 @@ def _most_gained(trees: Sequence[DraftTree]) -> float:
 def _rate(tree: DraftTree, costs: NDArray[np.float64]) -> float:
     """Expected tokens per cost of a step with a draft."""
     return (1.0 + float(path_probabilities(tree).sum())) / float(costs[tree.num_nodes])
+
+
+def _drawn_rate(tree: DraftTree, costs: NDArray[np.float64]) -> float:
+    """What a tree of draws promises; it is verified whole or not at all.
+
+    The choice must not depend on what was drawn, or the draws that are verified no longer have the law that
+    verification goes by: neither on which tokens they are, nor on whether two are the same, nor on whether
+    one ends the output. Only the number of the first draws and the best estimate among them, which draws
+    are given whatever they are, enter.
+    """
+    num_draws = len(tree.laws[ROOT].draws)
+    first = float(tree.probabilities[tree.laws[ROOT].draws[0]])
+    gain = 1.0 - (1.0 - first) ** num_draws
+    return (1.0 + gain) / float(costs[min(num_draws, costs.size - 1)])

@@ -36,6 +36,10 @@ PRIOR_WEIGHT: Final = 8.0
 MAX_WEIGHT: Final = 64.0
 
 
+NO_TALLY: Final = np.empty((0, 2))
+"""Nothing is counted."""
+
+
 class Coverage:
     """How often matches know the next token, by their length: of one output, learned as it goes on."""
 
@@ -78,12 +82,22 @@ class SuffixAutomaton:
         self.states = self.states[:num_states].copy()
         self.edges = self.edges[:num_edges].copy()
 
-    def append(self, token_ids: Sequence[int] | NDArray[np.int32]) -> None:
-        """Go on with the document; no token may be negative."""
+    def append(
+        self,
+        token_ids: Sequence[int] | NDArray[np.int32],
+        tally: NDArray[np.float64] = NO_TALLY,
+    ) -> None:
+        """Go on with the document; no token may be negative.
+
+        Args:
+            tally: of a `Coverage`, which learns from what follows repetitions.
+        """
         tokens = np.ascontiguousarray(token_ids, dtype=np.int32)
         done = 0
         while True:
-            done = kernels.append(self.states, self.edges, self.slots, self.sizes, tokens, done)
+            done = kernels.append(
+                self.states, self.edges, self.slots, self.sizes, tokens, done, tally
+            )
             if done == tokens.size:
                 break
             self._grow()

@@ -13,7 +13,13 @@ from syntagma.decoding.draft_store import DraftStore
 from syntagma.decoding.draft_tree import DraftTree, Source
 from syntagma.decoding.drafter import DraftScope, DraftSession
 from syntagma.decoding.matcher import Matcher
-from syntagma.decoding.suffix_automaton import MAX_MATCH, START, Coverage, SuffixAutomaton
+from syntagma.decoding.suffix_automaton import (
+    MAX_MATCH,
+    NO_TALLY,
+    START,
+    Coverage,
+    SuffixAutomaton,
+)
 from syntagma.decoding.tree_merging import merge_trees
 
 
@@ -35,17 +41,7 @@ class PromptSession(DraftSession):
         self._coverage = Coverage()
 
     def extend(self, token_ids: Sequence[int]) -> None:
-        automaton = self._automaton
-        for token_id in token_ids:
-            kernels.note_token(
-                automaton.states,
-                automaton.edges,
-                automaton.slots,
-                *automaton.last_match,
-                token_id,
-                self._coverage.tally,
-            )
-            automaton.append((token_id,))
+        self._automaton.append(token_ids, self._coverage.tally)
 
     def propose(self, matcher: Matcher | None, *, max_nodes: int, max_depth: int) -> DraftTree:
         return self._automaton.draft(
@@ -92,7 +88,7 @@ class Match:
         self.automaton = automaton
         self.coverage = coverage
         self._match = np.zeros(2, np.int64)
-        self._advance(recent, np.empty((0, 2)))
+        self._advance(recent, NO_TALLY)
 
     def extend(self, token_ids: Sequence[int]) -> None:
         self._advance(token_ids, self.coverage.tally)

@@ -36,7 +36,7 @@ POOL_TOKEN, POOL_STATE, POOL_LENGTH, POOL_PARENT, POOL_DEPTH, POOL_WIDTH = 0, 1,
 MAX_CONTEXTS: Final = 3
 """A token is looked for behind the longest match and behind so many matches in all."""
 
-MAX_EDGES: Final = 256
+MAX_EDGES: Final = 64
 """Of a state with more continuations only so many are looked at, newest first."""
 
 NUM_CLASSES: Final = 10
@@ -114,6 +114,33 @@ def new_state(states: Int32Array, sizes: Int64Array, length: int, link: int, cou
 
 
 @lean_kernel
+def note_token(
+    states: Int32Array,
+    edges: Int32Array,
+    slots: Int32Array,
+    state: int,
+    length: int,
+    token: int,
+    tally: Float64Array,
+) -> None:
+    """Count whether a token was known behind a match and, where it was not, behind shorter ones.
+
+    Args:
+        tally: float64[NUM_CLASSES, 2], how often it was known, and how often looked for.
+    """
+    for _ in range(MAX_CONTEXTS):
+        if state == ROOT_STATE:
+            return
+        row = length_class(length)
+        tally[row, 1] += 1.0
+        if edge_of(edges, slots, state, token) != NONE:
+            tally[row, 0] += 1.0
+            return
+        state = states[state, LINK]
+        length = states[state, LENGTH]
+
+
+@lean_kernel
 def append(
     states: Int32Array,
     edges: Int32Array,
@@ -121,10 +148,14 @@ def append(
     sizes: Int64Array,
     tokens: Int32Array,
     start: int,
+    tally: Float64Array,
 ) -> int:
     """Go on by tokens, beginning with the start-th.
 
     Blumer et al. (1985), with the case of generalised automata that a document may begin like an earlier one.
+
+    Args:
+        tally: as in `note_token`, for what followed the document's own repetitions; not counted if it has no rows.
 
     Returns:
         The first token for which there was no room; nothing of it has been written.
@@ -160,6 +191,9 @@ def append(
             or sizes[NUM_STATES] + 2 > states.shape[0]
         ):
             return i
+        if tally.shape[0] and last != ROOT_STATE:
+            match = states[last, LINK]
+            note_token(states, edges, slots, match, states[match, LENGTH], token, tally)
         current = NONE
         if num_new:
             current = new_state(states, sizes, states[last, LENGTH] + 1, target, 0)
@@ -205,33 +239,6 @@ def narrowed(states: Int32Array, state: int, length: int) -> int:
     while state != ROOT_STATE and length <= states[states[state, LINK], LENGTH]:
         state = states[state, LINK]
     return state
-
-
-@lean_kernel
-def note_token(
-    states: Int32Array,
-    edges: Int32Array,
-    slots: Int32Array,
-    state: int,
-    length: int,
-    token: int,
-    tally: Float64Array,
-) -> None:
-    """Count whether a token was known behind a match and, where it was not, behind shorter ones.
-
-    Args:
-        tally: float64[NUM_CLASSES, 2], how often it was known, and how often looked for.
-    """
-    for _ in range(MAX_CONTEXTS):
-        if state == ROOT_STATE:
-            return
-        row = length_class(length)
-        tally[row, 1] += 1.0
-        if edge_of(edges, slots, state, token) != NONE:
-            tally[row, 0] += 1.0
-            return
-        state = states[state, LINK]
-        length = states[state, LENGTH]
 
 
 @lean_kernel

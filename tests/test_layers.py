@@ -51,6 +51,7 @@ THIRD_PARTY = {
 ENGINES = {
     "decoding/embedded_engine.py": {"torch", "transformers"},
     "decoding/hugging_face_model.py": {"torch"},
+    "decoding/draft_model.py": {"torch", "transformers"},
     "decoding/worker.py": {"torch"},
     "decoding/sampling.py": {"torch"},
     "decoding/sequence.py": {"torch"},

@@ -215,8 +215,8 @@ def test_sampled_drafts_are_taken_whole_or_not() -> None:
     found = session.propose(None, costs=FREE, max_tokens=9)
     assert found.token_ids.tolist() == [9, 8]
     assert found.laws == tree.laws
-    steep = np.array([1.0, 1.1, 3.0])
-    assert session.propose(None, costs=steep, max_tokens=9).token_ids.tolist() == [5]
+    better = session_of(Scripted("model", tree), Scripted("prompt", chain([5], 0.8)))
+    assert better.propose(None, costs=FREE, max_tokens=9).token_ids.tolist() == [5]
 
 
 def test_sessions_hear_of_everything() -> None:

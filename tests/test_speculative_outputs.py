@@ -17,10 +17,11 @@ import pytest
 from running import Running
 
 from syntagma.decoding import GenerationRequest, SamplingParams
-from syntagma.decoding.draft_sources import model_free_speculator
-from syntagma.decoding.embedded_engine import EmbeddedEngine
+from syntagma.decoding.draft_model import load_model_drafter
+from syntagma.decoding.draft_sources import new_speculator
+from syntagma.decoding.embedded_engine import EmbeddedEngine, demo_model_path
 from syntagma.decoding.speculation import SpeculationUsage
-from syntagma.grammar import GrammarCompiler
+from syntagma.grammar import GrammarCompiler, Vocabulary
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
@@ -37,7 +38,7 @@ def drafting() -> Iterator[Running]:
     running.close()
 
 
-speculator = functools.partial(model_free_speculator, corpus=['{"name": "Ada", "age": 36}'])
+speculator = functools.partial(new_speculator, corpus=['{"name": "Ada", "age": 36}'])
 
 
 def prompt_of(running: Running, task: Task) -> tuple[int, ...]:
@@ -91,3 +92,34 @@ def test_greedy_outputs_are_the_same(embedded: Running, drafting: Running, workl
 def test_a_seed_gives_the_same_output(embedded: Running, drafting: Running, workload: str) -> None:
     sampling = {"seed": 11, "temperature": 0.8, "top_p": 0.95, "frequency_penalty": 0.2}
     assert outputs(drafting, workload, **sampling) == outputs(embedded, workload, **sampling)
+
+
+def test_a_model_drafts_for_itself(embedded: Running) -> None:
+    """The demo model as its own draft model: its likeliest tokens always stand."""
+
+    def speculator(vocabulary: Any, tokenizer: Any, chains_only: bool) -> Any:
+        return new_speculator(
+            vocabulary,
+            tokenizer,
+            chains_only,
+            sources=("model",),
+            new_model_drafter=functools.partial(
+                load_model_drafter, demo_model_path(), device="cpu", dtype="float32"
+            ),
+        )
+
+    running = Running(EmbeddedEngine.from_pretrained(device="cpu", new_speculator=speculator))
+    try:
+        usage = SpeculationUsage()
+        drafted = outputs(running, "extraction", usage, temperature=0)
+        assert drafted == outputs(embedded, "extraction", temperature=0)
+        assert usage.steps < 0.5 * sum(map(len, drafted))
+    finally:
+        running.close()
+
+
+def test_a_draft_model_of_other_tokens_is_refused() -> None:
+    with pytest.raises(ValueError, match="other tokens"):
+        load_model_drafter(
+            demo_model_path(), Vocabulary([b"a", b""], stop_ids=[1]), device="cpu", dtype="float32"
+        )

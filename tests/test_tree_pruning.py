@@ -15,7 +15,7 @@ from toy import JSON_TOKENS, allowed_ids, byte_vocabulary
 from syntagma.decoding import Matcher
 from syntagma.decoding.draft_tree import EMPTY_TREE, ROOT, SOURCES, DraftTree
 from syntagma.decoding.forced_text import ForcedText
-from syntagma.decoding.tree_pruning import prune
+from syntagma.decoding.tree_pruning import Guess, prune
 from syntagma.grammar import CompiledGrammar, GrammarCompiler, Vocabulary
 
 VOCABULARY = byte_vocabulary(JSON_TOKENS)
@@ -202,8 +202,10 @@ def test_forced_text_is_appended_to_leaves() -> None:
         tree,
         matcher,
         VOCABULARY,
-        after_leaf=lambda path: forced_text().tokens_after(matcher, b"", 16),
-        leaf_probability=0.9,
+        after_leaf=lambda path: [
+            Guess(token_id, 0.9, "forced")
+            for token_id in forced_text().tokens_after(matcher, b"", 16)
+        ],
     )
     text = b"".join(VOCABULARY.tokens[t] for t in found.token_ids)
     assert text == b'x","ok":'

@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, TypeAlias
 
+import exact_models
 import numpy as np
 import pytest
 from exact_chance import ScriptedChance, law_of
+from exact_models import LawAt, Prefix, TableModel, masked, random_law
 
 from syntagma.decoding import verification
 from syntagma.decoding.draft_tree import EMPTY_TREE, ROOT, SOURCES, DraftTree, SampledLaw
@@ -31,45 +33,7 @@ from syntagma.decoding.verification import (
 )
 
 STOP = 0
-Prefix: TypeAlias = tuple[int, ...]
-LawAt: TypeAlias = Callable[[Prefix], Any]
 Draft: TypeAlias = Callable[[Prefix, ScriptedChance], DraftTree]
-
-
-def random_law(generator: random.Random, size: int) -> Any:
-    """A law of small fractions; some entries may be 0."""
-    while True:
-        weights = [generator.choice((0, 1, 2, 3, 5)) for _ in range(size)]
-        if sum(weights):
-            return np.array([Fraction(w, sum(weights)) for w in weights], dtype=object)
-
-
-class TableModel:
-    """A law for every prefix, by chance but always the same."""
-
-    def __init__(self, seed: int, vocab_size: int) -> None:
-        self._generator = random.Random(seed)
-        self._vocab_size = vocab_size
-        self._laws: dict[Prefix, Any] = {}
-
-    def __call__(self, prefix: Prefix) -> Any:
-        if prefix not in self._laws:
-            self._laws[prefix] = random_law(self._generator, self._vocab_size)
-        return self._laws[prefix]
-
-
-def masked(law_at: LawAt, is_legal: Callable[[Prefix], bool]) -> LawAt:
-    """The law among legal tokens; where the model gives them nothing they are equally likely."""
-
-    def law(prefix: Prefix) -> Any:
-        given = law_at(prefix)
-        legal = [is_legal((*prefix, token_id)) for token_id in range(given.size)]
-        left = np.array([p if ok else Fraction(0) for p, ok in zip(given, legal, strict=True)])
-        if left.sum() == 0:
-            left = np.array([Fraction(int(ok)) for ok in legal])
-        return left / left.sum()
-
-    return law
 
 
 def no_two_alike(prefix: Prefix) -> bool:
@@ -146,18 +110,7 @@ def drawn(draft_law: LawAt, num_draws: Sequence[int], beside: int | None = None)
 
 
 def law_without(law_at: LawAt, max_length: int) -> dict[Prefix, Fraction]:
-    """The product of the model's probabilities, for every output."""
-    done: dict[Prefix, Fraction] = {}
-    open_outputs = {(): Fraction(1)}
-    while open_outputs:
-        prefix, probability = open_outputs.popitem()
-        if is_over(prefix, max_length):
-            done[prefix] = probability
-            continue
-        for token_id, p in enumerate(law_at(prefix)):
-            if p > 0:
-                open_outputs[(*prefix, token_id)] = probability * p
-    return done
+    return exact_models.law_without(law_at, lambda prefix: is_over(prefix, max_length))
 
 
 def law_with(

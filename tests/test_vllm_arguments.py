@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import warnings
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 from running import ENVIRONMENT, environment, require_vllm
 
 from syntagma.decoding.embedded_engine import demo_model_path
+from syntagma.decoding.vllm_support import DRAFT_PROPOSER
 from syntagma.server import serve as serve_module
 from syntagma.server.cli import run
 from syntagma.server.loading import LoadingError, arguments_of_settings, load
@@ -105,6 +107,21 @@ def test_settings_that_vllm_has_too() -> None:
     assert arguments_of_settings(Settings(model="m")) == []
     with pytest.raises(ValueError, match="device='cuda' is not for vLLM"):
         arguments_of_settings(Settings(model="m", device="cuda"))
+
+
+def test_speculation_is_asked_for_explicitly() -> None:
+    """The setting's default is for the embedded engine."""
+    flag, text = arguments_of_settings(Settings(model="m", speculation=True))
+    assert flag == "--speculative-config"
+    assert json.loads(text) == {"model": DRAFT_PROPOSER, "num_speculative_tokens": 8}
+    _, text = arguments_of_settings(Settings(model="m", speculation=True, max_draft_tokens=3))
+    assert json.loads(text)["num_speculative_tokens"] == 3
+    assert arguments_of_settings(Settings(model="m", speculation=False)) == []
+    with pytest.raises(ValueError, match="max_draft_tokens needs --speculation"):
+        arguments_of_settings(Settings(model="m", max_draft_tokens=3))
+    for key, value in (("draft_corpus", ("a.txt",)), ("draft_model", "small")):
+        with pytest.raises(ValueError, match=f"{key} is for the embedded engine"):
+            arguments_of_settings(Settings(model="m", **{key: value}))
 
 
 def test_vllms_parser_reads_them() -> None:

@@ -9,6 +9,8 @@ import pytest
 from running import Running, ids_of, new_vllm_engine, require_vllm, text_of
 from test_engine_conformance import KINDS, PROMPT, SPECS, is_word
 
+from syntagma.decoding.vllm_support import DRAFT_PROPOSER
+
 NUM_DRAFTS = 6
 QUOTED = PROMPT + ' {"name": "Sofia Chen", "age": 29, "pets": []} yes no Abc 12. '
 
@@ -18,7 +20,7 @@ def drafting() -> Iterator[Running]:
     """An engine process whose scheduler drafts."""
     require_vllm()
     config = {
-        "model": "syntagma.decoding.vllm_drafting.NullProposer",
+        "model": DRAFT_PROPOSER,
         "num_speculative_tokens": NUM_DRAFTS,
     }
     running = Running(new_vllm_engine(speculative_config=config))

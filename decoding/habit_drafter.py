@@ -1,0 +1,100 @@
+"""Drafts from habits: what outputs of a tenant have gone on with under the same mask, whatever the grammar."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syntagma.decoding.draft_tree import EMPTY_TREE, ROOT, SOURCES, DraftTree, Source
+from syntagma.decoding.drafter import DraftScope, DraftSession
+from syntagma.decoding.habits import Habits
+from syntagma.decoding.matcher import Matcher
+from syntagma.grammar import Vocabulary
+from syntagma.grammar.lru import ByteLru
+
+NUM_CHOICES: Final = 4
+"""Drafted for the next token, the likeliest ones; what follows them is left to `Continuation`."""
+
+DEFAULT_MAX_BYTES: Final = 64 << 20
+
+
+class HabitDrafter:
+    """Proposes what was chosen before; nothing without a grammar.
+
+    Args:
+        vocabulary: of the model.
+        max_bytes: bound on the habits of all tenants; those not met for longest go first.
+    """
+
+    source: Final[Source] = "habit"
+
+    def __init__(self, vocabulary: Vocabulary, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self._vocabulary = vocabulary
+        self._lock = threading.Lock()
+        self._tenants: ByteLru[str, Habits] = ByteLru(max_bytes)
+
+    def begin(self, prompt_token_ids: Sequence[int], scope: DraftScope) -> HabitSession:
+        with self._lock:
+            habits = self._tenants.get(scope.tenant)
+            if habits is None:
+                habits = Habits(self._vocabulary)
+                self._tenants.put(scope.tenant, habits, habits.num_bytes)
+        return HabitSession(self, scope.tenant, habits)
+
+    def note_growth(self, tenant: str, habits: Habits) -> None:
+        """Count a tenant's memory anew."""
+        with self._lock:
+            self._tenants.put(tenant, habits, habits.num_bytes)
+
+
+class HabitSession(DraftSession):
+    """One output's place among its tenant's habits.
+
+    Attributes:
+        habits: of the tenant.
+    """
+
+    def __init__(self, drafter: HabitDrafter, tenant: str, habits: Habits) -> None:
+        self.habits = habits
+        self._drafter = drafter
+        self._tenant = tenant
+        self._matcher: Matcher | None = None
+        self._new: list[int] = []
+
+    def extend(self, token_ids: Sequence[int]) -> None:
+        self._new += token_ids
+
+    def propose(self, matcher: Matcher | None, *, max_nodes: int, max_depth: int) -> DraftTree:
+        if matcher is None:
+            return EMPTY_TREE
+        self._matcher = matcher
+        self._take_in()
+        likely = self.habits.likely(matcher)[: min(NUM_CHOICES, max_nodes)]
+        return DraftTree(
+            token_ids=np.array([token_id for token_id, _ in likely], np.int32),
+            parents=np.full(len(likely), ROOT, np.int32),
+            probabilities=np.array([probability for _, probability in likely], np.float64),
+            sources=np.full(len(likely), SOURCES.index("habit"), np.int8),
+        )
+
+    def learn(
+        self,
+        token_ids: Sequence[int],
+        successors: NDArray[np.int32],
+        probabilities: NDArray[np.float64],
+    ) -> None:
+        """What was chosen counts, not what else was likely."""
+
+    def finish(self) -> None:
+        self._take_in()
+        self._drafter.note_growth(self._tenant, self.habits)
+
+    def _take_in(self) -> None:
+        """Count the latest tokens, whose masks the matcher can go back to."""
+        if self._matcher is not None and self._matcher.num_tokens >= len(self._new):
+            self.habits.learn(self._matcher, self._new)
+        self._new = []
