@@ -153,6 +153,7 @@ STATEMENTS = [
     "m[Key{1, 2}] = struct{}{}",
     "type pair[A, B any] struct { a A; b B }",
     "f(func() { g() }, w+-a.b, x - -y)",
+    'b = append(append(b, "a"+name...), *p...); g(unsafe.Pointer(&*q), 5*µs)',
 ]
 
 OUTSIDE = [
@@ -171,5 +172,6 @@ OUTSIDE = [
     "var x",
     "switch x { y() }",
     "f(a b)",
+    "f(1...)",
     "x = 1 /* never closed",
 ]
