@@ -27,7 +27,7 @@ from speculation import prompt_of
 from speculation_workloads import WORKLOADS, tasks
 
 from syntagma.decoding import Matcher
-from syntagma.decoding.draft_sources import model_free_speculator
+from syntagma.decoding.draft_sources import new_speculator
 from syntagma.decoding.draft_tree import EMPTY_TREE, ROOT, DraftTree
 from syntagma.decoding.drafter import DraftScope
 from syntagma.decoding.embedded_engine import EmbeddedEngine
@@ -142,7 +142,7 @@ def tokens_per_pass(
     outputs: Sequence[Recorded], engine: EmbeddedEngine, max_nodes: int, *, chains_only: bool
 ) -> float:
     """Over all outputs, one after the other, so that later ones are drafted from earlier ones as well."""
-    speculator = model_free_speculator(
+    speculator = new_speculator(
         engine.vocabulary, engine.tokenizer, chains_only, max_nodes=max_nodes
     )
     counts = [count for recorded in outputs for count in steps(recorded, speculator, max_nodes)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import sys
@@ -24,6 +25,7 @@ import named_cases
 import peers
 import python_files
 import startup
+import tree_or_chain
 import vocabularies
 
 SCHEMA = json.dumps({"type": "object", "properties": {"a": {"type": "integer"}}})
@@ -277,3 +279,14 @@ def test_python_files_are_counted(
     written = capsys.readouterr().out
     assert "1 of 2 files pass" in written and "mask: 1" in written
     assert "refused: refused.py b'(x)' >> b'if '" in written
+
+
+def test_trees_and_chains_are_compared_on_outputs_of_the_demo_model() -> None:
+    options = tree_or_chain.parse(
+        ["--tasks", "1", "--max-tokens", "30", "--workloads", "extraction"]
+    )
+    rows = asyncio.run(tree_or_chain.measure(options))
+    assert len(rows) == len(tree_or_chain.SIZES) * len(tree_or_chain.TEMPERATURES)
+    for row in rows:
+        assert 1 <= row["chain"] <= row["nodes"] + 1
+        assert 1 <= row["tree"] <= row["nodes"] + 1
