@@ -12,7 +12,7 @@ from syntagma.grammar import CompileLimits, GrammarCompiler
 from syntagma.grammar.named_languages import LANGUAGES
 
 TEXT = (Path(__file__).resolve().parent.parent / "docs" / "grammars.md").read_text("utf-8")
-GALLERY = re.findall(r"```ebnf\n(.*?)```\n\n```examples\n(.*?)```", TEXT, re.DOTALL)
+GALLERY = re.findall(r"```ebnf\n([^`]*)```\n\n```examples\n([^`]*)```", TEXT)
 
 
 @pytest.fixture(scope="module")
