@@ -25,4 +25,5 @@ GO = Language(
             one_of("file", "statements", "expression"),
         )
     },
+    is_fixed=True,
 )

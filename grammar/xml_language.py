@@ -28,4 +28,5 @@ def xml_grammar(options: Mapping[str, Any], budget: Budget) -> ir.Grammar:
 XML = Language(
     summary="a well-formed XML document, without a document type and without colons in names",
     build=xml_grammar,
+    is_fixed=True,
 )
