@@ -25,7 +25,7 @@ FUZZED := tests/test_recognizer.py tests/test_json_schema.py tests/test_schema_m
 	tests/test_speculative_outputs.py tests/test_languages.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test fuzz vllm-overhead speculation tree-or-chain lint check bench growth startup hostile demo-model clean
+.PHONY: help install serve test fuzz vllm-overhead speculation tree-or-chain vllm-speculation lint check bench growth startup hostile demo-model clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,9 @@ vllm-overhead: $(STAMP) $(VLLM_STAMP) ## vLLM without and with grammars, by back
 
 speculation: $(STAMP) ## what drafts save, by source, on four workloads
 	$(BIN)/python benchmarks/speculation.py $(ARGS)
+
+vllm-speculation: $(STAMP) $(VLLM_STAMP) ## our drafts in vLLM beside its own n-grams
+	$(BIN)/python benchmarks/vllm_speculation.py $(ARGS)
 
 tree-or-chain: $(STAMP) ## whether verifying trees of drafts pays
 	$(BIN)/python benchmarks/tree_or_chain.py $(ARGS)

@@ -1,0 +1,186 @@
+"""Our drafts in vLLM beside vLLM's own n-grams: tokens a pass on the four workloads of `speculation.py`.
+
+    make vllm-speculation ARGS="--tasks 24"
+
+Both arms run the same vLLM with the same model, greedily, one request at a time, each in a process of its own; both
+verify chains of as many drafted tokens. The n-gram arm uses vLLM's xgrammar backend, ours our own. Counted is what
+vLLM counts: a pass yields the drafted tokens that it accepted and one more. Whether outputs are the same is told, too.
+(`suffix`, vLLM's other method without a model, needs a package that is not installed with it.)
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from speculation_workloads import WORKLOADS, Task, tasks
+
+# No import of ours up here: vLLM's CPU build does not start where numba was imported first.
+ARMS = ("ngram", "ours")
+ACCEPTED = "vllm:spec_decode_num_accepted_tokens_total"
+
+
+def speculation(arm: str, num_drafts: int) -> dict[str, Any]:
+    if arm == "ngram":
+        return {
+            "method": "ngram",
+            "num_speculative_tokens": num_drafts,
+            "prompt_lookup_min": 2,
+            "prompt_lookup_max": 5,
+        }
+    from syntagma.decoding.vllm_support import DRAFT_PROPOSER
+
+    return {"model": DRAFT_PROPOSER, "num_speculative_tokens": num_drafts}
+
+
+def engine_arguments(arm: str, options: argparse.Namespace) -> Any:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    from syntagma.decoding.embedded_engine import demo_model_path
+
+    small = options.model is None
+    return AsyncEngineArgs(
+        model=options.model or str(demo_model_path()),
+        dtype="float32" if small else "auto",
+        enforce_eager=small,
+        max_num_seqs=4,
+        kv_cache_memory_bytes=256 << 20 if small else None,
+        speculative_config=speculation(arm, options.num_drafts),
+        distributed_executor_backend="vllm.v1.executor.uniproc_executor.UniProcExecutor"
+        if small
+        else None,
+    )
+
+
+class NgramArm:
+    """vLLM as it is."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        self.llm = AsyncLLM.from_engine_args(engine_arguments("ngram", options))
+        self.tokenizer = self.llm.renderer.tokenizer
+
+    async def one(self, request_id: str, task: Task, prompt: list[int], limit: int) -> list[int]:
+        from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
+
+        outputs = None
+        if task.schema is not None:
+            outputs = StructuredOutputsParams(json=json.dumps(task.schema))
+        params = SamplingParams(
+            temperature=0.0,
+            max_tokens=limit,
+            structured_outputs=outputs,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        async for result in self.llm.generate({"prompt_token_ids": prompt}, params, request_id):
+            token_ids = list(result.outputs[0].token_ids)
+        return token_ids
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self.llm.shutdown)
+
+
+class OurArm:
+    """The engine of `syntagma serve --engine vllm --speculation`."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        from syntagma.decoding.vllm_engine import VllmEngine
+        from syntagma.grammar import GrammarCompiler
+
+        self.engine = VllmEngine(engine_arguments("ours", options), model_name="ours")
+        self.tokenizer = self.engine.tokenizer
+        self.compiler = GrammarCompiler(self.engine.vocabulary, cache_dir=self.engine.artefact_dir)
+
+    async def one(self, request_id: str, task: Task, prompt: list[int], limit: int) -> list[int]:
+        from syntagma.decoding import GenerationRequest, SamplingParams
+        from syntagma.decoding.grammar_spec import GrammarSpec
+
+        if not self.engine.is_running:
+            await self.engine.start()
+        spec = None if task.schema is None else GrammarSpec("json_schema", task.schema)
+        request = GenerationRequest(
+            request_id=request_id,
+            prompt_token_ids=tuple(prompt),
+            sampling=SamplingParams(temperature=0.0, max_tokens=limit),
+            grammar=None if spec is None else spec.compile(self.compiler),
+            grammar_spec=spec,
+        )
+        return [token async for delta in self.engine.generate(request) for token in delta.token_ids]
+
+    async def stop(self) -> None:
+        await self.engine.shutdown()
+
+
+def num_accepted() -> float:
+    """Drafted tokens that this process's engine has accepted."""
+    from prometheus_client import REGISTRY
+
+    return sum(
+        sample.value
+        for metric in REGISTRY.collect()
+        for sample in metric.samples
+        if sample.name == ACCEPTED
+    )
+
+
+async def run(options: argparse.Namespace) -> dict[str, Any]:
+    """One arm: per workload its outputs and how many tokens were accepted."""
+    arm = NgramArm(options) if options.arm == "ngram" else OurArm(options)
+    found: dict[str, Any] = {}
+    for workload in options.workloads:
+        outputs, before = [], num_accepted()
+        for number, task in enumerate(tasks(workload, options.tasks)):
+            text = arm.tokenizer.apply_chat_template(
+                task.messages, tools=task.tools or None, add_generation_prompt=True, tokenize=False
+            )
+            prompt = list(arm.tokenizer.encode(text, add_special_tokens=False))
+            name = f"{workload}-{number}"
+            outputs.append(await arm.one(name, task, prompt, options.max_tokens))
+        await asyncio.sleep(0.5)  # counters follow the last output
+        found[workload] = {"outputs": outputs, "accepted": num_accepted() - before}
+    await arm.stop()
+    return found
+
+
+def compare(options: argparse.Namespace, arguments: Sequence[str]) -> None:
+    results = {}
+    for arm in ARMS:
+        command = [sys.executable, str(Path(__file__)), *arguments, "--arm", arm]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        results[arm] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{'':14}{'tokens':>8}{'ngram':>8}{'ours':>8}{'different':>11}")
+    for workload in options.workloads:
+        rows = [results[arm][workload] for arm in ARMS]
+        rates = []
+        for row in rows:
+            num_tokens = sum(map(len, row["outputs"]))
+            rates.append(num_tokens / (num_tokens - row["accepted"]))
+        different = sum(a != b for a, b in zip(*(r["outputs"] for r in rows), strict=True))
+        num_tokens = sum(map(len, rows[1]["outputs"]))
+        print(f"{workload:14}{num_tokens:8}{rates[0]:8.2f}{rates[1]:8.2f}{different:11}")
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--model", help="Hugging Face folder or name; default: the demo model")
+    parser.add_argument("--tasks", type=int, default=24, help="requests per workload")
+    parser.add_argument("--max-tokens", type=int, default=200)
+    parser.add_argument("--num-drafts", type=int, default=8, help="drafted tokens in a pass")
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    parser.add_argument("--arm", choices=ARMS, help="run this one and print what it did")
+    options = parser.parse_args(arguments)
+    if options.arm is None:
+        compare(options, arguments)
+    else:
+        print(json.dumps(asyncio.run(run(options))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
