@@ -210,7 +210,10 @@ class Sequence:
         may_stop = self.matcher is not None or not self.request.sampling.ignore_eos
         if may_stop and token_id in self.vocabulary.stop_ids:
             return self.finish("stop")
-        text = self.detokenizer.add(self.vocabulary.output_bytes(token_id))
+        # Without a grammar nobody has asked for special tokens, though some engines draw them.
+        is_asked_for = self.matcher is not None
+        text_of = self.vocabulary.output_bytes if is_asked_for else self.vocabulary.token_bytes
+        text = self.detokenizer.add(text_of(token_id))
         if self.detokenizer.stop_reason is not None:
             self.finish("stop")
         return text
