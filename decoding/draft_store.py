@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from syntagma.decoding.drafter import DraftScope
+from syntagma.decoding.growing_lru import GrowingLru
 from syntagma.decoding.suffix_automaton import BYTES_PER_TOKEN, START, SuffixAutomaton
-from syntagma.grammar.lru import ByteLru
 
 DEFAULT_MAX_BYTES: Final = 256 << 20
 SHARE_OF_ONE: Final = 8
@@ -99,8 +99,9 @@ class DraftStore:
                 f"max_bytes must be at least {SHARE_OF_ONE * ENTRY_BYTES}, not {max_bytes!r}"
             )
         self._vocabulary_hash = vocabulary_hash
-        self._lock = threading.Lock()
-        self._texts: ByteLru[StoreKey, SharedTexts] = ByteLru(max_bytes)
+        self._texts: GrowingLru[StoreKey, SharedTexts] = GrowingLru(
+            max_bytes, lambda texts: ENTRY_BYTES + texts.num_bytes
+        )
         self._share = max_bytes // SHARE_OF_ONE
         self.corpus = SuffixAutomaton()
         for document in corpus:
@@ -109,40 +110,29 @@ class DraftStore:
 
     def texts(self, scope: DraftScope) -> SharedTexts | None:
         """What there is for a scope, now the most recently used; None if nothing."""
-        with self._lock:
-            return self._texts.get(self._key(scope))
+        return self._texts.get(self._key(scope))
 
     def add(self, scope: DraftScope, token_ids: Sequence[int]) -> None:
         """Take in a finished output; so large a one that it alone would fill its share is left out."""
         if not token_ids or len(token_ids) * BYTES_PER_TOKEN > self._share:
             return
         key = self._key(scope)
-        with self._lock:
-            texts = self._texts.get(key)
-            if texts is None:
-                texts = SharedTexts(self._share)
-                self._texts.put(key, texts, ENTRY_BYTES + texts.num_bytes)
+        texts = self._texts.get_or_make(key, lambda: SharedTexts(self._share))
         texts.add(token_ids)
-        with self._lock:
-            # Unless it was dropped meanwhile.
-            if self._texts.get(key) is texts:
-                self._texts.put(key, texts, ENTRY_BYTES + texts.num_bytes)
+        self._texts.note_growth(key, texts)
 
     @property
     def num_bytes(self) -> int:
         """Memory of the texts, the corpus apart."""
-        with self._lock:
-            return self._texts.num_bytes
+        return self._texts.num_bytes
 
     @property
     def num_evicted(self) -> int:
         """Scopes whose texts were dropped."""
-        with self._lock:
-            return self._texts.num_evicted
+        return self._texts.num_evicted
 
     def __len__(self) -> int:
-        with self._lock:
-            return len(self._texts)
+        return len(self._texts)
 
     def _key(self, scope: DraftScope) -> StoreKey:
         return StoreKey(self._vocabulary_hash, scope.grammar_key, scope.tenant)

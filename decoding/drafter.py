@@ -42,8 +42,7 @@ class DraftSession(ABC):
         proposes is pruned by the grammar afterwards in any case.
         """
 
-    @abstractmethod
-    def learn(
+    def learn(  # noqa: B027 - most drafters have no use for it
         self,
         token_ids: Sequence[int],
         successors: NDArray[np.int32],
@@ -55,12 +54,9 @@ class DraftSession(ABC):
             token_ids: the tokens read.
             successors: int32[len(token_ids), k], the k likeliest next tokens, likeliest first.
             probabilities: float64[len(token_ids), k], theirs.
-
-        Most drafters have no use for it.
         """
 
-    @abstractmethod
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027 - some drafters keep nothing
         """The output has ended; a drafter that learns from whole outputs takes it in now."""
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from syntagma.decoding.draft_tree import EMPTY_TREE, DraftTree, Source
 from syntagma.decoding.drafter import DraftScope, DraftSession
 from syntagma.decoding.forced_text import TAIL_BYTES, ForcedText
@@ -48,14 +45,3 @@ class ForcedSession(DraftSession):
             return EMPTY_TREE
         token_ids = self._forced_text.tokens_after(matcher, self._tail, min(max_nodes, max_depth))
         return DraftTree.chain(token_ids, [PROBABILITY] * len(token_ids), "forced")
-
-    def learn(
-        self,
-        token_ids: Sequence[int],
-        successors: NDArray[np.int32],
-        probabilities: NDArray[np.float64],
-    ) -> None:
-        """The grammar knows better."""
-
-    def finish(self) -> None:
-        """Nothing to keep."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from syntagma.decoding.draft_tree import EMPTY_TREE, ROOT, SOURCES, DraftTree, Source
 from syntagma.decoding.drafter import DraftScope, DraftSession
+from syntagma.decoding.growing_lru import GrowingLru
 from syntagma.decoding.habits import Habits
 from syntagma.decoding.matcher import Matcher
 from syntagma.grammar import Vocabulary
-from syntagma.grammar.lru import ByteLru
 
 NUM_CHOICES: Final = 4
 """Drafted for the next token, the likeliest ones; what follows them is left to `Continuation`."""
@@ -34,21 +32,13 @@ class HabitDrafter:
 
     def __init__(self, vocabulary: Vocabulary, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self._vocabulary = vocabulary
-        self._lock = threading.Lock()
-        self._tenants: ByteLru[str, Habits] = ByteLru(max_bytes)
+        self._tenants: GrowingLru[str, Habits] = GrowingLru(
+            max_bytes, lambda habits: habits.num_bytes
+        )
 
     def begin(self, prompt_token_ids: Sequence[int], scope: DraftScope) -> HabitSession:
-        with self._lock:
-            habits = self._tenants.get(scope.tenant)
-            if habits is None:
-                habits = Habits(self._vocabulary)
-                self._tenants.put(scope.tenant, habits, habits.num_bytes)
-        return HabitSession(self, scope.tenant, habits)
-
-    def note_growth(self, tenant: str, habits: Habits) -> None:
-        """Count a tenant's memory anew."""
-        with self._lock:
-            self._tenants.put(tenant, habits, habits.num_bytes)
+        habits = self._tenants.get_or_make(scope.tenant, lambda: Habits(self._vocabulary))
+        return HabitSession(self._tenants, scope.tenant, habits)
 
 
 class HabitSession(DraftSession):
@@ -58,9 +48,9 @@ class HabitSession(DraftSession):
         habits: of the tenant.
     """
 
-    def __init__(self, drafter: HabitDrafter, tenant: str, habits: Habits) -> None:
+    def __init__(self, tenants: GrowingLru[str, Habits], tenant: str, habits: Habits) -> None:
         self.habits = habits
-        self._drafter = drafter
+        self._tenants = tenants
         self._tenant = tenant
         self._matcher: Matcher | None = None
         self._new: list[int] = []
@@ -81,17 +71,9 @@ class HabitSession(DraftSession):
             sources=np.full(len(likely), SOURCES.index("habit"), np.int8),
         )
 
-    def learn(
-        self,
-        token_ids: Sequence[int],
-        successors: NDArray[np.int32],
-        probabilities: NDArray[np.float64],
-    ) -> None:
-        """What was chosen counts, not what else was likely."""
-
     def finish(self) -> None:
         self._take_in()
-        self._drafter.note_growth(self._tenant, self.habits)
+        self._tenants.note_growth(self._tenant, self.habits)
 
     def _take_in(self) -> None:
         """Count the latest tokens, whose masks the matcher can go back to."""

@@ -215,14 +215,6 @@ class ModelSession(DraftSession):
             new += node_of.values()
         return new
 
-    def learn(
-        self,
-        token_ids: Sequence[int],
-        successors: NDArray[np.int32],
-        probabilities: NDArray[np.float64],
-    ) -> None:
-        """The draft model is as it is."""
-
     def finish(self) -> None:
         self._cache = None
         self._unread = []

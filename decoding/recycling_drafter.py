@@ -6,7 +6,6 @@ template. The rows say something of the texts that were written, so each scope h
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 
 from syntagma.decoding.draft_tree import EMPTY_TREE, ROOT, SOURCES, DraftTree, Source
 from syntagma.decoding.drafter import DraftScope, DraftSession
+from syntagma.decoding.growing_lru import GrowingLru
 from syntagma.decoding.matcher import Matcher
-from syntagma.grammar.lru import ByteLru
 
 NUM_SUCCESSORS: Final = 8
 """Kept for each token, the likeliest ones."""
@@ -48,26 +47,17 @@ class RecyclingDrafter:
     source: Final[Source] = "recycling"
 
     def __init__(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
-        self._lock = threading.Lock()
-        self._scopes: ByteLru[DraftScope, Successors] = ByteLru(max_bytes)
+        self._scopes: GrowingLru[DraftScope, Successors] = GrowingLru(
+            max_bytes, lambda successors: successors.num_bytes
+        )
 
     def begin(self, prompt_token_ids: Sequence[int], scope: DraftScope) -> DraftSession:
-        with self._lock:
-            successors = self._scopes.get(scope)
-            if successors is None:
-                successors = Successors()
-                self._scopes.put(scope, successors, successors.num_bytes)
-        return RecyclingSession(self, scope, successors, prompt_token_ids)
-
-    def note_growth(self, scope: DraftScope, successors: Successors) -> None:
-        """Count a scope's memory anew."""
-        with self._lock:
-            self._scopes.put(scope, successors, successors.num_bytes)
+        return RecyclingSession(self._scopes, scope, prompt_token_ids)
 
     @property
     def num_bytes(self) -> int:
-        with self._lock:
-            return self._scopes.num_bytes
+        """Memory of all scopes' rows."""
+        return self._scopes.num_bytes
 
 
 class RecyclingSession(DraftSession):
@@ -75,14 +65,13 @@ class RecyclingSession(DraftSession):
 
     def __init__(
         self,
-        drafter: RecyclingDrafter,
+        scopes: GrowingLru[DraftScope, Successors],
         scope: DraftScope,
-        successors: Successors,
         prompt_token_ids: Sequence[int],
     ) -> None:
-        self._drafter = drafter
+        self._scopes = scopes
         self._scope = scope
-        self._successors = successors
+        self._successors = scopes.get_or_make(scope, Successors)
         self._last = prompt_token_ids[-1] if prompt_token_ids else None
 
     def extend(self, token_ids: Sequence[int]) -> None:
@@ -132,7 +121,4 @@ class RecyclingSession(DraftSession):
         for token_id, next_ids, likely in zip(token_ids, kept, weights, strict=True):
             rows[token_id] = list(zip(next_ids, likely, strict=True))
         if len(rows) != before:
-            self._drafter.note_growth(self._scope, self._successors)
-
-    def finish(self) -> None:
-        """The rows stay for later outputs of the scope."""
+            self._scopes.note_growth(self._scope, self._successors)

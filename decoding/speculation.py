@@ -293,8 +293,9 @@ class SpeculationSession:
         self._proposed = {}
         for session in self._sessions.values():
             session.extend(token_ids)
-            if successors is not None and probabilities is not None:
-                read = [self._last_token, *tree.token_ids.tolist()]
+        if successors is not None and probabilities is not None:
+            read = [self._last_token, *tree.token_ids.tolist()]
+            for session in self._sessions.values():
                 session.learn(read, successors, probabilities)
         if token_ids:
             self._last_token = token_ids[-1]

@@ -59,14 +59,6 @@ class PromptSession(DraftSession):
             max_depth=max_depth,
         )
 
-    def learn(
-        self,
-        token_ids: Sequence[int],
-        successors: NDArray[np.int32],
-        probabilities: NDArray[np.float64],
-    ) -> None:
-        """Nothing to learn from what was not written."""
-
     def finish(self) -> None:
         """Of the output only what its matches were worth is kept."""
         self._memory.remember(self._scope, self._coverage)
@@ -172,14 +164,6 @@ class CorpusSession(DraftSession):
         if self._corpus is not None:
             trees.append(self._corpus.draft(max_nodes, max_depth))
         return merge_trees(trees)
-
-    def learn(
-        self,
-        token_ids: Sequence[int],
-        successors: NDArray[np.int32],
-        probabilities: NDArray[np.float64],
-    ) -> None:
-        """Nothing to learn from what was not written."""
 
     def finish(self) -> None:
         self._store.add(self._scope, self._output)

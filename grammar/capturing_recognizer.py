@@ -19,7 +19,7 @@ from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.matcher_state import CONFIG, MatcherState, key_of
 from syntagma.grammar.parser import ASKED_FOR_UNKNOWN, Parser
-from syntagma.grammar.recognizer import MAX_MOVES, Recognizer
+from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.text_parser import TextParser
 
@@ -48,15 +48,8 @@ class CapturingRecognizer(Recognizer):
         texts = 250 * self._reading.num_texts + BYTES_PER_STATE * self._reading.num_states
         return super().num_bytes + self._sure.num_bytes + self._likely.num_bytes + texts
 
-    def advance(self, state: MatcherState, token_id: int) -> MatcherState | None:
-        """The state after a token with text, None if it is not allowed."""
-        with self._lock:
-            target = self.read(state, self.store.vocabulary.tokens[token_id])
-            if target is not None:
-                if len(self.moves) >= MAX_MOVES:
-                    self.forget_moves()
-                self.moves[state.first_move + token_id] = target
-            return target
+    def _after_token(self, state: MatcherState, token_id: int) -> MatcherState | None:
+        return self.read(state, self.store.vocabulary.tokens[token_id])
 
     def read(self, state: MatcherState, text: bytes) -> MatcherState | None:
         """The state after a text, None if no output goes on like that."""

@@ -70,14 +70,16 @@ class Recognizer:
     def advance(self, state: MatcherState, token_id: int) -> MatcherState | None:
         """The state after a token with text, None if it is not allowed."""
         with self._lock:
-            key = self._walker.read_token(state.key, token_id)
-            if not key:
-                return None
-            target = self.state_with(key)
-            if len(self.moves) >= MAX_MOVES:
-                self.forget_moves()
-            self.moves[state.first_move + token_id] = target
+            target = self._after_token(state, token_id)
+            if target is not None:
+                if len(self.moves) >= MAX_MOVES:
+                    self.forget_moves()
+                self.moves[state.first_move + token_id] = target
             return target
+
+    def _after_token(self, state: MatcherState, token_id: int) -> MatcherState | None:
+        key = self._walker.read_token(state.key, token_id)
+        return self.state_with(key) if key else None
 
     def read(self, state: MatcherState, text: bytes) -> MatcherState | None:
         """The state after a text, None if no output goes on like that."""

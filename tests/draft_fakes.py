@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from syntagma.decoding.draft_tree import EMPTY_TREE, ROOT, SOURCES, DraftTree, SampledLaw, Source
 from syntagma.decoding.drafter import DraftScope, DraftSession
@@ -68,14 +67,6 @@ class FakeSession(DraftSession):
 
     def propose(self, matcher: Matcher | None, *, max_nodes: int, max_depth: int) -> DraftTree:
         return self._drafter.propose(self._prompt, self.output, max_nodes, max_depth)
-
-    def learn(
-        self,
-        token_ids: Sequence[int],
-        successors: NDArray[np.int32],
-        probabilities: NDArray[np.float64],
-    ) -> None:
-        pass
 
     def finish(self) -> None:
         self.num_finished += 1
