@@ -25,6 +25,7 @@ from typing import Any
 
 import demo_corpus
 import numpy as np
+import speculation_workloads
 from tokenizers import Tokenizer
 
 from syntagma.decoding.draft_store import DraftStore
@@ -53,20 +54,7 @@ class Recording:
 
 def schema_of(value: Any) -> dict[str, Any]:
     """A schema that asks for values of the same shape."""
-    if isinstance(value, dict):
-        return {
-            "type": "object",
-            "properties": {key: schema_of(part) for key, part in value.items()},
-            "required": list(value),
-            "additionalProperties": False,
-        }
-    if isinstance(value, list):
-        return {"type": "array", "items": schema_of(value[0]) if value else {}}
-    if isinstance(value, bool):
-        return {"type": "boolean"}
-    if isinstance(value, int | float):
-        return {"type": "integer" if isinstance(value, int) else "number"}
-    return {"type": "null"} if value is None else {"type": "string"}
+    return speculation_workloads.schema_of(value, is_bounded=False)
 
 
 def extraction() -> Iterator[Recording]:

@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from speculation_workloads import WORKLOADS, Task, tasks
+from speculation_workloads import Task, new_parser, prompt_of, tasks
 
 from syntagma.decoding.draft_sources import new_speculator
 from syntagma.decoding.draft_tree import SOURCES, Source
@@ -127,14 +127,6 @@ async def run_workload(
             outputs[name] = await run_task(arms[name], task, prompt, grammar, max_tokens)
         for name, token_ids in outputs.items():
             arms[name].num_different += token_ids != outputs[NO_DRAFTS]
-
-
-def prompt_of(tokenizer: Any, task: Task) -> tuple[int, ...]:
-    """The chat as the model's template writes it."""
-    text = tokenizer.apply_chat_template(
-        task.messages, tools=task.tools or None, add_generation_prompt=True, tokenize=False
-    )
-    return tuple(tokenizer.encode(text, add_special_tokens=False))
 
 
 async def warm_up(arms: dict[str, Arm], compiler: GrammarCompiler) -> None:
@@ -243,15 +235,11 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", help="Hugging Face folder or name; default: the demo model")
+    parser = new_parser(__doc__, num_tasks=40)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--tasks", type=int, default=40, help="requests per workload")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--max-tokens", type=int, default=200)
     parser.add_argument("--max-draft-tokens", type=int, default=32)
     parser.add_argument("--no-ablation", action="store_true", help="only with and without drafts")
-    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--json", help="write the figures here, too")
     return parser.parse_args(arguments)
 

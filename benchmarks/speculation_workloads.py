@@ -5,6 +5,7 @@ The texts are the demo model's own, from the part of its corpus that it was not 
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,22 +32,27 @@ class Task:
     schema: dict[str, Any] | None
 
 
-def schema_of(value: Any) -> dict[str, Any]:
-    """A schema that asks for values of the same shape."""
+def schema_of(value: Any, *, is_bounded: bool = True) -> dict[str, Any]:
+    """A schema that asks for values of the same shape, short ones if it is bounded."""
     if isinstance(value, dict):
         return {
             "type": "object",
-            "properties": {key: schema_of(part) for key, part in value.items()},
+            "properties": {
+                key: schema_of(part, is_bounded=is_bounded) for key, part in value.items()
+            },
             "required": list(value),
             "additionalProperties": False,
         }
     if isinstance(value, list):
-        return {"type": "array", "items": schema_of(value[0]) if value else {}, "maxItems": 8}
+        items = schema_of(value[0], is_bounded=is_bounded) if value else {}
+        return {"type": "array", "items": items} | ({"maxItems": 8} if is_bounded else {})
     if isinstance(value, bool):
         return {"type": "boolean"}
     if isinstance(value, int | float):
         return {"type": "integer" if isinstance(value, int) else "number"}
-    return {"type": "null"} if value is None else {"type": "string", "maxLength": 60}
+    if value is None:
+        return {"type": "null"}
+    return {"type": "string"} | ({"maxLength": 60} if is_bounded else {})
 
 
 def json_examples(kinds: list[str]) -> Iterator[tuple[demo_corpus.Example, Any]]:
@@ -99,3 +105,21 @@ WORKLOADS = {
 def tasks(workload: str, count: int) -> list[Task]:
     """The first tasks of a workload, always the same."""
     return list(islice(WORKLOADS[workload](), count))
+
+
+def prompt_of(tokenizer: Any, task: Task) -> tuple[int, ...]:
+    """The chat as the model's template writes it."""
+    text = tokenizer.apply_chat_template(
+        task.messages, tools=task.tools or None, add_generation_prompt=True, tokenize=False
+    )
+    return tuple(tokenizer.encode(text, add_special_tokens=False))
+
+
+def new_parser(doc: str | None, *, num_tasks: int) -> argparse.ArgumentParser:
+    """What all scripts that run the workloads are told."""
+    parser = argparse.ArgumentParser(description=doc.partition("\n")[0] if doc else None)
+    parser.add_argument("--model", help="Hugging Face folder or name; default: the demo model")
+    parser.add_argument("--tasks", type=int, default=num_tasks, help="requests per workload")
+    parser.add_argument("--max-tokens", type=int, default=200)
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    return parser

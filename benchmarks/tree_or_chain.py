@@ -23,8 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from speculation import prompt_of
-from speculation_workloads import WORKLOADS, tasks
+from speculation_workloads import new_parser, prompt_of, tasks
 
 from syntagma.decoding import Matcher
 from syntagma.decoding.draft_sources import new_speculator
@@ -180,12 +179,8 @@ async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", help="Hugging Face folder or name; default: the demo model")
+    parser = new_parser(__doc__, num_tasks=40)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--tasks", type=int, default=40, help="requests per workload")
-    parser.add_argument("--max-tokens", type=int, default=200)
-    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--json", help="write the figures here, too")
     return parser.parse_args(arguments)
 

@@ -83,24 +83,30 @@ def cpu_seconds_of(pids: Sequence[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def model_arguments(model: str | None) -> dict[str, Any]:
+    """What vLLM is told of a model; the demo model, where none is given, gets settings that start fast on a CPU."""
+    if model is not None:
+        return {"model": model}
+    from syntagma.decoding.embedded_engine import demo_model_path
+
+    return {
+        "model": str(demo_model_path()),
+        "dtype": "float32",
+        "enforce_eager": True,
+        "kv_cache_memory_bytes": 256 << 20,
+        "distributed_executor_backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor",
+    }
+
+
 def engine_arguments(arm: str, options: argparse.Namespace) -> Any:
     from vllm.engine.arg_utils import AsyncEngineArgs
 
-    from syntagma.decoding.embedded_engine import demo_model_path
-
-    small = options.model is None
     return AsyncEngineArgs(
-        model=options.model or str(demo_model_path()),
-        dtype="float32" if small else "auto",
-        enforce_eager=small,
+        **model_arguments(options.model),
         max_model_len=options.max_model_len,
         max_num_seqs=options.requests,
-        kv_cache_memory_bytes=256 << 20 if small else None,
         disable_log_stats=True,
         structured_outputs_config={"backend": arm if arm in ("xgrammar", "guidance") else "auto"},
-        distributed_executor_backend="vllm.v1.executor.uniproc_executor.UniProcExecutor"
-        if small
-        else None,
     )
 
 

@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from speculation_workloads import WORKLOADS, Task, tasks
+from speculation_workloads import Task, new_parser, prompt_of, tasks
+from vllm_overhead import model_arguments
 
 # No import of ours up here: vLLM's CPU build does not start where numba was imported first.
 ARMS = ("ngram", "ours")
@@ -42,19 +43,10 @@ def speculation(arm: str, num_drafts: int) -> dict[str, Any]:
 def engine_arguments(arm: str, options: argparse.Namespace) -> Any:
     from vllm.engine.arg_utils import AsyncEngineArgs
 
-    from syntagma.decoding.embedded_engine import demo_model_path
-
-    small = options.model is None
     return AsyncEngineArgs(
-        model=options.model or str(demo_model_path()),
-        dtype="float32" if small else "auto",
-        enforce_eager=small,
+        **model_arguments(options.model),
         max_num_seqs=4,
-        kv_cache_memory_bytes=256 << 20 if small else None,
         speculative_config=speculation(arm, options.num_drafts),
-        distributed_executor_backend="vllm.v1.executor.uniproc_executor.UniProcExecutor"
-        if small
-        else None,
     )
 
 
@@ -137,10 +129,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
     for workload in options.workloads:
         outputs, before = [], num_accepted()
         for number, task in enumerate(tasks(workload, options.tasks)):
-            text = arm.tokenizer.apply_chat_template(
-                task.messages, tools=task.tools or None, add_generation_prompt=True, tokenize=False
-            )
-            prompt = list(arm.tokenizer.encode(text, add_special_tokens=False))
+            prompt = list(prompt_of(arm.tokenizer, task))
             name = f"{workload}-{number}"
             outputs.append(await arm.one(name, task, prompt, options.max_tokens))
         await asyncio.sleep(0.5)  # counters follow the last output
@@ -168,12 +157,8 @@ def compare(options: argparse.Namespace, arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--model", help="Hugging Face folder or name; default: the demo model")
-    parser.add_argument("--tasks", type=int, default=24, help="requests per workload")
-    parser.add_argument("--max-tokens", type=int, default=200)
+    parser = new_parser(__doc__, num_tasks=24)
     parser.add_argument("--num-drafts", type=int, default=8, help="drafted tokens in a pass")
-    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--arm", choices=ARMS, help="run this one and print what it did")
     options = parser.parse_args(arguments)
     if options.arm is None:

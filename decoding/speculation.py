@@ -238,7 +238,7 @@ class SpeculationSession:
         return trees
 
     def _pruned(self, matcher: Matcher | None, tree: DraftTree, max_depth: int) -> DraftTree:
-        """What the grammar allows of a tree, with what it forces behind the leaves."""
+        """What the grammar allows of a tree, its leaves continued."""
 
         def after_leaf(path: list[int]) -> list[Guess]:
             if matcher is None or len(path) >= max_depth:

@@ -32,8 +32,28 @@ def walk(
         token_id = rng.choice(by_length[rng.choice(sorted(by_length))])
         assert matcher.accept_token(token_id)
         out += vocabulary.tokens[token_id]
+    return out + closed(matcher)
+
+
+def closed(matcher: Matcher) -> bytes:
+    """The text of `closing_tokens`, each of which the matcher takes."""
+    out = b""
     for token_id in matcher.closing_tokens():
         assert matcher.accept_token(token_id)
-        out += vocabulary.tokens[token_id]
+        out += matcher.grammar.vocabulary.tokens[token_id]
     assert matcher.is_accepting()
     return out
+
+
+def check_masks(grammar: CompiledGrammar, rng: random.Random, num_walks: int) -> None:
+    """At every step of random walks exactly those tokens are allowed that can be read as texts."""
+    vocabulary = grammar.vocabulary
+    for _ in range(num_walks):
+        matcher = Matcher(grammar)
+        for _ in range(25):
+            allowed = allowed_ids(matcher)
+            for token_id, token in enumerate(vocabulary.tokens):
+                if token:
+                    after = grammar.recognizer.read(matcher._states[-1], token)
+                    assert (after is not None) == (token_id in allowed), token
+            matcher.accept_token(rng.choice(sorted(allowed - set(vocabulary.stop_ids))))

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from language_walks import check_masks, closed
 from toy import accepts, allowed_ids, byte_vocabulary
 
 from syntagma.decoding.matcher import Matcher
@@ -60,11 +61,7 @@ def walk(grammar: CompiledGrammar, rng: random.Random, max_tokens: int) -> str:
         token_id = rng.choice(words if words and rng.random() < 0.95 else sorted(allowed))
         assert matcher.accept_token(token_id)
         out += vocabulary.tokens[token_id]
-    for token_id in matcher.closing_tokens():
-        assert matcher.accept_token(token_id)
-        out += vocabulary.tokens[token_id]
-    assert matcher.is_accepting()
-    return out.decode()
+    return (out + closed(matcher)).decode()
 
 
 @pytest.mark.parametrize("start", ["file", "statement", "expression"])
@@ -168,14 +165,4 @@ def test_refuses(grammar: CompiledGrammar, text: str) -> None:
 
 
 def test_masks_are_what_can_be_read(grammar: CompiledGrammar) -> None:
-    rng = random.Random(8)
-    vocabulary = grammar.vocabulary
-    for _ in range(5):
-        matcher = Matcher(grammar)
-        for _ in range(25):
-            allowed = allowed_ids(matcher)
-            for token_id, token in enumerate(vocabulary.tokens):
-                if token:
-                    after = grammar.recognizer.read(matcher._states[-1], token)
-                    assert (after is not None) == (token_id in allowed), token
-            matcher.accept_token(rng.choice(sorted(allowed - set(vocabulary.stop_ids))))
+    check_masks(grammar, random.Random(8), 5)
