@@ -1,9 +1,12 @@
 # The commands of this project; `make help` lists them.
 #   ARGS=...     passed on:             make serve ARGS="--port 9000"
+#   WORKERS=...  processes that run tests, 2 unless given: make test WORKERS=8
 #   PYTHON=...   interpreter for .venv: make install PYTHON=python3.12
 #   BENCH_DATA=... folder of schemas in MaskBench's format: make bench BENCH_DATA=/path/to/maskbench
 # pip's own variables work as usual, for instance PIP_EXTRA_INDEX_URL for another build of PyTorch.
 
+# A file's tests stay in one process, so that they share an engine.
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 # Touched once everything is installed; older than its prerequisites means: install again.
@@ -37,7 +40,7 @@ serve: $(STAMP) ## run the server with the demo model on 127.0.0.1:8000
 	$(BIN)/syntagma serve $(ARGS)
 
 test: $(STAMP) $(VLLM_STAMP) ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 fuzz: $(STAMP) ## compare 10^6 masks with brute force, then run the random tests 50 times as long (hours)
 	$(BIN)/python tests/fuzz_states.py
