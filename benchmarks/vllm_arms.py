@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,7 @@ class OurArm:
 
         self.engine = VllmEngine(engine_arguments("ours", model, options), model_name="ours")
         self.compiler = GrammarCompiler(self.engine.vocabulary, cache_dir=self.engine.artefact_dir)
+        self.threads = ThreadPoolExecutor(2)  # as many as our server has
         self.grammars: dict[int, Any] = {}
         self.prompt = tuple(self.engine.tokenizer.encode(options.prompt))
 
@@ -139,7 +141,10 @@ class OurArm:
             await self.engine.start()
         spec = GrammarSpec("json_schema", schema(number))
         if number not in self.grammars:
-            self.grammars[number] = await asyncio.to_thread(spec.compile, self.compiler)
+            loop = asyncio.get_running_loop()
+            self.grammars[number] = await loop.run_in_executor(
+                self.threads, spec.compile, self.compiler
+            )
         request = GenerationRequest(
             request_id=request_id,
             prompt_token_ids=self.prompt,

@@ -95,8 +95,9 @@ def _install(timers: _Timers) -> None:
         """Only now it is known whose scheduler it is, and that the worker has started."""
         timers.time(type(instance), "get_grammar_bitmask", "fill")
         if type(instance) is not Scheduler:
-            from syntagma.decoding import vllm_grammar
+            from syntagma.decoding import vllm_grammar, vllm_worker
 
+            timers.time(vllm_worker.GrammarWorker, "_has_masked", "apply")
             _time_backend(timers, vllm_grammar.SyntagmaBackend, vllm_grammar.SyntagmaGrammar)
         begin(instance, *args, **kwargs)
 

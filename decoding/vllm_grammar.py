@@ -254,7 +254,7 @@ class SyntagmaGrammar(StructuredOutputGrammar):
     def fill_row(self, rows: NDArray[np.int32], row: int) -> None:
         """Write the tokens allowed next; all, where the output has ended or the matcher fails."""
         try:
-            if self._has_failed or self.matcher.is_terminated():
+            if self.matcher.is_terminated():
                 rows[row] = -1
             else:
                 self.matcher.fill_bitmask(rows, row)
