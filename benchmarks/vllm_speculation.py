@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from speculation_workloads import Task, new_parser, prompt_of, tasks
-from vllm_overhead import model_arguments
+from vllm_arms import model_arguments
 
 # No import of ours up here: vLLM's CPU build does not start where numba was imported first.
 ARMS = ("ngram", "ours")

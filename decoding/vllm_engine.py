@@ -12,7 +12,6 @@ import logging
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +100,8 @@ class VllmEngine(Engine):
         self._observer = observer
         self._adapters = _lora_requests(adapters or {}, is_enabled=arguments.enable_lora)
         self._open: dict[str, ChoiceTasks] = {}
-        self._totals = EngineStats()
+        self._num_prompt_tokens = self._num_generated_tokens = self._num_forced_tokens = 0
+        self._mask_seconds = 0.0
         self._is_started = False
         with contextlib.ExitStack() as undo:
             directory = artefact_dir
@@ -177,10 +177,13 @@ class VllmEngine(Engine):
         log-probabilities.
         """
         num_running = sum(tasks.has_begun for tasks in self._open.values())
-        return replace(
-            self._totals,
+        return EngineStats(
             requests_running=num_running,
             requests_waiting=len(self._open) - num_running,
+            prompt_tokens_total=self._num_prompt_tokens,
+            generated_tokens_total=self._num_generated_tokens,
+            forced_tokens_total=self._num_forced_tokens,
+            mask_seconds_total=self._mask_seconds,
         )
 
     async def start(self) -> None:
@@ -345,13 +348,10 @@ class VllmEngine(Engine):
         return tuple(i for i in self._silent_ids if i not in self._marks.token_ids)
 
     def _count(self, report: StepReport) -> None:
-        totals = self._totals
-        self._totals = EngineStats(
-            prompt_tokens_total=totals.prompt_tokens_total + report.num_prompt_tokens,
-            generated_tokens_total=totals.generated_tokens_total + report.num_generated_tokens,
-            forced_tokens_total=totals.forced_tokens_total + report.num_forced_tokens,
-            mask_seconds_total=totals.mask_seconds_total + sum(report.mask_seconds),
-        )
+        self._num_prompt_tokens += report.num_prompt_tokens
+        self._num_generated_tokens += report.num_generated_tokens
+        self._num_forced_tokens += report.num_forced_tokens
+        self._mask_seconds += sum(report.mask_seconds)
         if self._observer is not None:
             self._observer(report)
 

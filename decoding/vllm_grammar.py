@@ -7,11 +7,10 @@ end, or plain text from vLLM's. Names of methods and arguments are vLLM's.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +25,6 @@ from vllm.v1.structured_output.backend_types import (
 )
 
 from syntagma.decoding.artefact_directory import ArtefactDirectory
-from syntagma.decoding.batch import fill_bitmasks
 from syntagma.decoding.grammar_spec import TICKET_PREFIX, GrammarSpec, GrammarTicket
 from syntagma.decoding.matcher import Matcher
 from syntagma.decoding.vllm_vocabulary import vocabulary_of
@@ -91,7 +89,6 @@ class SyntagmaBackend(StructuredOutputBackend):
         self._pending: dict[tuple[str, str], Future[CompiledGrammar]] = {}
         self.rows: NDArray[np.int32] = np.empty((0, self._vocabulary.num_words), np.int32)
         self._bitmask: torch.Tensor | None = None
-        self._collected: list[tuple[SyntagmaGrammar, int]] | None = None
 
     def compile_grammar(
         self,
@@ -183,34 +180,13 @@ class SyntagmaBackend(StructuredOutputBackend):
         rows: NDArray[np.int32] = bitmask.numpy()
         return rows
 
-    @contextlib.contextmanager
-    def collecting(self) -> Iterator[None]:
-        """Put off filling rows to the end of the block, where one call fills all of them."""
-        self._collected = []
-        try:
-            yield
-        finally:
-            collected, self._collected = self._collected, None
-            self._fill([pair for pair in collected if pair[0].has_pending_row])
-
-    def collect(self, grammar: SyntagmaGrammar, row: int) -> bool:
-        """Note a row to be filled later; False if it must be filled now."""
-        if self._collected is None:
-            return False
-        self._collected.append((grammar, row))
-        return True
-
-    def _fill(self, pairs: list[tuple[SyntagmaGrammar, int]]) -> None:
-        try:
-            fill_bitmasks(
-                [grammar.matcher for grammar, _ in pairs], self.rows, [row for _, row in pairs]
-            )
-        except Exception:  # noqa: BLE001 - whose fault it is shows when each fills its own
-            for grammar, _ in pairs:
-                grammar.fill_pending_row()
-        else:
-            for grammar, _ in pairs:
-                grammar.has_pending_row = False
+    def step_rows(self, grammars: Sequence[SyntagmaGrammar]) -> NDArray[np.int32]:
+        """One row for each grammar, in their order; good until the next step."""
+        if len(self.rows) < len(grammars):
+            self.allocate_token_bitmask(self.vllm_config.scheduler_config.max_num_seqs)
+        for row, grammar in enumerate(grammars):
+            grammar.fill_row(self.rows, row)
+        return self.rows[: len(grammars)]
 
     def destroy(self) -> None:
         """Nothing to do: all that is held goes with the process."""
@@ -225,14 +201,11 @@ class SyntagmaGrammar(StructuredOutputGrammar):
 
     Attributes:
         matcher: follows the output.
-        has_pending_row: a row was asked for and is not filled yet.
     """
 
     def __init__(self, backend: SyntagmaBackend, matcher: Matcher) -> None:
         self.matcher = matcher
-        self.has_pending_row = False
         self._backend = backend
-        self._pending_row = 0
         self._has_failed = False
 
     def accept_tokens(self, request_id: str, tokens: list[int]) -> bool:
@@ -240,7 +213,6 @@ class SyntagmaGrammar(StructuredOutputGrammar):
 
         Tokens behind a stop token do not count: vLLM cuts them off.
         """
-        self.fill_pending_row()
         try:
             for token_id in tokens:
                 if self.matcher.is_terminated():
@@ -269,7 +241,6 @@ class SyntagmaGrammar(StructuredOutputGrammar):
 
     def rollback(self, num_tokens: int) -> None:
         """Take back the last tokens."""
-        self.fill_pending_row()
         try:
             self.matcher.rollback(num_tokens)
         except Exception:
@@ -277,22 +248,16 @@ class SyntagmaGrammar(StructuredOutputGrammar):
             self._has_failed = True
 
     def fill_bitmask(self, bitmask: torch.Tensor, batch_index: int) -> None:
-        """Write the tokens allowed next, or leave a note to write them with the whole batch."""
-        self.fill_pending_row()
-        self._pending_row = batch_index
-        self.has_pending_row = True
-        if not self._backend.collect(self, batch_index):
-            self._fill(self._backend.rows_of(bitmask), batch_index)
+        """Write the tokens allowed next."""
+        self.fill_row(self._backend.rows_of(bitmask), batch_index)
 
-    def fill_pending_row(self) -> None:
-        """Write the row that was noted, because the state it speaks of is about to change."""
-        if self.has_pending_row:
-            self._fill(self._backend.rows, self._pending_row)
-
-    def _fill(self, rows: NDArray[np.int32], row: int) -> None:
-        self.has_pending_row = False
+    def fill_row(self, rows: NDArray[np.int32], row: int) -> None:
+        """Write the tokens allowed next; all, where the output has ended or the matcher fails."""
         try:
-            self.matcher.fill_bitmask(rows, row)
+            if self.matcher.is_terminated():
+                rows[row] = -1
+            else:
+                self.matcher.fill_bitmask(rows, row)
         except Exception:
             logger.exception("a mask could not be computed")
             self._has_failed = True

@@ -10,7 +10,7 @@ from vllm.v1.core.sched.scheduler import Scheduler
 
 from syntagma.decoding.interpreter import keep_pauses_short
 from syntagma.decoding.vllm_drafting import ChainDrafts, is_ours, replace_drafts
-from syntagma.decoding.vllm_grammar import SyntagmaBackend
+from syntagma.decoding.vllm_grammar import SyntagmaBackend, SyntagmaGrammar
 from syntagma.decoding.vllm_vocabulary import vocabulary_of
 
 QUALIFIED_NAME = f"{__name__}.grammar_scheduler"
@@ -44,11 +44,27 @@ class _WithGrammars:
         manager.backend = self._backend
 
     def get_grammar_bitmask(self, scheduler_output: SchedulerOutput) -> GrammarOutput | None:
-        """The rows of all positions of a step."""
-        with self._backend.collecting():
-            scheduler: Any = super()
-            output: GrammarOutput | None = scheduler.get_grammar_bitmask(scheduler_output)
+        """The rows of all positions of a step.
+
+        Where each constrained request has one position, and none reasons, one call writes them; vLLM's way asks a
+        dozen questions about each request.
+        """
+        scheduler: Any = self
+        reasons = scheduler.structured_output_manager.reasoner_cls is not None
+        if scheduler_output.scheduled_spec_decode_tokens or reasons:
+            output: GrammarOutput | None = super().get_grammar_bitmask(scheduler_output)  # type: ignore[misc]
             return output
+        if not scheduler_output.has_structured_output_requests:
+            return None
+        grammars: dict[str, SyntagmaGrammar] = {}
+        for request_id in scheduler_output.num_scheduled_tokens:
+            request = scheduler.requests.get(request_id)
+            if request and request.use_structured_output and not request.is_prefill_chunk:
+                grammars[request_id] = request.structured_output_request.grammar
+        if not grammars:
+            return None
+        rows = self._backend.step_rows(list(grammars.values()))
+        return GrammarOutput(list(grammars), rows, [0] * len(grammars))
 
 
 class GrammarScheduler(_WithGrammars, Scheduler):

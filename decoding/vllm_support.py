@@ -89,6 +89,16 @@ HOOKS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "SamplingParams._validate_structured_outputs",
         ("self", "model_config", "structured_outputs_config", "tokenizer"),
     ),
+    (
+        "vllm.v1.core.sched.output",
+        "GrammarOutput",
+        ("structured_output_request_ids", "grammar_bitmask", "num_acceptable_drafts"),
+    ),
+    (
+        "vllm.v1.worker.gpu_model_runner",
+        "ExecuteModelState",
+        ("scheduler_output", "logits", "spec_decode_metadata"),
+    ),
     ("vllm.v1.sample.sampler", "Sampler.compute_logprobs", ("logits",)),
     ("vllm.v1.worker.gpu_worker", "Worker.sample_tokens", ("self", "grammar_output")),
     (

@@ -1,4 +1,4 @@
-"""A worker whose log-probabilities are the model's own, as they were before the mask.
+"""A worker whose log-probabilities are the model's own, as they were before the mask, and that masks fast on a CPU.
 
 vLLM writes the mask into the logits before its sampler sees them, so that its ``raw_logprobs`` are those of
 the masked law: a forced token shows 0. This worker keeps a copy of the logits of steps in which a constrained
@@ -6,14 +6,20 @@ request asks for log-probabilities, and its sampler computes them from there. ``
 processed_logprobs`` still gives the masked law.
 
 Under speculation vLLM's rejection sampler computes them elsewhere; they are then those of the masked law.
+
+Where logits are in this process's memory the worker writes masks into them itself, before vLLM would: of a large
+vocabulary that is most of what a grammar costs in a step.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from vllm.platforms import current_platform
 from vllm.v1.sample.sampler import Sampler
 
@@ -46,8 +52,35 @@ class RawLogprobsSampler(Sampler):
         return Sampler.compute_logprobs(logits if raw is None else raw)
 
 
+def mask_targets(
+    batch_ids: Sequence[str], mask_ids: Sequence[str], drafts: Mapping[str, Sequence[int]]
+) -> NDArray[np.int64]:
+    """int64[num_masks]: the row of logits of each mask; -1 where its request is not in the batch.
+
+    Requests have one row and one for each drafted token, in both orders.
+
+    Args:
+        batch_ids: requests in the order of their logits.
+        mask_ids: constrained requests in the order of their masks.
+        drafts: drafted tokens of requests that have some.
+    """
+    first_rows: dict[str, int] = {}
+    row = 0
+    for request_id in batch_ids:
+        first_rows[request_id] = row
+        row += 1 + len(drafts.get(request_id, ()))
+    targets: list[int] = []
+    for request_id in mask_ids:
+        first = first_rows.get(request_id)
+        num_rows = 1 + len(drafts.get(request_id, ()))
+        targets += [-1] * num_rows if first is None else range(first, first + num_rows)
+    return np.array(targets, np.int64)
+
+
 class GrammarWorker(DeviceWorker):
-    """The platform's worker with that sampler, and with its known faults mended."""
+    """The platform's worker with that sampler, our masking, and its known faults mended."""
+
+    _forbid_tokens: Callable[..., None] | None = None
 
     def load_model(self, *args: Any, **kwargs: Any) -> None:
         """Load the model; by then the runner has its sampler."""
@@ -60,12 +93,41 @@ class GrammarWorker(DeviceWorker):
             runner.sampler = RawLogprobsSampler(sampler.logprobs_mode, sampler.use_fp64_gumbel)
         else:
             logger.warning("log-probabilities of constrained outputs are those after the mask")
+        if current_platform.is_cpu():
+            # Not earlier: vLLM's CPU build does not start where numba was imported first.
+            from syntagma.decoding.logits_kernels import forbid_tokens
+
+            forbid_tokens(
+                np.zeros((1, 1), np.float32), np.zeros(1, np.int64), np.zeros((1, 1), np.int32)
+            )
+            self._forbid_tokens = forbid_tokens
 
     def sample_tokens(self, grammar_output: Any) -> Any:
         """Draw a step's tokens."""
         if grammar_output is not None:
             self._keep_raw_logits()
+            if self._has_masked(grammar_output):
+                grammar_output = None
         return super().sample_tokens(grammar_output)
+
+    def _has_masked(self, grammar_output: Any) -> bool:
+        """Write the masks into the logits of the step; False where vLLM has to."""
+        runner: Any = self.model_runner
+        state = getattr(runner, "execute_model_state", None)
+        if self._forbid_tokens is None or state is None:
+            return False
+        logits = state.logits
+        if logits is None or not logits.is_cpu or logits.dtype != torch.float32:
+            return False
+        if not logits.is_contiguous():
+            return False
+        targets = mask_targets(
+            runner.input_batch.req_ids,
+            grammar_output.structured_output_request_ids,
+            state.scheduler_output.scheduled_spec_decode_tokens,
+        )
+        self._forbid_tokens(logits.numpy(), targets, grammar_output.grammar_bitmask)
+        return True
 
     def _keep_raw_logits(self) -> None:
         runner: Any = self.model_runner

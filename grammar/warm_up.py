@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 
-import numpy as np
-
 _lock = threading.RLock()
 _done = False
 
@@ -28,7 +26,6 @@ def warm_kernels() -> None:
 def _exercise() -> None:
     from syntagma.grammar import code_points, json_terminals
     from syntagma.grammar import dfa as dfas
-    from syntagma.grammar.bitmask_kernels import gather_rows
     from syntagma.grammar.compiler import GrammarCompiler
     from syntagma.grammar.limits import Budget, CompileLimits
     from syntagma.grammar.mask_store import MaskStore
@@ -54,8 +51,6 @@ def _exercise() -> None:
         recognizer.is_accepting(state)
     for lexer_state in range(1, compiler.store.pool.num_states):
         compiler.store.entry(lexer_state)
-    rows = np.zeros((1, compiler.vocabulary.num_words), np.int32)
-    gather_rows(rows, np.zeros(1, np.int32), rows, np.zeros(1, np.int64))
     ebnf = 'root ::= root "+" root | item\nitem ::= [a-z]+ ("," [a-z]* | "")'
     recognizer = compiler.compile_ebnf(ebnf).recognizer
     recognizer.row(recognizer.initial)

@@ -12,7 +12,6 @@ from syntagma.decoding.grammar_spec import TICKET_PREFIX, GrammarTicket
 from syntagma.decoding.matcher import Matcher
 from syntagma.decoding.vllm_grammar import SyntagmaBackend, SyntagmaGrammar
 from syntagma.decoding.vllm_scheduler import GrammarScheduler
-from syntagma.grammar.matcher_state import MatcherState
 
 # Tokens that go well before the fault.
 NUM_GOOD_TOKENS = 2
@@ -32,12 +31,6 @@ class FaultyMatcher(Matcher):
     def _strike(self, fault: str) -> None:
         if fault == self._fault and self.num_tokens >= NUM_GOOD_TOKENS:
             raise MatcherFault(fault)
-
-    @property
-    def state(self) -> MatcherState | None:
-        """What a batch's masks are looked up by."""
-        self._strike("mask")
-        return super().state
 
     def fill_bitmask(self, bitmask: Any, row: int = 0) -> None:
         self._strike("mask")

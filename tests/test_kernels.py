@@ -48,7 +48,7 @@ from syntagma.grammar.alive_kernels import (
     is_wide,
     know_bytes,
 )
-from syntagma.grammar.bitmask_kernels import clear_bit, gather_rows, set_bit
+from syntagma.grammar.bitmask_kernels import clear_bit, set_bit
 from syntagma.grammar.config_kernels import (
     FIRST_CONFIGS,
     LOWEST_MET,
@@ -981,17 +981,6 @@ def test_bits_of_a_row(steps: list[tuple[bool, int]]) -> None:
             clear_bit(row, token_id)
             expected.discard(token_id)
         assert allowed_ids(row, 96) == expected
-
-
-@given(st.lists(st.tuples(st.integers(-1, 4), st.integers(0, 5)), max_size=8))
-def test_gather_rows(moves: list[tuple[int, int]]) -> None:
-    rows = np.arange(15, dtype=np.int32).reshape(5, 3)
-    bitmask, expected = np.full((6, 3), 7, np.int32), np.full((6, 3), 7, np.int32)
-    slots, targets = (np.array([m[i] for m in moves], np.int32) for i in (0, 1))
-    gather_rows(rows, slots, bitmask, targets)
-    for slot, target in moves:
-        expected[target] = rows[slot] if slot >= 0 else 0
-    assert bitmask.tolist() == expected.tolist()
 
 
 def test_complete_terminals_of_a_lexer() -> None:

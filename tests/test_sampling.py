@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from naive_sampling import NearTie, naive_law, naive_log_softmax
 
 from syntagma.decoding.engine import SamplingParams
+from syntagma.decoding.logits_kernels import forbid_tokens
 from syntagma.decoding.sampling import (
     apply_bitmask,
     apply_logit_bias,
@@ -255,3 +256,25 @@ def test_parameters_out_of_range_are_refused_by_name(wrong: dict[str, Any]) -> N
 
 def test_the_defaults_pass() -> None:
     check_sampling_params(SamplingParams(), SIZE)
+
+
+@given(
+    st.lists(st.sets(st.integers(0, SIZE - 1)), min_size=1, max_size=5),
+    st.sampled_from([1, 31, 32, 33, 64, SIZE]),
+    st.randoms(use_true_random=False),
+)
+def test_masks_on_rows_of_logits(allowed: list[set[int]], vocab_size: int, rng: Any) -> None:
+    """Rows in any order, one of them without a mask, and a mask without a row; others stay as they are."""
+    masks = [[i in ids for i in range(64)] for ids in [*allowed, set(range(64)), set()]]
+    bitmask = np.concatenate([pack_bitmask(np.array(mask)[:64])[np.newaxis] for mask in masks])
+    num_rows = len(masks) + 1
+    targets = rng.sample(range(num_rows), len(masks))
+    targets[rng.randrange(len(masks))] = -1
+    logits = np.arange(num_rows * vocab_size, dtype=np.float32).reshape(num_rows, vocab_size)
+    expected = logits.copy()
+    for mask, target in zip(masks, targets, strict=True):
+        for token_id in range(vocab_size):
+            if target >= 0 and not mask[token_id]:
+                expected[target, token_id] = -np.inf
+    forbid_tokens(logits, np.array(targets, np.int64), bitmask)
+    assert logits.tolist() == expected.tolist()

@@ -96,12 +96,11 @@ class House:
         return request
 
     def rows(self, requests: list[FakeRequest], drafts: dict[str, list[int]] | None = None) -> Any:
-        with self.backend.collecting():
-            rows = self.manager.grammar_bitmask(
-                {request.request_id: request for request in requests},
-                [request.request_id for request in requests],
-                drafts or {},
-            )
+        rows = self.manager.grammar_bitmask(
+            {request.request_id: request for request in requests},
+            [request.request_id for request in requests],
+            drafts or {},
+        )
         return rows.copy()
 
 
@@ -225,8 +224,72 @@ def test_tokens_behind_the_end_do_no_harm(house: House) -> None:
     assert house.manager.accept_tokens(request, path)
 
 
+def test_the_rows_of_a_step_are_those_of_vllms_own_way(house: House) -> None:
+    """Some requests are constrained, some are not, some still read their prompts, some have ended or are gone."""
+    from vllm.v1.core.sched.scheduler import Scheduler
+
+    from syntagma.decoding.vllm_scheduler import GrammarScheduler
+
+    rng = random.Random(4)
+    requests: dict[str, Any] = {}
+    for spec in SPECS * 4:
+        request, grammar = house.request(spec)
+        house.manager.accept_tokens(request, walk(Matcher(grammar), rng.randrange(12), rng))
+        request.is_prefill_chunk = rng.random() < 0.2
+        request.use_structured_output = rng.random() < 0.8
+        requests[request.request_id] = request
+    scheduler: Any = GrammarScheduler.__new__(GrammarScheduler)
+    scheduler.requests, scheduler._backend = requests, house.backend
+    scheduler.structured_output_manager = house.manager
+    for num_scheduled in range(0, len(requests) + 1, 2):
+        ids = [*rng.sample(sorted(requests), num_scheduled), "gone"]
+        step: Any = SimpleNamespace(
+            num_scheduled_tokens=dict.fromkeys(ids, 1),
+            scheduled_spec_decode_tokens={},
+            has_structured_output_requests=num_scheduled > 2,
+        )
+        ours = scheduler.get_grammar_bitmask(step)
+        rows = None if ours is None else ours.grammar_bitmask.copy()
+        expected = Scheduler.get_grammar_bitmask(scheduler, step)
+        if expected is None:
+            assert ours is None
+            continue
+        assert np.array_equal(rows, expected.grammar_bitmask)
+        assert ours.structured_output_request_ids == expected.structured_output_request_ids
+        assert ours.num_acceptable_drafts == expected.num_acceptable_drafts
+
+
+def test_masks_reach_the_logits_as_by_vllms_own_routine(house: House) -> None:
+    """Any order, requests without a mask, masks of requests that are not in the batch, drafts."""
+    import torch
+    from vllm.v1.structured_output.utils import apply_grammar_bitmask
+
+    from syntagma.decoding.logits_kernels import forbid_tokens
+    from syntagma.decoding.vllm_worker import mask_targets
+
+    rng = random.Random(5)
+    for _ in range(30):
+        ids = [f"r{i}" for i in range(rng.randrange(1, 7))]
+        drafts = {i: [0] * rng.randrange(3) for i in ids if rng.random() < 0.5}
+        batch, masked = rng.sample(ids, rng.randrange(1, len(ids) + 1)), rng.sample(ids, len(ids))
+        num_rows, num_masks = (sum(1 + len(drafts.get(i, [])) for i in x) for x in (batch, masked))
+        bitmask = np.random.default_rng(rng.randrange(100)).integers(
+            -(2**31), 2**31, (num_masks, 3), np.int32
+        )
+        logits = torch.arange(num_rows * 90, dtype=torch.float32).reshape(num_rows, 90)
+        expected = logits.clone()
+        apply_grammar_bitmask(
+            SimpleNamespace(scheduled_spec_decode_tokens=drafts),  # type: ignore[arg-type]
+            SimpleNamespace(structured_output_request_ids=masked, grammar_bitmask=bitmask),  # type: ignore[arg-type]
+            SimpleNamespace(req_ids=batch),  # type: ignore[arg-type]
+            expected,
+        )
+        forbid_tokens(logits.numpy(), mask_targets(batch, masked, drafts), bitmask)
+        assert torch.equal(logits, expected)
+
+
 class BrokenMatcher(Matcher):
-    """Fails in the methods that are named, once it has accepted a token."""
+    """Fails in the method that is named, once it has accepted a token."""
 
     def __init__(self, grammar: CompiledGrammar, broken: str) -> None:
         super().__init__(grammar)
@@ -244,19 +307,12 @@ class BrokenMatcher(Matcher):
         self._fail("validate_tokens")
         return super().validate_tokens(token_ids)
 
-    @property
-    def state(self) -> Any:
-        self._fail("state")
-        return super().state
-
     def _fail(self, name: str) -> None:
-        if name in self.broken.split() and self.num_tokens:
+        if name == self.broken and self.num_tokens:
             raise RuntimeError(f"{name} is broken")
 
 
-@pytest.mark.parametrize(
-    "broken", ["state fill_bitmask", "accept_token", "validate_tokens", "state"]
-)
+@pytest.mark.parametrize("broken", ["fill_bitmask", "accept_token", "validate_tokens"])
 def test_a_broken_matcher_fails_its_own_request_only(house: House, broken: str) -> None:
     """No exception reaches the engine; the request is refused its next token, the others have their rows."""
     request, grammar = house.request(SPECS[1])
@@ -266,20 +322,12 @@ def test_a_broken_matcher_fails_its_own_request_only(house: House, broken: str) 
     assert house.manager.accept_tokens(request, path[:1])
     everyone = [sound[0][0], request, *(other for other, _ in sound[1:])]
     rows = house.rows(everyone)
+    assert np.array_equal(house.backend.step_rows([each.grammar for each in everyone]), rows)
     if broken == "validate_tokens":
         assert house.manager.validate_tokens(request, path[1:]) == []
-    if broken == "state":  # only the shared call reads it; alone the matcher is sound
-        assert np.array_equal(rows[1], row_of(advanced(grammar, path[:1])))
-    else:
-        assert not house.manager.accept_tokens(request, path[1:])
+    assert not house.manager.accept_tokens(request, path[1:])
     others = [rows[0], *rows[2:]]
     assert np.array_equal(others, [row_of(Matcher(grammar)) for _, grammar in sound])
-
-
-def advanced(grammar: CompiledGrammar, path: list[int]) -> Matcher:
-    matcher = Matcher(grammar)
-    assert matcher.accept_tokens(path)
-    return matcher
 
 
 def test_finished_grammars_come_from_the_directory(house: House) -> None:
