@@ -56,14 +56,18 @@ class ArtefactDirectory:
         except (OSError, GrammarError, ValueError) as error:
             logger.warning("a grammar is not shared with the engine's process: %s", error)
             return False
-        with self._lock:
-            self._written_bytes += size
-            is_due = self._written_bytes > self._max_bytes // 8
-            if is_due:
-                self._written_bytes = 0
-        if is_due:
-            self._drop_old()
+        self._count(size)
         return True
+
+    def adopt(self, file: Path, grammar_hash: str) -> None:
+        """Take in a grammar that lies in a file of the same file system.
+
+        Raises:
+            OSError: the file system refuses.
+        """
+        size = file.stat().st_size
+        os.replace(file, self.path_of(grammar_hash))
+        self._count(size)
 
     def load(self, compiler: GrammarCompiler, grammar_hash: str) -> CompiledGrammar | None:
         """A grammar that some process published; None if it is not there, or not fit for use."""
@@ -75,6 +79,16 @@ class ArtefactDirectory:
         except (OSError, StoreFileError, GrammarError) as error:
             logger.warning("a grammar is compiled again: %s", error)
             return None
+
+    def _count(self, num_bytes: int) -> None:
+        """Note what was written, and look at the bound when that is due."""
+        with self._lock:
+            self._written_bytes += num_bytes
+            is_due = self._written_bytes > self._max_bytes // 8
+            if is_due:
+                self._written_bytes = 0
+        if is_due:
+            self._drop_old()
 
     def _drop_old(self) -> None:
         """Delete the least recently used files beyond the bound; others may do the same at once."""

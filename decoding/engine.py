@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from syntagma.decoding.grammar_spec import GrammarSpec
@@ -210,6 +211,11 @@ class Engine(Protocol):
     def adapters(self) -> tuple[str, ...]:
         """Names of changes to the model that requests may choose."""
         return ()
+
+    @property
+    def artefact_dir(self) -> Path | None:
+        """Where processes of the engine look for finished grammars; None: it has no need of files."""
+        return None
 
     @property
     def is_running(self) -> bool:

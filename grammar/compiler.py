@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import hashlib
@@ -76,8 +77,16 @@ class GrammarCompiler:
         cache = None if cache_dir is None else CacheDirectory(cache_dir)
         trie = load_or_build_trie(vocabulary, cache)
         self._prelude = None if cache is None else load_or_build_prelude(vocabulary, trie, cache)
+        self._lender: GrammarCompiler | None = None
         self._store = MaskStore(vocabulary, trie=trie, prelude=self._prelude)
         self._store.prepare()
+
+    def under(self, limits: CompileLimits) -> GrammarCompiler:
+        """A compiler with other limits whose grammars share this one's store."""
+        twin = copy.copy(self)
+        twin.limits = limits
+        twin._lender = self
+        return twin
 
     @property
     def store(self) -> MaskStore:
@@ -86,6 +95,8 @@ class GrammarCompiler:
         The states in a store only ever grow. When they take too much space a new store is begun; the
         old one goes when the last grammar that uses it does.
         """
+        if self._lender is not None:
+            return self._lender.store
         if self._store.pool.num_bytes > MAX_POOL_BYTES:
             trie = self._store.trie
             self._store = MaskStore(self.vocabulary, trie=trie, prelude=self._prelude)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from syntagma.decoding.engine import Engine
     from syntagma.decoding.grammar_spec import Compiler
+    from syntagma.server.compile_pool import CompilePool
     from syntagma.server.metrics import Metrics
     from syntagma.server.settings import Settings
 
@@ -36,7 +37,11 @@ def main() -> None:
 
 
 def create_app(
-    settings: Settings, engine: Engine, compiler: Compiler, metrics: Metrics | None = None
+    settings: Settings,
+    engine: Engine,
+    compiler: Compiler,
+    metrics: Metrics | None = None,
+    processes: CompilePool | None = None,
 ) -> FastAPI:
     """The application; its lifespan starts, warms and shuts down the engine.
 
@@ -45,6 +50,7 @@ def create_app(
         engine: a running model, not started yet.
         compiler: for the engine's vocabulary.
         metrics: those the engine reports to, if it does.
+        processes: where grammars are compiled that take long; None: in threads, as the others.
 
     Imports happen here because the console command enters through this module, and ``--help`` must
     not wait for the engine's libraries.
@@ -60,17 +66,21 @@ def create_app(
     from syntagma.server.warm_up import warm_up
 
     metrics = metrics or Metrics(engine.model_name)
-    context = ServerContext.build(settings, engine, compiler, metrics)
+    context = ServerContext.build(settings, engine, compiler, metrics, processes)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await engine.start()
+        if processes is not None:
+            processes.start()
         try:
             await warm_up(context)
             context.is_ready = True
             yield
         finally:
             context.shutdown()
+            if processes is not None:
+                await processes.shutdown()
             await engine.shutdown()
 
     # Bodies are read by hand, within bounds, so there is no schema to publish.

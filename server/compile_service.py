@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from syntagma.decoding.engine import EngineOverloadedError
 from syntagma.decoding.grammar_spec import Compiler
-from syntagma.grammar import CompiledGrammar, GrammarError
+from syntagma.grammar import CompiledGrammar, GrammarError, GrammarLimitError
+from syntagma.server.compile_pool import CompilePool
 from syntagma.server.constraints import Constraint
 from syntagma.server.errors import MAX_POINTER_CHARS, ApiError, grammar_details, shorten
 from syntagma.server.grammar_cache import FailureCache, GrammarCache
@@ -43,6 +44,7 @@ class CompileService:
         max_cache_entries, max_cache_bytes: of the grammar cache.
         failure_ttl_s: how long a refusal is remembered.
         metrics: where to count.
+        processes: compile what is not done in a moment; None: all is compiled in the threads.
         clock: for tests.
 
     Attributes:
@@ -59,12 +61,14 @@ class CompileService:
         max_cache_bytes: int,
         failure_ttl_s: float,
         metrics: Metrics,
+        processes: CompilePool | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.compiler = compiler
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="compile")
         self._max_pending = max_pending
         self._metrics = metrics
+        self._processes = processes
         self._pending: dict[bytes, asyncio.Task[CompiledGrammar]] = {}
         self.cache = GrammarCache(max_entries=max_cache_entries, max_bytes=max_cache_bytes)
         self.failures = FailureCache(max_entries=MAX_FAILURES, ttl_s=failure_ttl_s, clock=clock)
@@ -111,12 +115,13 @@ class CompileService:
             error.with_traceback(None)  # all waiters may have left
 
     async def _compile_once(self, key: bytes, constraint: Constraint) -> CompiledGrammar:
-        loop = asyncio.get_running_loop()
         started = time.perf_counter()
         outcome = "failed"
         try:
-            grammar = await loop.run_in_executor(self._pool, self._compiled, constraint)
+            grammar = await self._grammar_of(constraint)
             outcome = "ok"
+        except EngineOverloadedError:
+            raise
         except GrammarError as error:
             outcome = "rejected"
             self._metrics.grammar_rejected.add(1, error.code)
@@ -131,8 +136,27 @@ class CompileService:
         self._metrics.cache_evictions.add(self.cache.put(key, grammar))
         return grammar
 
-    def _compiled(self, constraint: Constraint) -> CompiledGrammar:
-        grammar = constraint.compile(self.compiler)
+    async def _grammar_of(self, constraint: Constraint) -> CompiledGrammar:
+        """Compile here what is done in a moment, and the rest in a process that may be killed."""
+        processes = self._processes
+        if processes is None or not processes.is_ready:
+            return await self._in_thread(lambda: constraint.compile(self.compiler))
+        try:
+            return await self._in_thread(lambda: constraint.compile(processes.brief))
+        except GrammarLimitError as error:
+            if not processes.may_accept(error):
+                # The same again under the whole limits, of which the message is to speak.
+                return await self._in_thread(lambda: constraint.compile(self.compiler))
+        vetted = await processes.vet(constraint.spec)
+        return await self._in_thread(
+            lambda: processes.load(vetted) or constraint.compile(self.compiler)
+        )
+
+    async def _in_thread(self, make: Callable[[], CompiledGrammar]) -> CompiledGrammar:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._prepared, make)
+
+    def _prepared(self, make: Callable[[], CompiledGrammar]) -> CompiledGrammar:
+        grammar = make()
         if grammar.compile_seconds >= PREPARED_SECONDS:
             grammar.prepare()
         return grammar

@@ -13,6 +13,7 @@ from syntagma.decoding.engine import Engine
 from syntagma.decoding.grammar_spec import Compiler
 from syntagma.grammar import CompileLimits
 from syntagma.server.check_service import CheckService
+from syntagma.server.compile_pool import CompilePool
 from syntagma.server.compile_service import CompileService
 from syntagma.server.constraint_reader import ConstraintReader
 from syntagma.server.errors import ApiError, shorten
@@ -45,7 +46,12 @@ class ServerContext:
 
     @classmethod
     def build(
-        cls, settings: Settings, engine: Engine, compiler: Compiler, metrics: Metrics
+        cls,
+        settings: Settings,
+        engine: Engine,
+        compiler: Compiler,
+        metrics: Metrics,
+        processes: CompilePool | None = None,
     ) -> ServerContext:
         """Put the parts together; nothing is started yet."""
         metrics.watch_engine(engine)
@@ -57,6 +63,7 @@ class ServerContext:
             max_cache_bytes=settings.grammar_cache_bytes,
             failure_ttl_s=settings.grammar_failure_ttl,
             metrics=metrics,
+            processes=processes,
         )
         checking = CheckService(max_pending=settings.compile_queue)
         return cls(settings, engine, compiling, PromptEncoder(engine), checking, metrics)

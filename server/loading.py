@@ -20,6 +20,7 @@ from syntagma.decoding.embedded_engine import (
 from syntagma.decoding.engine import Engine
 from syntagma.decoding.vllm_support import DRAFT_PROPOSER, check_installed
 from syntagma.grammar import CompileLimits, GrammarCompiler, Vocabulary
+from syntagma.server.compile_pool import CompilePool
 from syntagma.server.metrics import Metrics
 from syntagma.server.settings import Settings
 
@@ -51,6 +52,21 @@ def load(settings: Settings, metrics: Metrics) -> tuple[Engine, GrammarCompiler]
         what = settings.model or "the demo model"
         raise LoadingError(f"cannot load {what}: {error}") from error
     return engine, GrammarCompiler(engine.vocabulary, limits=limits)
+
+
+def compile_pool(
+    settings: Settings, engine: Engine, compiler: GrammarCompiler, metrics: Metrics
+) -> CompilePool | None:
+    """The processes that compile what takes long, not started yet; None: there are to be none."""
+    if not settings.compile_processes:
+        return None
+    return CompilePool(
+        compiler,
+        num_processes=settings.compile_processes,
+        max_bytes=settings.compile_memory_bytes,
+        directory=engine.artefact_dir,
+        metrics=metrics,
+    )
 
 
 def load_embedded(settings: Settings, metrics: Metrics) -> Engine:

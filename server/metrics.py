@@ -66,6 +66,9 @@ class Metrics:
         self.compile_seconds = self._histogram(
             "grammar_compile_seconds", "Compilations", SHORT_SECONDS, "kind", "outcome"
         )
+        self.process_compilations = self._counter(
+            "process_compilations", "Grammars that went to a compiling process", "outcome"
+        )
         self.grammar_rejected = self._counter("grammar_rejected", "Grammars refused", "code")
         self.cache_hits = self._counter("grammar_cache_hits", "Grammars found compiled")
         self.cache_misses = self._counter("grammar_cache_misses", "Grammars to compile")

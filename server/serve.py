@@ -16,7 +16,7 @@ import uvicorn
 from syntagma.decoding.engine import Engine
 from syntagma.decoding.interpreter import keep_pauses_short
 from syntagma.server.app import create_app
-from syntagma.server.loading import LoadingError, load
+from syntagma.server.loading import LoadingError, compile_pool, load
 from syntagma.server.metrics import Metrics
 from syntagma.server.settings import Settings, describe
 
@@ -46,7 +46,8 @@ def serve(settings: Settings) -> int:
         print(f"syntagma: {error}", file=sys.stderr)
         return 1
     announce(f"loaded in {time.perf_counter() - started:.1f} s; warming up")
-    app = create_app(settings, engine, compiler, metrics)
+    processes = compile_pool(settings, engine, compiler, metrics)
+    app = create_app(settings, engine, compiler, metrics, processes)
     server = Server(server_config(settings, app), settings, engine)
     with suppress(KeyboardInterrupt):
         server.run()

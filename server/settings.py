@@ -165,6 +165,16 @@ class Settings(BaseSettings):
         2.0, "grammar", "seconds that compiling one grammar may take", gt=0
     )
     compile_threads: int = setting(2, "grammar", "grammars compiled at once", ge=1, le=64)
+    compile_processes: int = setting(
+        2,
+        "grammar",
+        "processes for grammars that are not compiled in a moment, killed if they take too long; 0: none",
+        ge=0,
+        le=64,
+    )
+    compile_memory_bytes: int = setting(
+        1 << 30, "grammar", "memory that compiling may add to such a process", ge=64 << 20
+    )
     compile_queue: int = setting(
         128, "grammar", "grammars being compiled or waiting; further ones get a 429", ge=1
     )

@@ -59,6 +59,7 @@ def test_every_setting_has_three_names(
         "formats": "known",
         "slips": "annotate",
         "tool_call_parser": "hermes",
+        "compile_memory_bytes": "100000000",
         "additional_properties_default": "false",
         "speculation": "false",
         "string_escapes": "canonical",

@@ -1,6 +1,6 @@
 """Hostile grammars while streams run on vLLM: refused or served, and nobody else comes to harm.
 
-How long streams stall is measured by ``benchmarks/vllm_stalls.py``; here they must reach their end.
+How long streams stall is measured by ``benchmarks/stalls.py``; here they must reach their end.
 """
 
 from __future__ import annotations

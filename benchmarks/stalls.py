@@ -1,6 +1,7 @@
-"""Streams on vLLM while hostile grammars come in: how long does any of them stall?
+"""Streams while hostile grammars come in: how long does any of them stall?
 
-    .venv/bin/python benchmarks/vllm_stalls.py
+    .venv/bin/python benchmarks/stalls.py --engine vllm
+    .venv/bin/python benchmarks/stalls.py --engine embedded
 
 A server process with the demo model serves 8 endless streams. After a quiet time, one request after another brings a
 grammar from `hostile.py`. Reported are the gaps between events of a stream, quiet and under attack, and how the
@@ -30,19 +31,21 @@ from hostile import attacks
 MAX_STALL_SECONDS = 0.5
 FIELDS = {"json_schema": "json", "regex": "regex", "choice": "choice", "ebnf": "ebnf"}
 MODEL = Path(__file__).parent.parent / "decoding" / "demo_model"
-ARGUMENTS = (
-    "--engine vllm --dtype float32 --max-model-len 2048 --enforce-eager --max-num-seqs 32 "
+ARGUMENTS = {
+    "vllm": "--dtype float32 --max-model-len 2048 --enforce-eager --max-num-seqs 32 "
     "--kv-cache-memory-bytes 536870912 --disable-log-stats "
-    "--distributed-executor-backend vllm.v1.executor.uniproc_executor.UniProcExecutor"
-)
+    "--distributed-executor-backend vllm.v1.executor.uniproc_executor.UniProcExecutor",
+    "embedded": "",
+}
 
 
-def start_server(port: int) -> subprocess.Popen[bytes]:
+def start_server(port: int, engine: str, further: Sequence[str]) -> subprocess.Popen[bytes]:
     code = "from syntagma.server.app import main; main()"
     command = [sys.executable, "-c", code, "serve", str(MODEL), "--port", str(port)]
+    command += ["--engine", engine, *further]
     environment = {"OMP_NUM_THREADS": "1", "VLLM_LOGGING_LEVEL": "ERROR", **os.environ}
     return subprocess.Popen(
-        [*command, *ARGUMENTS.split()], env=environment, stdout=subprocess.DEVNULL
+        [*command, *ARGUMENTS[engine].split()], env=environment, stdout=subprocess.DEVNULL
     )
 
 
@@ -113,8 +116,9 @@ def report_attacks(attacks: list[Any], streams: list[list[float]]) -> None:
         print(f"  gap {1000 * gap:6.1f} ms  attack {seconds:5.2f} s  {outcome}  {name}")
 
 
-async def measure(port: int, num_streams: int, quiet_seconds: float) -> int:
-    server = start_server(port)
+async def measure(port: int, options: argparse.Namespace) -> int:
+    num_streams, quiet_seconds = options.streams, options.quiet_seconds
+    server = start_server(port, options.engine, options.server_arguments.split())
     try:
         limits = httpx.Limits(max_connections=num_streams + 8)
         async with httpx.AsyncClient(
@@ -155,6 +159,10 @@ async def measure(port: int, num_streams: int, quiet_seconds: float) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Stalls of streams under hostile grammars.")
+    parser.add_argument("--engine", choices=ARGUMENTS, default="vllm")
+    parser.add_argument(
+        "--server-arguments", default="", help="in one string, as --compile-processes=0"
+    )
     parser.add_argument("--streams", type=int, default=8)
     parser.add_argument("--quiet-seconds", type=float, default=20)
     parser.add_argument("--attack", type=int, metavar="PORT", help="only send the attacks")
@@ -165,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    return asyncio.run(measure(port, options.streams, options.quiet_seconds))
+    return asyncio.run(measure(port, options))
 
 
 if __name__ == "__main__":
