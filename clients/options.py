@@ -60,6 +60,8 @@ class GrammarOptions(TypedDict, total=False):
         start: the rule to start from; not given: ``start`` in Lark, ``root`` in EBNF.
         semantics: of Lark: ``lexed`` (what Lark itself accepts) or ``scannerless``.
         files: texts that Lark's ``%import`` may lead into, by path.
+        indenter: of Lark: the terminals that tell indentation (``{"newline": "_NL", "tab_length": 4}``);
+            not needed where they have the usual names.
     """
 
     grammar: str | None
@@ -67,6 +69,7 @@ class GrammarOptions(TypedDict, total=False):
     start: str | None
     semantics: Literal["lexed", "scannerless"] | None
     files: Mapping[str, str] | None
+    indenter: Mapping[str, object] | None
 
 
 class LanguageOptions(TypedDict, total=False):

@@ -40,6 +40,7 @@ class Compiler(Protocol):
         start: str = ...,
         semantics: Literal["lexed", "scannerless"] = ...,
         files: Mapping[str, str] | None = ...,
+        indenter: Mapping[str, Any] | None = ...,
     ) -> CompiledGrammar: ...
 
     def compile_structural_tag(
@@ -62,6 +63,7 @@ class GrammarSpec:
         start: the rule that a context-free grammar starts from; None: as its syntax has it.
         semantics: of Lark: whether its lexer counts.
         files: texts that Lark's ``%import`` may lead into, by their paths.
+        indenter: of Lark: the terminals that tell indentation; None: the usual ones, if any.
     """
 
     kind: GrammarKind
@@ -71,6 +73,7 @@ class GrammarSpec:
     start: str | None = None
     semantics: Literal["lexed", "scannerless"] = "lexed"
     files: Mapping[str, str] = field(default_factory=dict)
+    indenter: Mapping[str, Any] | None = None
 
     def compile(self, compiler: Compiler) -> CompiledGrammar:
         """Compile it; slow, so not on an event loop.
@@ -97,6 +100,7 @@ class GrammarSpec:
                     start=self.start or "start",
                     semantics=self.semantics,
                     files=self.files,
+                    indenter=self.indenter,
                 )
             case "structural_tag":
                 return compiler.compile_structural_tag(self.source, **self.policies)

@@ -11,6 +11,8 @@ returns.
 | `Extended` | the text, then a word of its pattern | likewise |
 | `Same` | the text | |
 | `Fresh` | those of its pattern that have not come | its word has come |
+| `Level` | those of its pattern that are as wide as the text (see `indentation`) | |
+| `Deeper` | those of its pattern that are wider | so many blanks are the text from now on |
 
 Such a terminal stands in a rule as any other, as the language of an `ir.Terminal`. What it means for a memory is
 made when a parser gets there (`memories`), so a grammar grows with the texts that its outputs capture.
@@ -26,6 +28,7 @@ import numpy as np
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
 from syntagma.grammar.dfa import Dfa
+from syntagma.grammar.indentation import of_width, width_of
 from syntagma.grammar.ir_fold import children
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.terminals import Language, WordList
@@ -89,18 +92,61 @@ class Fresh(Remembering):
             raise ValueError("a pattern of finitely many words cannot always have a fresh one")
 
 
-# In files: how a terminal depends on the memory, by number; 0: not at all.
+class Level(Remembering):
+    """A word of the pattern that is as wide as the text; no text is as wide as none.
+
+    Args:
+        tab_length: the width of a tab.
+    """
+
+    catches = False
+
+    def __init__(self, pattern: Language, tab_length: int) -> None:
+        super().__init__(pattern)
+        self.tab_length = _checked(tab_length)
+
+
+class Deeper(Captured):
+    """A word of the pattern that is wider than the text; spaces of its width become the text.
+
+    Args:
+        tab_length: the width of a tab.
+    """
+
+    def __init__(self, pattern: Language, tab_length: int) -> None:
+        super().__init__(pattern)
+        self.tab_length = _checked(tab_length)
+
+
+MAX_TAB_LENGTH: Final = 64
+
+
+def _checked(tab_length: int) -> int:
+    if not 0 < tab_length <= MAX_TAB_LENGTH:
+        raise ValueError(f"a tab is 1 to {MAX_TAB_LENGTH} wide, not {tab_length!r}")
+    return tab_length
+
+
+# In files: how a terminal depends on the memory, by number; 0: not at all. Behind these, those that go by
+# the width of a text, two for each length of a tab.
 KINDS: Final = (Captured, Extended, Same, Fresh)
-NUM_KINDS: Final = 1 + len(KINDS)
+WIDE_KINDS: Final = (Level, Deeper)
+NUM_KINDS: Final = 1 + len(KINDS) + len(WIDE_KINDS) * MAX_TAB_LENGTH
 
 
 def kind_of(language: Language) -> int:
     """The number of a terminal's kind."""
+    if isinstance(language, Level | Deeper):
+        kind = WIDE_KINDS.index(type(language))
+        return 1 + len(KINDS) + len(WIDE_KINDS) * (language.tab_length - 1) + kind
     return 1 + KINDS.index(type(language)) if isinstance(language, Remembering) else 0
 
 
 def of_kind(number: int, pattern: Language) -> Language:
     """A terminal by the number of its kind; ValueError as `Fresh`."""
+    if number > len(KINDS):
+        tab, kind = divmod(number - 1 - len(KINDS), len(WIDE_KINDS))
+        return WIDE_KINDS[kind](pattern, tab + 1)
     return KINDS[number - 1](pattern) if number else pattern
 
 
@@ -131,6 +177,11 @@ def words_of(terminal: Remembering, text: bytes, seen: Iterable[bytes]) -> Langu
         return WordList([text])
     if isinstance(terminal, Extended) and text:
         return behind(text, terminal.dfa)
+    if isinstance(terminal, Level | Deeper):
+        width = width_of(text, terminal.tab_length)
+        return of_width(
+            terminal.dfa, terminal.tab_length, width, is_more=isinstance(terminal, Deeper)
+        )
     taken = list(seen) if isinstance(terminal, Fresh) else []
     if taken:
         return dfas.difference(terminal.dfa, dfas.from_words(taken), Budget.unlimited())

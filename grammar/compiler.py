@@ -19,7 +19,7 @@ from syntagma.grammar.cache_directory import CacheDirectory
 from syntagma.grammar.capturing_recognizer import CapturingRecognizer
 from syntagma.grammar.closed_objects import close_objects
 from syntagma.grammar.compiled_grammar import CompiledGrammar, GrammarKind
-from syntagma.grammar.errors import UnsatisfiableGrammarError
+from syntagma.grammar.errors import UnsatisfiableGrammarError, UnsupportedGrammarError
 from syntagma.grammar.from_choice import choice_to_grammar
 from syntagma.grammar.from_ebnf import ebnf_to_grammar
 from syntagma.grammar.from_json_schema import json_schema_to_grammar
@@ -33,6 +33,7 @@ from syntagma.grammar.parser import Parser
 from syntagma.grammar.prelude import load_or_build_prelude
 from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.remembering_recognizer import RememberingRecognizer
+from syntagma.grammar.remembering_rules import NoMeaningError
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.schema_conflict import explained
 from syntagma.grammar.schema_document import SchemaDocument
@@ -200,6 +201,7 @@ class GrammarCompiler:
         start: str = "start",
         semantics: LarkSemantics = "lexed",
         files: Mapping[str, str] | None = None,
+        indenter: Mapping[str, Any] | None = None,
     ) -> CompiledGrammar:
         """Texts that a grammar in the syntax of the `lark` package describes.
 
@@ -210,10 +212,13 @@ class GrammarCompiler:
                 LALR, its Earley parser; ``scannerless``: any word of a terminal may stand for it.
             files: texts that ``%import`` may lead into, by path (``"names.lark"``), besides Lark's own
                 library; nothing is read from disk.
+            indenter: the terminals that tell indentation: some of ``newline``, ``indent``, ``dedent``,
+                ``open``, ``close`` and ``tab_length`` (see `lark_indenter`); not needed where they have
+                the usual names.
 
         Raises:
             GrammarSyntaxError: malformed, with line and column; undefined or repeated names.
-            UnsupportedGrammarError: look-around in terminals, ``%declare`` and the like.
+            UnsupportedGrammarError: look-around in terminals, other terminals declared, and the like.
             UnsatisfiableGrammarError: no text matches.
             GrammarLimitError: too large or too slow to compile.
         """
@@ -222,8 +227,10 @@ class GrammarCompiler:
 
         budget = Budget(self.limits)
         started = time.perf_counter()
-        rules = lark_to_grammar(text, budget, start=start, semantics=semantics, files=files)
-        source = (start, semantics, text, sorted((files or {}).items()))
+        rules = lark_to_grammar(
+            text, budget, start=start, semantics=semantics, files=files, indenter=indenter
+        )
+        source = (start, semantics, text, sorted((files or {}).items()), indenter)
         return self._finish("lark", absorb(rules, budget), lambda: source, budget, started)
 
     def compile_structural_tag(
@@ -321,7 +328,12 @@ class GrammarCompiler:
         is_marked = kind == "json_schema" and not grammar.is_proper and has_marks(grammar.rules)
         rules = without_marks(grammar) if is_marked else grammar
         is_lazy = grammar.is_proper and self.vocabulary.spells_all
-        automata = RuleAutomata(rules, SpelledTerminals(store), budget, is_lazy=is_lazy)
+        try:
+            automata = RuleAutomata(rules, SpelledTerminals(store), budget, is_lazy=is_lazy)
+        except NoMeaningError as error:
+            raise UnsupportedGrammarError(
+                f"blocks that are told by indentation: {error}", keyword="indenter"
+            ) from None
         is_empty = automata.is_empty
         if is_marked and not is_empty:
             marked = RuleAutomata(grammar, MarkedTerminals(store), budget)

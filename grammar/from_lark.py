@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from syntagma.grammar import ir
-from syntagma.grammar.errors import GrammarSyntaxError
+from syntagma.grammar.errors import GrammarError, GrammarSyntaxError
 from syntagma.grammar.grammar_source import GrammarSource
+from syntagma.grammar.indented_rules import IndentedRules
 from syntagma.grammar.lalr import LalrBuilder
 from syntagma.grammar.lark_contexts import contexts_of_parser, contexts_without_states
 from syntagma.grammar.lark_grammar import LarkGrammar
+from syntagma.grammar.lark_indenter import Indenter
 from syntagma.grammar.lark_loader import load_lark
 from syntagma.grammar.lexed_rules import LexedRules
 from syntagma.grammar.lexing import Lexing
@@ -28,6 +30,7 @@ def lark_to_grammar(
     start: str = "start",
     semantics: LarkSemantics = "lexed",
     files: Mapping[str, str] | None = None,
+    indenter: Mapping[str, Any] | None = None,
 ) -> ir.Grammar:
     """The grammar of the texts that a Lark grammar describes.
 
@@ -38,6 +41,8 @@ def lark_to_grammar(
             LALR, ``Lark(text, parser="earley")``; ``scannerless``: any word of a terminal may stand
             for it, with or without ignored ones between.
         files: see `load_lark`.
+        indenter: what makes terminals of indentation, as `Indenter.from_value` reads it; None: the usual
+            one, where terminals are declared.
 
     Raises:
         GrammarSyntaxError: see `load_lark`; also options that are not known.
@@ -51,9 +56,12 @@ def lark_to_grammar(
             f"semantics must be one of {', '.join(SEMANTICS)}, not {semantics!r}"
         )
     budget.check("max_source_bytes", len(text), "characters of the grammar")
-    grammar, source = load_lark(text, budget, start=start, files=files)
+    asked = None if indenter is None else Indenter.from_value(indenter)
+    grammar, source = load_lark(text, budget, start=start, files=files, indenter=asked)
     if semantics == "lexed":
         return _lexed(grammar, source, budget)
+    if grammar.lines is not None:
+        raise _without_lexer(source, 'ask for "lexed" semantics')
     lexing = Lexing(grammar, "scannerless", budget=budget, source=source)
     return LexedRules(grammar, contexts_without_states(grammar), lexing, budget).rules()
 
@@ -72,9 +80,22 @@ def _lexed(grammar: LarkGrammar, source: GrammarSource, budget: Budget) -> ir.Gr
             keyword="lexed",
             hint='change the rule or ask for "scannerless" semantics',
         )
+    if not table.is_lalr and grammar.lines is not None:
+        raise _without_lexer(source, "the grammar has reduce/reduce conflicts")
     if not table.is_lalr:
         lexing = Lexing(grammar, "dynamic", source, budget)
         return LexedRules(grammar, contexts_without_states(grammar), lexing, budget).rules()
     lexing = Lexing(grammar, "contextual", source, budget)
     contexts = contexts_of_parser(grammar, table, lexing, budget)
+    if grammar.lines is not None:
+        return IndentedRules(grammar, grammar.lines, contexts, lexing, budget).rules()
     return LexedRules(grammar, contexts, lexing, budget).rules()
+
+
+def _without_lexer(source: GrammarSource, hint: str) -> GrammarError:
+    return source.unsupported(
+        "an indenter works with the lexer of an LALR parser only",
+        max(source.text.find("%declare"), 0),
+        keyword="indenter",
+        hint=hint,
+    )

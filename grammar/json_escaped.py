@@ -6,7 +6,9 @@ import numpy as np
 
 from syntagma.grammar import dfa as dfas
 from syntagma.grammar import ir
+from syntagma.grammar.captures import is_remembering
 from syntagma.grammar.dfa import DEAD, START, Dfa
+from syntagma.grammar.errors import UnsupportedGrammarError
 from syntagma.grammar.ir_fold import children, fold, rebuilt
 from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.limits import Budget
@@ -31,10 +33,15 @@ def escaped_grammar(grammar: ir.Grammar, budget: Budget) -> ir.Grammar:
 
     Raises:
         GrammarLimitError: a terminal becomes too large.
+        UnsupportedGrammarError: a text must come again, or lines are as far indented as others.
     """
     known: dict[bytes, ir.Node] = {}
 
     def escaped(node: ir.Node, parts: list[ir.Node]) -> ir.Node:
+        if is_remembering(node):
+            raise UnsupportedGrammarError(
+                "indentation cannot be told inside JSON strings", keyword="indenter"
+            )
         if isinstance(node, ir.Terminal):
             key = node.language.key
             if key not in known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lark.exceptions import GrammarError as LarkGrammarError
@@ -22,7 +22,8 @@ from lark.load_grammar import (
 )
 
 from syntagma.grammar.lark_errors import position_of
-from syntagma.grammar.lark_grammar import LarkGrammar, LarkTerminal, Production
+from syntagma.grammar.lark_grammar import LarkGrammar, LarkTerminal, Lines, Production
+from syntagma.grammar.lark_indenter import Indenter
 from syntagma.grammar.lark_scanner import Word
 from syntagma.grammar.lark_sizes import check_expansion
 from syntagma.grammar.limits import Budget
@@ -45,18 +46,36 @@ class _BoundedRules(list[Any]):
 class LarkCompilation:
     """`lark.load_grammar.Grammar.compile`, step by step under a budget."""
 
-    def __init__(self, grammar: Any, start: str, words: list[Word], budget: Budget) -> None:
+    def __init__(
+        self,
+        grammar: Any,
+        start: str,
+        words: list[Word],
+        budget: Budget,
+        indenter: Indenter | None = None,
+    ) -> None:
         self.definitions = grammar
         self.start = start
         self.words = words
         self.budget = budget
+        self.indenter = indenter
 
     def grammar(self) -> LarkGrammar:
         """Terminals, then rules, then what is used of them."""
         terminals = self.terminals()
         rules = self.used(self.rules(terminals))
-        symbols = {symbol.name for rule in rules for symbol in rule.expansion if symbol.is_term}
-        used = [t for t in terminals if t.name in symbols or t.name in self.definitions.ignore]
+        symbols: set[str | None] = {
+            symbol.name for rule in rules for symbol in rule.expansion if symbol.is_term
+        }
+        symbols |= set(self.definitions.ignore)
+        if self.indenter is not None:
+            symbols |= {self.indenter.newline}
+        declared = [
+            TerminalDef(name, PatternStr(name), 0)
+            for name, (tree, _) in self.definitions.term_defs
+            if tree is None
+        ]
+        used = [terminal for terminal in terminals + declared if terminal.name in symbols]
         return self.numbered(used, rules)
 
     def terminals(self) -> list[TerminalDef]:
@@ -64,6 +83,8 @@ class LarkCompilation:
         transformer = PrepareLiterals() * TerminalTreeToPattern()
         found = []
         for name, (tree, priority) in self.definitions.term_defs:
+            if tree is None:
+                continue
             expansions = list(tree.find_data("expansion"))
             if len(expansions) == 1 and not expansions[0].children:
                 raise LarkGrammarError(f"Terminals cannot be empty ({name})")
@@ -149,6 +170,24 @@ class LarkCompilation:
                 for rule in rules
             ),
             start=numbers[NonTerminal(self.start)],
+            lines=None if self.indenter is None else self.lines(self.indenter, numbers),
+        )
+
+    def lines(self, indenter: Indenter, numbers: Mapping[Symbol, int]) -> Lines:
+        """The numbers of an indenter's terminals."""
+        brackets = {}
+        for name, step in indenter.brackets():
+            number = numbers.get(Terminal(name))
+            if number is not None:
+                brackets[number] = step
+            elif indenter.names_brackets:
+                raise LarkGrammarError(f"the indenter's brackets: no rule uses a terminal '{name}'")
+        return Lines(
+            newline=numbers[Terminal(indenter.newline)],
+            indent=numbers.get(Terminal(indenter.indent)),
+            dedent=numbers.get(Terminal(indenter.dedent)),
+            brackets=brackets,
+            tab_length=indenter.tab_length,
         )
 
     def terminal(self, terminal: TerminalDef) -> LarkTerminal:

@@ -97,7 +97,7 @@ def contexts_of_parser(
     numbers = []
     for accepts in table.accepts:
         budget.check_time()
-        numbers.append(grouping.number(accepts))
+        numbers.append(grouping.number(grammar.looked_for(accepts)))
     contexts.accepts = grouping.accepts
     contexts.start = numbers[START_STATE]
     _add_shifts(contexts, grammar, table, numbers)

@@ -49,14 +49,14 @@ def too_deep() -> GrammarLimitError:
     )
 
 
-def not_defined(name: str, source: GrammarSource, words: list[Word]) -> GrammarError:
-    """What is said of a terminal that has no pattern."""
+def not_made(name: str, source: GrammarSource, words: list[Word]) -> GrammarError:
+    """What is said of a declared terminal that no indenter makes."""
     position = next((word.position for word in words if word.text == "%declare"), 0)
     return source.unsupported(
-        f"%declare: {source.shown(name)} is made by code beside the grammar, such as an indenter, "
-        "which is not supported",
+        f"%declare: {source.shown(name)} is made by code beside the grammar, which is not supported",
         position,
         keyword="%declare",
+        hint='what an indenter makes can be named: "indenter": {"indent": ..., "dedent": ...}',
     )
 
 

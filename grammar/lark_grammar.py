@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 END = "$END"
@@ -46,6 +47,30 @@ class Production:
     priority: int
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The terminals of an indenter, by number.
+
+    Attributes:
+        newline: looked for everywhere, and skipped between brackets.
+        indent: has no pattern; None: no rule asks for it.
+        dedent: likewise.
+        brackets: 1 for those that open, -1 for those that close.
+        tab_length: how many spaces a tab is worth.
+    """
+
+    newline: int
+    indent: int | None
+    dedent: int | None
+    brackets: Mapping[int, int]
+    tab_length: int
+
+    def blocks(self) -> dict[int, int]:
+        """1 for the beginning of a block, -1 for its end."""
+        found = {self.indent: 1, self.dedent: -1}
+        return {symbol: step for symbol, step in found.items() if symbol is not None}
+
+
 @dataclass(frozen=True)
 class LarkGrammar:
     """A grammar in Backus-Naur form.
@@ -58,6 +83,7 @@ class LarkGrammar:
         rule_names: of the symbols ``len(terminals)`` and up.
         productions: all alternatives of all rules.
         start: symbol of the rule to start from.
+        lines: what indentation is told by, None if by nothing.
     """
 
     terminals: tuple[LarkTerminal, ...]
@@ -65,6 +91,7 @@ class LarkGrammar:
     rule_names: tuple[str, ...]
     productions: tuple[Production, ...]
     start: int
+    lines: Lines | None = None
 
     def is_terminal(self, symbol: int) -> bool:
         """Whether a symbol is a terminal."""
@@ -74,6 +101,12 @@ class LarkGrammar:
     def num_symbols(self) -> int:
         """Terminals and rules together."""
         return len(self.terminals) + len(self.rule_names)
+
+    def looked_for(self, accepts: frozenset[int]) -> frozenset[int]:
+        """What a lexer looks for where a parser accepts some terminals."""
+        if self.lines is None:
+            return accepts
+        return accepts.difference(self.lines.blocks()) | {self.lines.newline}
 
     def by_origin(self) -> dict[int, list[int]]:
         """Numbers of the productions of each rule."""

@@ -22,8 +22,9 @@ from lark.load_grammar import GrammarBuilder, _parse_grammar, resolve_term_refer
 from syntagma.grammar.errors import GrammarError
 from syntagma.grammar.grammar_source import GrammarSource, closest
 from syntagma.grammar.lark_compilation import LarkCompilation
-from syntagma.grammar.lark_errors import located, not_defined, too_deep
+from syntagma.grammar.lark_errors import located, too_deep
 from syntagma.grammar.lark_grammar import LarkGrammar
+from syntagma.grammar.lark_indenter import Indenter, named_indenter
 from syntagma.grammar.lark_scanner import Word, scan_lark
 from syntagma.grammar.lark_sizes import check_terminals
 from syntagma.grammar.limits import Budget
@@ -33,7 +34,12 @@ MAX_IMPORT_DEPTH = 8
 
 
 def load_lark(
-    text: str, budget: Budget, *, start: str = "start", files: Mapping[str, str] | None = None
+    text: str,
+    budget: Budget,
+    *,
+    start: str = "start",
+    files: Mapping[str, str] | None = None,
+    indenter: Indenter | None = None,
 ) -> tuple[LarkGrammar, GrammarSource]:
     """The grammar that a text describes, and the text for further errors.
 
@@ -42,10 +48,11 @@ def load_lark(
         start: name of the rule to start from.
         files: texts that ``%import`` may lead into, by path: ``"lib/names.lark"`` for
             ``%import lib.names.NAME`` and ``%import .lib.names.NAME``.
+        indenter: what makes the terminals that are declared; None: the usual one, if any are.
 
     Raises:
-        GrammarSyntaxError: not a Lark grammar, with line and column.
-        UnsupportedGrammarError: ``%declare``, extensions of other programs.
+        GrammarSyntaxError: not a Lark grammar, with line and column; no such terminals for an indenter.
+        UnsupportedGrammarError: other terminals that are declared, extensions of other programs.
         GrammarLimitError: too large, or multiplied out to something too large.
     """
     source = GrammarSource(text, "Lark")
@@ -54,7 +61,8 @@ def load_lark(
         builder.read(source, "<string>")
         definitions = builder.build()
         _check_start(start, definitions.rule_defs, builder.words, source)
-        return LarkCompilation(definitions, start, builder.words, budget).grammar(), source
+        found = named_indenter(indenter, definitions, builder.words, source)
+        return LarkCompilation(definitions, start, builder.words, budget, found).grammar(), source
     except GrammarError:
         raise
     except RecursionError:
@@ -104,11 +112,11 @@ class _Builder(GrammarBuilder):
                 for symbol in parts:
                     renamed = symbol.name if mangle is None else mangle(symbol.name)
                     self._define(renamed, symbol.is_term, None)
-        if mangle is None:
-            for symbol, definition in self._definitions.items():
-                if definition.tree is None:
-                    raise not_defined(symbol, source, self.words)
-        terminals = {name: d.tree for name, d in self._definitions.items() if d.is_term}
+        terminals = {
+            name: d.tree
+            for name, d in self._definitions.items()
+            if d.is_term and d.tree is not None
+        }
         check_terminals(terminals, self._budget)
         resolve_term_references(terminals)
 
@@ -134,13 +142,11 @@ class _Builder(GrammarBuilder):
                 error if isinstance(error, GrammarError) else located(error, source, builder.words)
             ) from None
         builder._remove_unused(map(mangle, aliases))
-        for name, definition in builder._definitions.items():
+        for name in builder._definitions:
             if name in self._definitions:
                 raise LarkGrammarError(
                     f"cannot import '{name}' from '{path}': it is defined already"
                 )
-            if definition.tree is None:
-                raise not_defined(name, source, builder.words)
         self._definitions.update(builder._definitions)
 
     def _text_of(self, path: str) -> str:

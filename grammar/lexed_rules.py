@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from syntagma.grammar import ir
 from syntagma.grammar.lalr import START_STATE, nullable_rules
@@ -26,14 +26,27 @@ from syntagma.grammar.rule_alternatives import ANY_END, NO_END, Alternatives, No
 # Parts of a sequence that is written wherever it is needed, instead of once as a rule.
 MAX_COPIED = 2
 NONE_REFUSED: frozenset[int] = frozenset()
+WITHIN_LINE: Final = 0
 
 
 class LexerState(NamedTuple):
-    """Between two lexemes."""
+    """Between two lexemes; ``line`` and so on are for grammars with an indenter (see `indented_rules`).
+
+    Attributes:
+        context: what is looked for.
+        guard: what must not match what comes next.
+        refused: terminals that must not come next.
+        line: the line break that is open before this place; WITHIN_LINE: none.
+        has_ended_block: whether a block has ended behind it.
+        is_held: whether it was open before the rule at hand, so its lines are not for this rule to begin.
+    """
 
     context: int
     guard: int
     refused: frozenset[int] = NONE_REFUSED
+    line: int = WITHIN_LINE
+    has_ended_block: bool = False
+    is_held: bool = False
 
 
 class Entry(NamedTuple):
@@ -68,11 +81,18 @@ class RuleCall(NamedTuple):
     after: LexerState
 
 
-Label = Token | RuleCall
+class LineBegin(NamedTuple):
+    """The blanks of a line that is no block's first."""
+
+    before: LexerState
+    after: LexerState
+
+
+Label = Token | RuleCall | LineBegin
 
 
 @dataclass
-class _Reading:
+class Reading:
     """All ways to read a rule from one entry.
 
     Attributes:
@@ -103,7 +123,7 @@ class LexedRules:
         self.alternatives = Alternatives(grammar, depends, ends)
         self.nullable = nullable_rules(grammar)
         self.first = first_terminals(grammar)
-        self.readings: dict[Entry, _Reading] = {}
+        self.readings: dict[Entry, Reading] = {}
         self.todo: list[tuple[Entry, Place]] = []
         self.num_places = 0
         self._guards: dict[tuple[int, frozenset[int]], dict[tuple[bytes, ...], int]] = {}
@@ -112,9 +132,9 @@ class LexedRules:
         self._behind: dict[tuple[LexerState, int, Shift], list[LexerState]] = {}
         self._seen: dict[tuple[int, LexerState], LexerState] = {}
         self.result = ir.Grammar()
-        self._rules: dict[RuleCall, int] = {}
-        self._tokens: dict[Token | LexerState, ir.Node] = {}
-        self._waiting: list[RuleCall] = []
+        self.numbers: dict[RuleCall, int] = {}
+        self.tokens: dict[Token | LexerState, ir.Node] = {}
+        self.waiting: list[RuleCall] = []
 
     def rules(self) -> ir.Grammar:
         """The rules; the first is the start."""
@@ -130,17 +150,17 @@ class LexedRules:
             for after in self.readings[entry].exits
         ]
         self.result.define(start, ir.choice(*ways))
-        while self._waiting:
-            self.write(self._waiting.pop())
+        while self.waiting:
+            self.write(self.waiting.pop())
         return self.result
 
     # --- which states there are ----------------------------------------------------------------
 
-    def read(self, entry: Entry) -> _Reading:
+    def read(self, entry: Entry) -> Reading:
         """The ways to read a rule, complete once nothing is left to do."""
         reading = self.readings.get(entry)
         if reading is None:
-            reading = self.readings[entry] = _Reading()
+            reading = self.readings[entry] = Reading()
             node = self.alternatives.of_rule.get(entry.rule)
             if node is not None:
                 self.add(entry, self.place(node, entry.parser_state, entry.lexer_state))
@@ -184,9 +204,13 @@ class LexedRules:
     def connect(self, entry: Entry, place: Place, symbol: int, node: Node, label: Label) -> None:
         """What is read at a place leads to the next."""
         state = self.contexts.goto(place.parser_state, symbol)
-        goal = self.place(node, state, label.after)
+        goal = self.place(node, state, self.behind(place, label))
         self.readings[entry].edges[place].append((label, goal))
         self.add(entry, goal)
+
+    def behind(self, place: Place, label: Label) -> LexerState:
+        """The lexer state behind what is read at a place."""
+        return label.after
 
     def leave(self, entry: Entry, place: Place) -> None:
         """A rule ends."""
@@ -220,18 +244,22 @@ class LexedRules:
         automaton = self.contexts.lexemes(before.context, terminal, self.lexing)
         if automaton is None:
             return []
-        found: dict[LexerState, None] = {}
-        guards = {before.guard: None}
-        waiting = [before.guard]
-        while waiting:
-            guard = waiting.pop()
-            for left in self.lexing.guarded(automaton, guard).guards:
-                found[LexerState(shift.context, self.guard_before(shift, left))] = None
+        return list(
+            {
+                LexerState(shift.context, self.guard_before(shift, left)): None
+                for guard in self.guards_behind_skipped(before)
+                for left in self.lexing.guarded(automaton, guard).guards
+            }
+        )
+
+    def guards_behind_skipped(self, before: LexerState) -> list[int]:
+        """A lexer state's guard, and those behind what may be skipped there."""
+        guards = [before.guard]
+        for guard in guards:
             for _, after, _ in self.skipped(before.context, guard):
                 if after not in guards:
-                    guards[after] = None
-                    waiting.append(after)
-        return list(found)
+                    guards.append(after)
+        return guards
 
     def skipped(self, context: int, guard: int) -> list[tuple[LexemeAutomaton, int, list[int]]]:
         """What may be skipped: (lexemes, guard behind it, guards that it stands for)."""
@@ -286,11 +314,11 @@ class LexedRules:
 
     def rule(self, call: RuleCall) -> int:
         """The number of a rule."""
-        number = self._rules.get(call)
+        number = self.numbers.get(call)
         if number is None:
             name = self.grammar.rule_names[call.entry.rule - len(self.grammar.terminals)]
-            number = self._rules[call] = self.result.declare(name)
-            self._waiting.append(call)
+            number = self.numbers[call] = self.result.declare(name)
+            self.waiting.append(call)
             self.budget.check("max_rules", len(self.result.rules), "rules with their lexer states")
         return number
 
@@ -301,10 +329,10 @@ class LexedRules:
         start = next(iter(reading.edges))
         bodies = self.bodies(reading, call.after)
         body = self.repetition(call, reading, start, bodies) or bodies[start]
-        self.result.define(self._rules[call], body)
+        self.result.define(self.numbers[call], body)
 
     def repetition(
-        self, call: RuleCall, reading: _Reading, start: Place, bodies: dict[Place, ir.Node]
+        self, call: RuleCall, reading: Reading, start: Place, bodies: dict[Place, ir.Node]
     ) -> ir.Node | None:
         """``x: part | x part`` as a repetition, where both parts are read between the same states."""
         behind = start.node.edges.get(call.entry.rule)
@@ -321,7 +349,7 @@ class LexedRules:
         if again[0][1] not in bodies:
             return None
         ways = [
-            _joined(self.node(label), bodies[goal])
+            joined(self.node(label), bodies[goal])
             for label, goal in reading.edges[start]
             if label != call and goal in bodies
         ]
@@ -330,54 +358,51 @@ class LexedRules:
             return ir.repeat(part, 1, None)
         return ir.Sequence((part, ir.repeat(rest, 0, None)))
 
-    def bodies(self, reading: _Reading, after: LexerState) -> dict[Place, ir.Node]:
+    def bodies(self, reading: Reading, after: LexerState) -> dict[Place, ir.Node]:
         """What may be read from each place on so that the rule ends in a lexer state."""
         num_uses = Counter(goal for edges in reading.edges.values() for _, goal in edges)
         found: dict[Place, ir.Node] = {}
         for place in sorted(reading.edges, key=lambda place: place.node.height):
             ways = [
-                _joined(self.node(label), found[goal])
+                joined(self.node(label), found[goal])
                 for label, goal in reading.edges[place]
                 if goal in found
             ]
             if reading.ends.get(place) == after:
                 ways.append(ir.EMPTY)
             if ways:
-                body = ir.choice(*ways)
-                is_long = isinstance(body, ir.Sequence) and len(body.parts) > MAX_COPIED
-                if num_uses[place] > 1 and (len(ways) > 1 or is_long):
-                    body = ir.Call(self.result.add("rest of a rule", body))
-                found[place] = body
+                found[place] = self.rest(ways, is_shared=num_uses[place] > 1)
         return found
+
+    def rest(self, ways: list[ir.Node], *, is_shared: bool) -> ir.Node:
+        """One of some ways to go on in a rule, a rule of its own where that is shorter."""
+        body = ir.choice(*ways)
+        is_long = isinstance(body, ir.Sequence) and len(body.parts) > MAX_COPIED
+        if is_shared and (len(ways) > 1 or is_long):
+            return ir.Call(self.result.add("rest of a rule", body))
+        return body
 
     def node(self, label: Label) -> ir.Node:
         """A label as part of a rule."""
+        if isinstance(label, LineBegin):
+            raise TypeError("only an indenter tells where lines begin")
         return ir.Call(self.rule(label)) if isinstance(label, RuleCall) else self.token(label)
 
     def token(self, token: Token) -> ir.Node:
         """A lexeme and what may be skipped before it."""
-        known = self._tokens.get(token)
+        known = self.tokens.get(token)
         if known is not None:
             return known
-        context, guard, _ = token.before
+        context, guard = token.before[:2]
         automaton = self.contexts.lexemes(context, token.terminal, self.lexing)
-        ways: list[ir.Node] = []
-        if automaton is not None:
-            guarded = self.lexing.guarded(automaton, guard)
-            guards = [
-                left
-                for left in guarded.guards
-                if self.guard_before(token.shift, left) == token.after.guard
-            ]
-            if guards:
-                ways.append(ir.Terminal(self.lexing.language(guarded, guards)))
+        ways = [] if automaton is None else self.ways(token, self.lexing.guarded(automaton, guard))
         skipped = self.skipped(context, guard)
         if not skipped:
-            found = self._tokens[token] = ir.choice(*ways)
+            found = self.tokens[token] = ir.choice(*ways)
             return found
         name = self.grammar.terminals[token.terminal].name
         rule = self.result.declare(name)
-        call = self._tokens[token] = ir.Call(rule)
+        call = self.tokens[token] = ir.Call(rule)
         ways += [
             ir.Sequence((skip, self.token(token._replace(before=LexerState(context, after)))))
             for skip, after in self.skip_nodes(skipped)
@@ -385,19 +410,30 @@ class LexedRules:
         self.result.define(rule, ir.choice(*ways))
         return call
 
+    def ways(self, token: Token, automaton: LexemeAutomaton) -> list[ir.Node]:
+        """A lexeme that leads to the lexer state behind a token."""
+        guards = [
+            left
+            for left in automaton.guards
+            if self.guard_before(token.shift, left) == token.after.guard
+        ]
+        return [ir.Terminal(self.lexing.language(automaton, guards))] if guards else []
+
     def end(self, state: LexerState) -> ir.Node:
         """What may come before the end of the text."""
-        if self.contexts.end in state.refused:
-            return ir.NOTHING
-        known = self._tokens.get(state)
+        return ir.NOTHING if self.contexts.end in state.refused else self.skips(state)
+
+    def skips(self, state: LexerState) -> ir.Node:
+        """What may be skipped where nothing is read."""
+        known = self.tokens.get(state)
         if known is not None:
             return known
         rule = self.result.declare("end")
-        call = self._tokens[state] = ir.Call(rule)
+        call = self.tokens[state] = ir.Call(rule)
         skipped = self.skipped(state.context, state.guard)
         ways: list[ir.Node] = [ir.EMPTY]
         ways += [
-            ir.Sequence((skip, self.end(state._replace(guard=after))))
+            ir.Sequence((skip, self.skips(state._replace(guard=after))))
             for skip, after in self.skip_nodes(skipped)
         ]
         self.result.define(rule, ir.choice(*ways))
@@ -412,7 +448,8 @@ class LexedRules:
         ]
 
 
-def _joined(first: ir.Node, rest: ir.Node) -> ir.Node:
+def joined(first: ir.Node, rest: ir.Node) -> ir.Node:
+    """Two parts in a row."""
     if rest == ir.EMPTY:
         return first
     return ir.Sequence((first, *rest.parts) if isinstance(rest, ir.Sequence) else (first, rest))

@@ -40,6 +40,8 @@ Lexer = Literal["contextual", "dynamic", "scannerless"]
 NO_GUARD = 0
 IGNORED = -1
 NO_TOKEN = -2
+# Of terminals that have no pattern.
+NO_START = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,11 +109,18 @@ class Lexing:
         nfa = PatternNfa()
         builder = PatternBuilder(nfa, budget)
         self.starts: list[int] = []
+        blocks = grammar.lines.blocks() if grammar.lines is not None else {}
         for number, terminal in enumerate(grammar.terminals):
+            if number in blocks:
+                self.starts.append(NO_START)
+                continue
             try:
                 self.starts.append(builder.add(terminal.pattern, number))
             except UnsupportedGrammarError as error:
                 raise self._unsupported(error, terminal) from None
+        if grammar.lines is not None:
+            # So that line feeds are a class of their own.
+            builder.add("\n", len(grammar.terminals))
         self.classed = ClassedNfa(nfa, budget)
         self.sets = PatternSubsets(nfa, self.classed, budget, is_ordered=False)
         is_ordered = lexer != "scannerless"
@@ -169,10 +178,10 @@ class Lexing:
         if found is None:
             scan = self._scan(terminals)
             labels = np.where(scan.tokens == token, scan.labels, 0).astype(np.int32)
-            found = self._automata[terminals, token] = self._minimal(scan.table, labels)
+            found = self._automata[terminals, token] = self.minimal(scan.table, labels)
         return found
 
-    def _minimal(self, table: Int32Array, labels: Int32Array) -> LexemeAutomaton:
+    def minimal(self, table: Int32Array, labels: Int32Array) -> LexemeAutomaton:
         """The smallest automaton of a table, with a column for each class."""
         small, class_of, labels = canonical(table, self.classed.symbols.of_interval, START, labels)
         columns = class_of[self._first_interval]
@@ -214,7 +223,7 @@ class Lexing:
             state = self._start((self.starts[number],), number)
             length = 0
             for index, char in enumerate(text):
-                state = int(self.subsets.row(state)[self._class_of(char)])
+                state = int(self.subsets.row(state)[self.class_of(char)])
                 if state == DEAD:
                     break
                 if self.subsets.subsets[state].matched:
@@ -222,7 +231,8 @@ class Lexing:
             found = self._covers[number, literal] = length == len(text)
         return found
 
-    def _class_of(self, char: str) -> int:
+    def class_of(self, char: str) -> int:
+        """The class of a character."""
         symbols = self.classed.symbols
         interval = int(np.searchsorted(symbols.bounds, ord(char), side="right")) - 1
         return int(symbols.of_interval[interval])
@@ -334,7 +344,7 @@ class Lexing:
                 targets.append(numbers[goal])
             rows.append(np.array(targets, np.int32)[place.reshape(-1)])
             self.budget.check_table(len(rows) * self.classed.count, "states of a guarded lexer")
-        return self._minimal(np.array(rows), np.array(labels, np.int32))
+        return self.minimal(np.array(rows), np.array(labels, np.int32))
 
     def _both(self, first: int, second: int) -> int:
         subsets = self.sets.subsets

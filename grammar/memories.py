@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from syntagma.grammar.captures import Captured, Extended, Fresh, Remembering, Same, words_of
+from syntagma.grammar.captures import (
+    Captured,
+    Deeper,
+    Extended,
+    Fresh,
+    Level,
+    Remembering,
+    Same,
+    words_of,
+)
+from syntagma.grammar.indentation import width_of
 from syntagma.grammar.terminals import Language
 
 NO_TEXT: Final = 0
@@ -68,6 +78,9 @@ class Memories:
         The word of an `Extended` terminal is all it has matched.
         """
         text, seen = self._memories[memory]
+        if isinstance(terminal, Deeper) and word != UNKNOWN:
+            width = width_of(self.text_of(word), terminal.tab_length)
+            word = self.text_after(NO_TEXT, b" " * width)
         if isinstance(terminal, Captured):
             return self._number(Memory(word, frozenset()))
         if isinstance(terminal, Fresh):
@@ -82,7 +95,7 @@ class Memories:
             return seen is None
         if isinstance(terminal, Same):
             return text in (UNKNOWN, NO_TEXT)
-        return isinstance(terminal, Extended) and text == UNKNOWN
+        return isinstance(terminal, Extended | Level | Deeper) and text == UNKNOWN
 
     def words(self, memory: int, terminal: Remembering) -> Language:
         """What a terminal may match for a memory, if that can be told."""

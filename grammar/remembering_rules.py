@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from syntagma.grammar.rule_automata import RuleAutomata
 
 
+class NoMeaningError(ValueError):
+    """Rules that no memory can be kept for."""
+
+
 class RememberingRules:
     """The positions with a memory of one grammar; grows while a parser explores it.
 
@@ -43,7 +47,7 @@ class RememberingRules:
         automata: the rules, compiled as a whole.
 
     Raises:
-        ValueError: a grammar that the device has no meaning for: `Same` where nothing can have been
+        NoMeaningError: a grammar that the device has no meaning for: `Same` where nothing can have been
             captured, parts in any order, or memories in rules that begin with themselves.
     """
 
@@ -149,9 +153,7 @@ class RememberingRules:
             found: tuple[int, ...] = ()
             if kind == READ:
                 language = self._positions.languages[label]
-                captures_anew = isinstance(language, Captured) and not isinstance(
-                    language, Extended
-                )
+                captures_anew = type(language) is Captured
                 if isinstance(language, kind_of_terminal) and not captures_anew:
                     return True
                 found = () if isinstance(language, Captured) else (target,)
@@ -176,18 +178,20 @@ class RememberingRules:
         return self._automata.left_recursion(rule)[0]
 
     def _check(self) -> None:
-        """Raises ValueError for grammars that have no meaning here."""
+        """Raises NoMeaningError for grammars that have no meaning here."""
         if any(kind == ORDER for kind, _, _ in self._positions.records):
-            raise ValueError("parts in any order cannot be together with memories")
+            raise NoMeaningError("parts in any order cannot be together with memories")
         bodies = {loop.body for loop in self._positions.loops}
         for (kind, label, _), rule in zip(
             self._positions.records, self._positions.rule_of, strict=True
         ):
             language = self._positions.languages[label] if kind == READ else None
             if rule in bodies and isinstance(language, Remembering) and language.catches:
-                raise ValueError("a counted repetition cannot catch a text for what is behind it")
+                raise NoMeaningError(
+                    "a counted repetition cannot catch a text for what is behind it"
+                )
         if self._finds(self._automata.start, Same):
-            raise ValueError("a rule asks for the same text before any has been captured")
+            raise NoMeaningError("a rule asks for the same text before any has been captured")
         for rule, start in enumerate(self._positions.starts):
             if self._component(rule) and self._finds(start, Remembering):
-                raise ValueError("a rule that begins with itself depends on the memory")
+                raise NoMeaningError("a rule that begins with itself depends on the memory")

@@ -101,14 +101,15 @@ class Segments:
         return self._context_free(part), "grammar"
 
     def _context_free(self, part: Part) -> Callable[[], ir.Grammar]:
-        part.only("type", "grammar", "syntax", "start", "semantics")
+        part.only("type", "grammar", "syntax", "start", "semantics", "indenter")
         text = part.text("grammar")
         syntax = part.value.get("syntax") or "ebnf"
         if syntax not in ("ebnf", "lark"):
             raise part.error('the syntax must be "ebnf" or "lark"', "syntax")
         if syntax == "ebnf":
-            part.leaves_out("it is for Lark grammars", "semantics")
+            part.leaves_out("it is for Lark grammars", "semantics", "indenter")
         start = part.text("start") if part.value.get("start") is not None else None
+        indenter = part.value.get("indenter")
         is_lexed = part.value.get("semantics") in (None, "lexed")
         if not is_lexed and part.value["semantics"] != "scannerless":
             raise part.error('the semantics must be "lexed" or "scannerless"', "semantics")
@@ -124,6 +125,7 @@ class Segments:
                 self._budget,
                 start=start or "start",
                 semantics="lexed" if is_lexed else "scannerless",
+                indenter=indenter,
             )
 
         return lambda: absorb(rules(), self._budget)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
     from syntagma.grammar.json_options import JsonPolicies
@@ -24,7 +25,7 @@ ToolFormatName = Literal["hermes", "llama3_json", "mistral"]
 ToolCallParser = Literal["auto", "none", "hermes", "llama3_json", "mistral"]
 
 # What says how a context-free grammar is read.
-GRAMMAR_FIELDS = ("start", "semantics", "files")
+GRAMMAR_FIELDS = ("start", "semantics", "files", "indenter")
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,13 @@ class GrammarReading:
         start: the rule to start from; None: as the syntax has it.
         semantics: of Lark: whether its lexer counts.
         files: texts that Lark's ``%import`` may lead into, with their paths.
+        indenter: of Lark: the terminals that tell indentation; None: the usual ones, if any.
     """
 
     start: str | None = None
     semantics: Literal["lexed", "scannerless"] = "lexed"
     files: tuple[tuple[str, str], ...] = ()
+    indenter: Mapping[str, Any] | None = None
 
 
 Whitespace = Literal["flexible", "compact", "pretty"]

@@ -87,6 +87,7 @@ class Constraint:
             start=self.reading.start,
             semantics=self.reading.semantics,
             files=dict(self.reading.files),
+            indenter=self.reading.indenter,
         )
 
     def compile(self, compiler: Compiler) -> CompiledGrammar:

@@ -39,11 +39,11 @@ def grammar_reading(value: Mapping[str, Any], kind: ConstraintKind, prefix: str)
     Raises:
         ApiError: 400 for values that they cannot have, and for fields that are for Lark only.
     """
-    start, semantics, files = (value.get(field) for field in GRAMMAR_FIELDS)
+    start, semantics, files, indenter = (value.get(field) for field in GRAMMAR_FIELDS)
     if start is not None and (not isinstance(start, str) or not start):
         raise bad_request(f"{prefix}start must be the name of a rule.", param=f"{prefix}start")
     if kind != "lark":
-        for field in ("semantics", "files"):
+        for field in ("semantics", "files", "indenter"):
             if value.get(field) is not None:
                 raise bad_request(
                     f'{prefix}{field} is for "syntax": "lark" only.', param=f"{prefix}{field}"
@@ -57,4 +57,10 @@ def grammar_reading(value: Mapping[str, Any], kind: ConstraintKind, prefix: str)
         raise bad_request(
             f"{prefix}files must be an object of Lark texts by path.", param=f"{prefix}files"
         )
-    return GrammarReading(start, semantics or "lexed", tuple(sorted((files or {}).items())))
+    if indenter is not None and not isinstance(indenter, dict):
+        raise bad_request(
+            f"{prefix}indenter must be an object with the names of terminals.",
+            param=f"{prefix}indenter",
+        )
+    texts = tuple(sorted((files or {}).items()))
+    return GrammarReading(start, semantics or "lexed", texts, indenter)

@@ -8,7 +8,8 @@ import signal
 from typing import Any
 
 from lark import Lark
-from lark.exceptions import UnexpectedInput
+from lark.exceptions import LarkError, UnexpectedInput
+from lark.indenter import Indenter
 
 ALPHABET = "ab "
 LITERALS = ['"a"', '"b"', '"ab"', '"a"i', '" "']
@@ -100,3 +101,89 @@ def lark_words(lark: Lark, alphabet: str, max_length: int) -> tuple[set[str], se
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
     return words, failed
+
+
+def random_body(rng: random.Random, rules: list[str], depth: int = 0) -> str:
+    """Symbols in a row: words, brackets, line breaks and blocks, operators behind some."""
+    parts = []
+    for _ in range(rng.choice([1, 1, 2, 2, 3])):
+        kind = rng.random()
+        if depth < 2 and kind < 0.2:
+            inner = random_body(rng, rules, depth + 1)
+            part = f"_NL _INDENT {inner} _DEDENT" if kind < 0.15 else f"_INDENT {inner} _DEDENT"
+        elif depth < 2 and kind < 0.3:
+            part = f'"(" {random_body(rng, rules, depth + 1)} ")"'
+        elif kind < 0.5:
+            part = "_NL"
+        elif kind < 0.7:
+            part = rng.choice(rules)
+        else:
+            part = rng.choice(["A", "A _NL", "B"])
+        if rng.random() < 0.3:
+            part = f"({part}){rng.choice('?*+')}"
+        parts.append(part)
+    return " ".join(parts)
+
+
+def random_indented_grammar(rng: random.Random) -> tuple[str, dict[str, Any]]:
+    """Rules with blocks that are told by indentation, and the indenter's parameters."""
+    rules = ["start", "x", "y"][: rng.randint(1, 3)]
+    lines = []
+    for rule in rules:
+        bodies = [random_body(rng, rules) for _ in range(rng.randint(1, 3))]
+        usual = ["A _NL", "A _NL _INDENT start _DEDENT", "(A _NL [_INDENT x+ _DEDENT])+"]
+        if "x" in rules and rng.random() < 0.5:
+            bodies.append(rng.choice(usual))
+        lines.append(f"{rule}: {' | '.join(bodies)}")
+    newline = rng.choice(
+        [r"/\n[ \t]*/", r"/(\n[ \t]*)+/", r"/\n */", r"/(\n *)+/", r"/\s*\n\s*/", r"(/\n[ \t]*/ | /b+/)+",
+         r"/\n\t*/", r"/ *\n[ \t]*/"]
+    )  # fmt: skip
+    lines += [f"_NL: {newline}", rng.choice(['A: "a"', "A: /a+/", "A: /a[a ]*/"])]
+    lines += [rng.choice(['B: "b"', "B: /[ab]/", 'B.2: "ab"']), "%declare _INDENT _DEDENT"]
+    if rng.random() < 0.4:
+        lines.append(rng.choice(['%ignore " "', "%ignore / +/", "%ignore /#[a ]*/"]))
+    brackets = '"("' in lines[0] and rng.random() < 0.9
+    indenter = {
+        "newline": "_NL",
+        "open": ["LPAR"] if brackets else [],
+        "close": ["RPAR"] if brackets else [],
+        "tab_length": rng.choice([1, 2, 3, 8]),
+    }
+    return "\n".join(lines) + "\n", indenter
+
+
+def indented_lark(text: str, indenter: dict[str, Any]) -> Lark | None:
+    """Lark's LALR parser with an indenter, None if it refuses the grammar."""
+
+    class Made(Indenter):
+        NL_type = indenter["newline"]
+        OPEN_PAREN_types = indenter["open"]
+        CLOSE_PAREN_types = indenter["close"]
+        INDENT_type = "_INDENT"
+        DEDENT_type = "_DEDENT"
+        tab_len = indenter["tab_length"]
+
+    try:
+        return Lark(text, parser="lalr", postlex=Made())
+    except Exception:  # noqa: BLE001 - some refusals are plain exceptions
+        return None
+
+
+def is_read(lark: Lark, text: str) -> bool:
+    """Whether Lark reads a text; an indenter's errors are of several kinds."""
+
+    def stop(*_: Any) -> None:
+        raise LarkLoopsError
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 5)
+    try:
+        lark.parse(text)
+    except (LarkError, AssertionError, IndexError):
+        return False
+    else:
+        return True
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
