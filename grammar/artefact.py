@@ -7,6 +7,7 @@ that parts come before the whole, equal ones once. Arrays, for N nodes and R rul
 
     operators    uint8[N]        part_start  int64[N + 1]     rule_bodies  int32[R], nodes
     low, high    int64[N]        parts       int32[...]       name_ends    int64[R], into name_text
+                                                              proper_rules uint8[R], 0 or 1
 
 ``low`` is a terminal's language, a call's rule or a repetition's least count; ``high`` is its greatest
 count, -1 for none. Parts in any order have counts like a repetition; the node's parts are the separator and
@@ -58,6 +59,7 @@ DTYPES = {
     "part_start": ("int64", 1),
     "parts": ("int32", 1),
     "rule_bodies": ("int32", 1),
+    "proper_rules": ("uint8", 1),
     "name_text": ("uint8", 1),
     "name_ends": ("int64", 1),
 }
@@ -183,6 +185,9 @@ def arrays_of_grammar(grammar: ir.Grammar, budget: Budget) -> dict[str, AnyArray
         "part_start": np.cumsum(sizes),
         "parts": np.array([part for *_, parts in rows for part in parts], np.int32),
         "rule_bodies": np.array([numbers[id(body)] for body in bodies], np.int32),
+        "proper_rules": np.array(
+            [rule in grammar.proper_rules for rule in range(len(bodies))], np.uint8
+        ),
         "name_text": name_text,
         "name_ends": name_ends,
         **arrays_of_languages(languages.values()),
@@ -223,6 +228,7 @@ def grammar_of_arrays(arrays: Mapping[str, AnyArray], *, is_proper: bool) -> ir.
         rules=[nodes[body] for body in bodies],
         names=names,
         is_proper=is_proper,
+        proper_rules=set(np.flatnonzero(arrays["proper_rules"]).tolist()),
     )
 
 
@@ -257,6 +263,9 @@ def _check_nodes(arrays: Mapping[str, AnyArray], num_languages: int) -> None:
         raise StoreFileError("a grammar's rule has a body that is not there")
     if arrays["name_ends"].size != bodies.size:
         raise StoreFileError("a grammar has other names than rules")
+    proper = arrays["proper_rules"]
+    if proper.size != bodies.size or (proper > 1).any():
+        raise StoreFileError("a grammar does not say of each rule whether it is proper")
 
 
 def _bodies(grammar: ir.Grammar, budget: Budget) -> list[ir.Node]:

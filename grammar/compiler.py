@@ -327,7 +327,7 @@ class GrammarCompiler:
         store = self.store
         is_marked = kind == "json_schema" and not grammar.is_proper and has_marks(grammar.rules)
         rules = without_marks(grammar) if is_marked else grammar
-        is_lazy = grammar.is_proper and self.vocabulary.spells_all
+        is_lazy = self.vocabulary.spells_all
         try:
             automata = RuleAutomata(rules, SpelledTerminals(store), budget, is_lazy=is_lazy)
         except NoMeaningError as error:

@@ -180,12 +180,15 @@ class Grammar:
         is_proper: the front end vouches that every rule, also those not produced yet, has a word,
             that none of its words is empty and that no rule calls itself before it reads anything.
             Such a grammar may be compiled rule by rule, as far as an output gets.
+        proper_rules: rules of a grammar that is not proper for which the same is known, with all
+            rules that they call.
     """
 
     rules: list[Node | None] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     produce: Callable[[int], None] | None = None
     is_proper: bool = False
+    proper_rules: set[int] = field(default_factory=set)
 
     def body(self, rule: int) -> Node:
         """The body of a rule, produced if need be."""

@@ -5,8 +5,8 @@ stop, rules that may be empty, left recursion. So a call always reads something,
 back to a rule it began with, and a parser needs to know of terminals, calls and ends only.
 
 A *proper* grammar (see `ir.Grammar`) is compiled rule by rule when a parser enters the rules, and its
-terminals get ids when they come next. Any other grammar is compiled as a whole, because what can be
-completed, what may be empty and what is left-recursive depends on all rules.
+terminals get ids when they come next. Any other grammar is compiled as a whole but for its proper rules,
+because what can be completed, what may be empty and what is left-recursive depends on all others.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class RuleAutomata:
         grammar: the rules; rule 0 is the start.
         terminals: gives terminals their ids.
         budget: bounds the positions and, for what is compiled at once, the time, until it is finished.
-        is_lazy: compile rules when they are entered; for proper grammars whose terminals can all be
+        is_lazy: compile proper rules when they are entered; for grammars whose terminals can all be
             spelled.
 
     Raises:
@@ -88,8 +88,12 @@ class RuleAutomata:
         # The grammar's rule for each of our own numbers, NONE where it is already compiled.
         self._sources: list[int] = []
         self._terminal_ids: dict[int, int | None] = {}
+        self._is_lazy = is_lazy
+        # The rules that are known to be proper, whether they are compiled or not.
+        self._proper: set[int] = set()
         self._shortest: list[int] | None = None
-        self._is_pruned = False
+        # The same as far as rules were compiled when dead ends were pruned; None: nothing was pruned.
+        self._pruned: list[int] | None = None
         self._recursion: LeftRecursion | None = None
         self._frontiers: dict[int, Frontier] = {}
         self._moves: dict[int, Moves] = {}
@@ -97,16 +101,22 @@ class RuleAutomata:
         root = self.positions.new_rule()
         compile_rule(self.positions, root, ir.Call(0), self._number_of)
         self.start = self.positions.starts[root]
-        if not is_lazy:
+        if is_lazy and grammar.is_proper:
+            return
+        self._compile_all(has_deadline=True)
+        remembers = any(isinstance(language, Remembering) for language in self.positions.languages)
+        if remembers and self._proper:
+            self._is_lazy = False
+            self._proper.clear()
             self._compile_all(has_deadline=True)
-            self._prune()
-            if any(isinstance(language, Remembering) for language in self.positions.languages):
-                self.remembering = RememberingRules(self)
+        self._prune()
+        if remembers:
+            self.remembering = RememberingRules(self)
 
     @property
     def is_empty(self) -> bool:
-        """Whether the grammar has no words; never so if it is lazy."""
-        return self._is_pruned and self.shortest[self.start] == UNPRODUCTIVE
+        """Whether the grammar has no words; never so if it is proper."""
+        return self.is_dead(self.start)
 
     @property
     def num_positions(self) -> int:
@@ -125,6 +135,7 @@ class RuleAutomata:
         Compiles what is not compiled yet; positions that are made later have no entry.
         """
         if self._shortest is None:
+            self._is_lazy = False
             self._compile_all(has_deadline=False)
             self._shortest = shortest_words(self.positions, self.length_of)
         return self._shortest
@@ -165,11 +176,15 @@ class RuleAutomata:
         if kind == READ and not self._is_remembering(label):
             terminal = self.terminal_of(label)
             return Moves(() if terminal is None else ((terminal, target),), (), False)
-        if self._is_pruned:
+        if self._pruned is not None and not self._is_proper(kind, label, position):
             return self._moves_of_any(position)
         return moves_within_proper(
             position, self.positions, terminal_of=self.terminal_of, start_of=self._start_of
         )
+
+    def _is_proper(self, kind: int, label: int, position: int) -> bool:
+        rule = label if kind == ENTRY else self.positions.rule_of[position]
+        return rule in self._proper
 
     def _moves_of_any(self, position: int) -> Moves:
         """The moves of a position in any grammar, after it was pruned."""
@@ -300,20 +315,26 @@ class RuleAutomata:
 
     def is_dead(self, position: int) -> bool:
         """Whether the end cannot be reached from a position."""
-        if not self._is_pruned:
+        pruned = self._pruned
+        if pruned is None:
             return False
-        shortest = self.shortest
-        return position < len(shortest) and shortest[position] == UNPRODUCTIVE
+        return position < len(pruned) and pruned[position] == UNPRODUCTIVE
 
     def _may_be_empty(self, rule: int) -> bool:
-        return self._is_pruned and self.shortest[self.positions.starts[rule]] == 0
+        if self._pruned is None or rule in self._proper:
+            return False
+        return self._pruned[self.positions.starts[rule]] == 0
 
     def _start_of(self, rule: int) -> int:
         """Where a rule starts; compiles it if need be."""
         start = self.positions.starts[rule]
         if start == NONE:
+            num_rules = len(self.positions.starts)
             body = self._grammar.body(self._source_of(rule))
             compile_rule(self.positions, rule, body, self._number_of)
+            if rule in self._proper:
+                # What it calls is proper too, and so are its counted rounds.
+                self._proper.update(range(num_rules, len(self.positions.starts)))
             self._budget.check("max_positions", self.num_positions, "positions of the grammar")
             start = self.positions.starts[rule]
         return start
@@ -324,18 +345,21 @@ class RuleAutomata:
             number = self._numbers[source] = self.positions.new_rule()
             self._sources += [NONE] * (number - len(self._sources))
             self._sources.append(source)
+            if self._is_lazy and source in self._grammar.proper_rules:
+                self._proper.add(number)
         return number
 
     def _source_of(self, rule: int) -> int:
         return self._sources[rule]
 
     def _compile_all(self, *, has_deadline: bool) -> None:
-        """Compile every rule that can be reached."""
+        """Compile every rule that can be reached, but none that may wait."""
         rule = 0
         while rule < len(self.positions.starts):
             if has_deadline and rule % 256 == 0:
                 self._budget.check_time()
-            self._start_of(rule)
+            if not self._is_lazy or rule not in self._proper:
+                self._start_of(rule)
             rule += 1
 
     def _prune(self) -> None:
@@ -347,25 +371,28 @@ class RuleAutomata:
             self._budget.check_time()
             return self.length_of(language)
 
-        self._shortest = shortest_words(positions, length_of)
+        self._pruned = shortest_words(positions, length_of)
+        if not self._proper:
+            self._shortest = self._pruned
         self._budget.check_time()
-        self._is_pruned = True
         for number, loop in enumerate(positions.loops):
             # Rounds that may be empty need not be done; a round that cannot be done is none.
-            start = self._shortest[positions.starts[loop.body]]
+            start = self._pruned[positions.starts[loop.body]]
             if start == 0:
                 positions.loops[number] = Loop(loop.body, 0, loop.max_count, loop.after)
             elif start == UNPRODUCTIVE:
                 positions.loops[number] = Loop(loop.body, loop.min_count, 0, loop.after)
         for number, order in enumerate(positions.orders):
-            productive = [self.part_cost(part) != UNPRODUCTIVE for part in order.parts]
+            productive = [
+                self._part_cost(part, self._pruned) != UNPRODUCTIVE for part in order.parts
+            ]
             alive = sum(1 << i for i, is_alive in enumerate(productive) if is_alive)
             positions.orders[number] = dataclasses.replace(order, alive=alive)
         left_calls = []
         for rule in range(len(positions.starts)):
             if rule % 256 == 0:
                 self._budget.check_time()
-            left_calls.append(self._left_calls(rule))
+            left_calls.append([] if rule in self._proper else self._left_calls(rule))
         self._recursion = find_left_recursion(left_calls)
         self._check_copies(self._recursion)
 
@@ -412,7 +439,11 @@ class RuleAutomata:
 
     def part_cost(self, part: AnyOrderPart) -> int:
         """Bytes of a shortest word of a part in any order, UNPRODUCTIVE if it has none."""
-        rest = self.shortest[self.positions.starts[part.rest]]
+        return self._part_cost(part, self.shortest)
+
+    def _part_cost(self, part: AnyOrderPart, shortest: list[int]) -> int:
+        start = self.positions.starts[part.rest]
+        rest = 1 if start == NONE else shortest[start]
         head = 0 if part.head == NONE else self.length_of(part.head)
         return UNPRODUCTIVE if UNPRODUCTIVE in (head, rest) else head + rest
 

@@ -110,11 +110,49 @@ def _check_encoding(text: str, parsed: JsonSchema, budget: Budget) -> None:
 
 def check_values(schema: object, budget: Budget) -> None:
     """Bound the nesting of parsed JSON and refuse what JSON cannot hold."""
+    if not _is_bounded_json(schema, budget):
+        _find_fault(schema, budget)
+
+
+def _is_bounded_json(schema: object, budget: Budget) -> bool:
+    """Whether nothing is wrong at first sight; large lists of tools are looked through several times."""
+    num_values = depth = 0
+    level: list[Any] = [schema]
+    while level:
+        if depth > budget.limits.max_schema_depth:
+            return False
+        below: list[Any] = []
+        for value in level:
+            kind = type(value)
+            if kind is dict:
+                if any(type(key) is not str for key in value):
+                    return False
+                below += value.values()
+            elif kind is list:
+                below += value
+            elif kind is float:
+                if not math.isfinite(value):
+                    return False
+            elif kind not in _SCALARS:
+                return False
+            # Each is at least one byte of text; an object may be held in many places.
+            if num_values + len(level) + len(below) > budget.limits.max_source_bytes:
+                return False
+        num_values += len(level)
+        level = below
+        depth += 1
+    return True
+
+
+_SCALARS = frozenset({str, int, bool, type(None)})
+
+
+def _find_fault(schema: object, budget: Budget) -> None:
+    """Raise the error of what is wrong, if anything is, with its pointer."""
     waiting: list[tuple[int, str, object]] = [(0, "", schema)]
     num_values = 0
     while waiting:
         depth, pointer, value = waiting.pop()
-        # Each is at least one byte of text; an object may be held in many places.
         num_values += 1
         budget.check("max_source_bytes", num_values, "values in the schema")
         budget.check("max_schema_depth", depth, "nesting of the schema", pointer="")

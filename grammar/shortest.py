@@ -17,7 +17,8 @@ def shortest_words(positions: Positions, length_of: Callable[[int], int]) -> lis
     """For every position, the bytes of a shortest word from there to the end of its rule.
 
     Args:
-        positions: all rules compiled.
+        positions: the rules; of those not compiled yet it is known that they have words, and none that
+            is empty, and one byte is taken for the shortest.
         length_of: bytes of a shortest word of a terminal, by its language's number; UNPRODUCTIVE if
             it has none.
 
@@ -25,13 +26,16 @@ def shortest_words(positions: Positions, length_of: Callable[[int], int]) -> lis
         One number a position, UNPRODUCTIVE where the end cannot be reached; undefined for positions
         that are no part of a rule.
     """
-    records, starts = positions.records, positions.starts
+    records = positions.records
+    # Stands for the start of every rule that is not compiled yet.
+    unknown = len(records)
+    starts = [unknown if start == NONE else start for start in positions.starts]
     # A position is settled once its first requirement and, unless that is NONE, the second one are:
     # it then costs step + first + times * second.
-    dependants: list[list[tuple[int, int, int, int, int]]] = [[] for _ in records]
+    dependants: list[list[tuple[int, int, int, int, int]]] = [[] for _ in range(unknown + 1)]
     # By position, the parts in any order that have it for a requirement.
     orders: dict[int, list[_Order]] = {}
-    heap = []
+    heap = [(1, unknown)]
     for position, (kind, label, target) in enumerate(records):
         if kind == READ:
             length = length_of(label)
@@ -72,7 +76,7 @@ def shortest_words(positions: Positions, length_of: Callable[[int], int]) -> lis
         elif kind == END:
             heap.append((0, position))
 
-    shortest = [UNPRODUCTIVE] * len(records)
+    shortest = [UNPRODUCTIVE] * (unknown + 1)
 
     while heap:
         cost, position = heapq.heappop(heap)
@@ -92,7 +96,7 @@ def shortest_words(positions: Positions, length_of: Callable[[int], int]) -> lis
             total = found.settled(position, shortest)
             if total != UNPRODUCTIVE:
                 heapq.heappush(heap, (total, found.position))
-    return shortest
+    return shortest[:unknown]
 
 
 class _Order:

@@ -35,7 +35,8 @@ def read_structural_tag(tag: Mapping[str, Any] | str, budget: Budget) -> dict[st
         ) from None
     if not isinstance(parsed, dict):
         raise GrammarSyntaxError(f"a structural tag is a JSON object, not {describe(parsed)}")
-    check_values(parsed, budget)
+    if isinstance(tag, str):
+        check_values(parsed, budget)
     return parsed
 
 

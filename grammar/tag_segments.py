@@ -9,7 +9,7 @@ from typing import Any
 from syntagma.grammar import ir
 from syntagma.grammar.absorb import absorb
 from syntagma.grammar.closed_objects import close_objects
-from syntagma.grammar.embedding import embed
+from syntagma.grammar.embedding import Embedding
 from syntagma.grammar.errors import (
     GrammarError,
     UnsatisfiableGrammarError,
@@ -44,7 +44,7 @@ class Segments:
     """
 
     def __init__(self, grammar: ir.Grammar, options: JsonOptions, budget: Budget) -> None:
-        self._grammar = grammar
+        self._embedding = Embedding(grammar)
         self._options = options
         self._budget = budget
         # Functions often share their parameters.
@@ -138,8 +138,8 @@ class Segments:
         except GrammarError as error:
             raise located(error, pointer) from None
         self._budget.check_time()
-        call = embed(self._grammar, inner)
-        self._budget.check("max_rules", len(self._grammar.rules), "rules of the grammar")
+        call = self._embedding.embed(inner)
+        self._budget.check("max_rules", self._embedding.num_rules, "rules of the grammar")
         return call
 
 

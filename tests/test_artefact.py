@@ -64,6 +64,7 @@ def grammars(draw: st.DrawFn) -> ir.Grammar:
     grammar = ir.Grammar(is_proper=draw(st.booleans()))
     for _ in range(num_rules):
         grammar.add(draw(st.text(max_size=5) | st.just("\udfff")), draw(st.sampled_from(pool)))
+    grammar.proper_rules |= draw(st.sets(st.integers(0, num_rules - 1)))
     return grammar
 
 
@@ -97,6 +98,7 @@ def test_rules_come_back(tmp_path: Path, grammar: ir.Grammar) -> None:
     assert (found.kind, found.hash, found.vocabulary_hash) == ("regex", "hash", "vocabulary")
     assert found.grammar.names == grammar.names
     assert found.grammar.is_proper == grammar.is_proper
+    assert found.grammar.proper_rules == grammar.proper_rules
     assert found.grammar.produce is None
     assert len(found.grammar.rules) == len(grammar.rules)
     assert all(map(same_node, found.grammar.produce_all(), grammar.produce_all()))

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from toy import byte_vocabulary
 
+from syntagma.grammar.embedding import Embedding
 from syntagma.grammar.from_json_schema import json_schema_to_grammar
+from syntagma.grammar.ir import Grammar
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.lexer_pool import LexerPool
 from syntagma.grammar.limits import Budget
@@ -57,4 +59,24 @@ def test_a_grammar_goes_at_once(schema: Any, is_lazy: bool, num_states: int) -> 
     assert isinstance(store.pool, LexerPool)
     found = [weakref.ref(thing) for thing in (document, grammar, automata, parser)]
     del document, grammar, automata, parser
+    assert [ref() for ref in found] == [None] * len(found)
+
+
+@pytest.mark.usefixtures("no_collections")
+@pytest.mark.parametrize("schema", SCHEMAS, ids=str)
+@pytest.mark.parametrize("num_rules", [0, 2, 1000])
+def test_an_embedded_grammar_goes_at_once(schema: Any, num_rules: int) -> None:
+    """However many of its rules were asked for."""
+    budget = Budget.unlimited()
+    document = SchemaDocument.load(schema, budget)
+    inner = json_schema_to_grammar(document, JsonOptions(), budget)
+    grammar = Grammar()
+    grammar.declare("root")
+    grammar.define(0, Embedding(grammar).embed(inner))
+    rule = 0
+    while rule < min(num_rules, len(grammar.rules)):
+        grammar.body(rule)
+        rule += 1
+    found = [weakref.ref(thing) for thing in (document, grammar, inner)]
+    del document, grammar, inner
     assert [ref() for ref in found] == [None] * len(found)

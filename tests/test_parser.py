@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from naive_grammar import NaiveEarley
 
 from syntagma.grammar import CompileLimits, GrammarLimitError, ir
+from syntagma.grammar.embedding import Embedding
+from syntagma.grammar.ir_fold import fold, rebuilt
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.parser import START_STATE, Parser
 from syntagma.grammar.parser_arrays import (
@@ -549,9 +551,65 @@ def test_lazy_and_whole_compilation_agree(grammar: ir.Grammar, seed: int) -> Non
         text += rng.choice(words)
 
 
+def with_guest(host: ir.Grammar, guest: ir.Grammar) -> ir.Grammar:
+    """The host's rules with the guest's words in the place of the letter c."""
+    found = ir.Grammar()
+    for name in host.names:
+        found.declare(name)
+    call = Embedding(found).embed(guest)
+
+    def changed(node: ir.Node, parts: list[ir.Node]) -> ir.Node:
+        is_letter = isinstance(node, ir.Terminal) and node.language.dfa.accepts(b"c")
+        return call if is_letter else rebuilt(node, parts)
+
+    for rule, body in enumerate(host.produce_all()):
+        found.define(rule, fold(body, changed))
+    return found
+
+
+@given(plain_grammars(), proper_grammars(), st.integers(0, 2**32))
+def test_proper_rules_within_any_grammar(host: ir.Grammar, guest: ir.Grammar, seed: int) -> None:
+    lazy = check_language(with_guest(host, guest), 4, is_lazy=True)
+    whole = LetterParser(with_guest(host, guest))
+    if whole.automata.is_empty:
+        return
+    rng, text = random.Random(seed), b""
+    for _ in range(6):
+        ours, theirs = lazy.read(text), whole.read(text)
+        assert ours is not None and theirs is not None
+        assert lazy.parser.closing_bytes(ours) == whole.parser.closing_bytes(theirs)
+        check_completion(lazy, ours)
+        words = sorted(lazy.followers(ours))
+        if not words:
+            break
+        text += rng.choice(words)
+
+
+def test_proper_rules_are_compiled_as_they_are_entered() -> None:
+    guest = ir.Grammar(is_proper=True)
+    letter, last = ir.Terminal(WordList([b"b"])), ir.Terminal(WordList([b","]))
+    for inner in (1, 2, 2):
+        guest.add("rule", ir.choice(ir.sequence(letter, ir.Call(inner), last), last))
+    grammar = with_guest(plain_grammar(A="A a c | a"), guest)
+    parser = LetterParser(grammar, is_lazy=True)
+    assert grammar.rules[1:] == [None]
+    assert parser.read(b"aa") is not None
+    assert grammar.rules[1:] == [None]
+    state = parser.read(b"aab")
+    assert state is not None
+    assert [body is None for body in grammar.rules[1:]] == [False, True]
+    parser.followers(state)
+    assert [body is None for body in grammar.rules[1:]] == [False, False, True]
+    assert parser.parser.closing_bytes(state) == 2
+    assert [body is None for body in grammar.rules[1:]] == [False, False, False]
+    assert parser.accepts(b"aabb,,,a,")
+
+
 def test_a_grammar_wrongly_called_proper_is_found_out() -> None:
+    grammar = plain_grammar(E="E a | a")
+    grammar.is_proper = True
     with pytest.raises(ValueError, match="begin with themselves"):
-        LetterParser(plain_grammar(E="E a | a"), is_lazy=True).followers(START_STATE)
+        LetterParser(grammar, is_lazy=True).followers(START_STATE)
 
 
 # The arrays that kernels read
