@@ -156,7 +156,7 @@ class MaskStore:
             for _, residuals in self.entry(lexer_state).exits:
                 residuals.trie_from(ALL_BYTES)
         self._builder.prepare()
-        _ = self.trie.context, self.vocabulary.spells_all
+        _ = self.trie.context, self.trie.parents, self.vocabulary.spells_all
 
     @property
     def alive(self) -> UInt64Array:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+import numpy as np
+
 from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.token_trie import ALL_BYTES, TokenTrie
 
@@ -23,6 +25,8 @@ class Residuals:
         self._whole = trie
         self._max_nodes = max_nodes
         self._merged: tuple[int, TokenTrie] | None = None
+        # Of a large one, those of the nodes with a child for the bytes merged so far.
+        self._roots = nodes[:0]
 
     @functools.cached_property
     def is_large(self) -> bool:
@@ -37,17 +41,25 @@ class Residuals:
         """
         merged = self._merged
         if merged is None or first_bytes & ~merged[0]:
-            if not self.is_large:
-                first_bytes = ALL_BYTES
-            elif merged is not None:
-                first_bytes |= merged[0]
-            merged = self._merged = first_bytes, self._whole.below(self.nodes, first_bytes)
+            merged = self._merged = self._merge(0 if merged is None else merged[0], first_bytes)
         return merged[1]
+
+    def _merge(self, before: int, more: int) -> tuple[int, TokenTrie]:
+        if not self.is_large:
+            return ALL_BYTES, self._whole.below(self.nodes)
+        # Nearly all of the nodes have no child for punctuation, and are not looked at.
+        roots = self._whole.with_child(self.nodes, more & ~before)
+        self._roots = roots if before == 0 else np.union1d(self._roots, roots)
+        return before | more, self._whole.below(self._roots, before | more)
 
     @property
     def num_bytes(self) -> int:
         """Memory, the merged trie included."""
-        return self.nodes.nbytes + (0 if self._merged is None else self._merged[1].num_bytes)
+        return (
+            self.nodes.nbytes
+            + self._roots.nbytes
+            + (0 if self._merged is None else self._merged[1].num_bytes)
+        )
 
 
 Exits = tuple[tuple[int, Residuals], ...]

@@ -63,6 +63,26 @@ class TokenTrie:
         )
         return TokenTrie(*merged)
 
+    def with_child(self, nodes: Int32Array, first_bytes: int) -> Int32Array:
+        """Those of some nodes, given in ascending order, that have a child for one of some bytes."""
+        starts, parents = self.parents
+        found: list[Int32Array] = []
+        for byte in range(256):
+            if nodes.size and first_bytes >> byte & 1:
+                having = parents[starts[byte] : starts[byte + 1]]
+                places = np.minimum(np.searchsorted(nodes, having), nodes.size - 1)
+                found.append(having[nodes[places] == having])
+        return np.unique(np.concatenate(found)) if found else nodes[:0]
+
+    @functools.cached_property
+    def parents(self) -> tuple[Int32Array, Int32Array]:
+        """The nodes that have a child for each byte, ascending: where those of a byte begin, and all."""
+        trie = self.with_children
+        order = np.argsort(trie.child_byte, kind="stable")
+        parents = np.repeat(np.arange(self.num_nodes, dtype=np.int32), np.diff(trie.child_start))
+        starts = np.searchsorted(trie.child_byte[order], np.arange(257)).astype(np.int32)
+        return starts, parents[order]
+
     @property
     def arrays(self) -> kernels.Trie:
         """The arrays in the order that kernels take them."""

@@ -208,15 +208,19 @@ class Walker:
         num_missing = self.progress[NUM_MISSING]
         self.progress[NUM_MISSING] = 0
         found = self._missing[:num_missing].tolist()
+        # A walk asks at every node where it meets a state, so most are asked for many times.
+        asked = set()
         at = 0
         while at < num_missing:
             if found[at] < 0:
                 group = found[at + 1 : at + 1 - found[at]]
-                self._lower(self._parser.merged(group))
+                asked.add(self._parser.merged(group))
                 at += 1 + len(group)
             else:
-                self._lower(found[at])
+                asked.add(found[at])
                 at += 1
+        for state in sorted(asked):
+            self._lower(state)
 
     def _lower(self, parser_state: int) -> None:
         """Lower a state, and those behind it that the walk is about to ask for: it starts anew each time."""

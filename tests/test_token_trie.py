@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from naive import naive_merge, naive_trie, nested, subtries
 
 from syntagma.grammar import Vocabulary
+from syntagma.grammar.store_entry import Residuals
 from syntagma.grammar.token_trie import TokenTrie
 
 few_letters = st.lists(st.sampled_from([0, 97, 98, 255]), max_size=6).map(bytes)
@@ -51,6 +52,25 @@ def test_below_is_the_union_of_what_follows(tokens: list[bytes], data: st.DataOb
     in_preorder = list(subtries(nested(trie)))
     merged = trie.below(np.array(nodes, np.int32))
     assert nested(merged) == naive_merge([in_preorder[node] for node in nodes])
+
+
+@given(token_lists, st.data())
+def test_residuals_are_merged_as_far_as_somebody_reads_on(
+    tokens: list[bytes], data: st.DataObject
+) -> None:
+    trie = trie_of(tokens)
+    nodes = data.draw(st.lists(st.integers(0, trie.num_nodes - 1), unique=True, max_size=12))
+    ascending = np.array(sorted(nodes), np.int32)
+    whole = nested(trie.below(ascending))
+    large = Residuals(trie, ascending, -1)
+    small = Residuals(trie, ascending, trie.num_nodes * len(nodes))
+    asked = 0
+    for first in data.draw(st.lists(st.lists(st.sampled_from([0, 97, 98, 255])), max_size=4)):
+        first_bytes = sum(1 << byte for byte in set(first))
+        asked |= first_bytes
+        expected = {b: part for b, part in whole.items() if b == "tokens" or asked >> b & 1}
+        assert nested(large.trie_from(first_bytes)) == expected
+        assert nested(small.trie_from(first_bytes)) == whole
 
 
 def test_below_every_node_of_a_large_trie() -> None:
