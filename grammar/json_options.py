@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, get_args
@@ -73,6 +74,7 @@ class JsonOptions:
             no bound.
         max_indent: blanks behind a line break.
         max_exponent_digits: of all numbers.
+        is_python: ``None``, ``True`` and ``False`` stand for ``null`` and the booleans.
     """
 
     whitespace: Whitespace = "flexible"
@@ -86,6 +88,7 @@ class JsonOptions:
     max_string: int | None = None
     max_indent: int = 64
     max_exponent_digits: int = 2
+    is_python: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -111,6 +114,10 @@ class JsonOptions:
     def is_fast(self) -> bool:
         """Whether the fast way can spell numbers so, and read formats."""
         return self.numbers == "canonical" and self.formats != "annotate"
+
+    def literal(self, value: bool | None) -> str:
+        """How a boolean or null is written."""
+        return repr(value) if self.is_python else json.dumps(value)
 
     def describe(self) -> dict[str, Any]:
         """The policies that a caller can choose, by name."""

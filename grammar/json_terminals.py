@@ -58,15 +58,17 @@ class JsonTerminals(JsonStrings):
                 spelled.add(repr(value).encode())
                 if value.is_integer() and abs(value) < 1e15:
                     spelled.add(str(int(value)).encode())
+            elif value is None or isinstance(value, bool):
+                spelled.add(self.options.literal(value).encode())
             else:
                 spelled.add(json.dumps(value).encode())
         return ir.Terminal(WordList(spelled)) if spelled else ir.NOTHING
 
     def literals(self, types: Collection[str]) -> list[ir.Node]:
         """``null`` and the booleans, where they are among the types."""
-        texts = ["null"] if "null" in types else []
-        texts += ["true", "false"] if "boolean" in types else []
-        return [literal(*texts)] if texts else []
+        values: list[bool | None] = [None] if "null" in types else []
+        values += [True, False] if "boolean" in types else []
+        return [literal(*map(self.options.literal, values))] if values else []
 
     def number(self) -> ir.Node:
         """Any number."""

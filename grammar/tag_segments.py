@@ -22,6 +22,7 @@ from syntagma.grammar.from_regex import regex_to_grammar
 from syntagma.grammar.ir_productive import has_word
 from syntagma.grammar.json_escaped import escaped_grammar
 from syntagma.grammar.json_options import JsonOptions
+from syntagma.grammar.keyword_arguments import keyword_arguments, moved_error
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.marks import has_marks
 from syntagma.grammar.schema_conflict import explained
@@ -44,6 +45,7 @@ class Segments:
     """
 
     def __init__(self, grammar: ir.Grammar, options: JsonOptions, budget: Budget) -> None:
+        self._grammar = grammar
         self._embedding = Embedding(grammar)
         self._options = options
         self._budget = budget
@@ -55,12 +57,31 @@ class Segments:
         part.only("type", "json_schema", "style", "any_order", "max_whitespace_cnt", "excludes")
         part.leaves_out('ask for "whitespace": "compact"', "max_whitespace_cnt")
         part.leaves_out("strings are as the schema says; use pattern", "excludes")
-        if part.value.get("style") not in (None, "json"):
-            raise part.unsupported('only the style "json" is supported', "style")
+        style = part.value.get("style") or "json"
+        if style not in ("json", "pythonic"):
+            raise part.unsupported('the styles are "json" and "pythonic"', "style")
         options = self._options
         if part.flag("any_order"):
             options = dataclasses.replace(options, property_order="any")
+        if style == "pythonic":
+            if part.flag("any_order"):
+                raise part.unsupported("arguments come in the schema's order", "any_order")
+            return self._keyword_arguments(part.required("json_schema"), part.at("json_schema"))
         return self.schema(part.required("json_schema"), part.at("json_schema"), options)
+
+    def _keyword_arguments(self, schema: Any, pointer: str) -> ir.Node:
+        options = dataclasses.replace(self._options, is_python=True, string_escapes="canonical")
+
+        def lower(property_schema: dict[str, Any], property_pointer: str) -> ir.Node:
+            try:
+                return self.schema(property_schema, "", options)
+            except GrammarError as error:
+                raise moved_error(error, property_pointer) from None
+
+        try:
+            return keyword_arguments(schema, lower, self._grammar)
+        except GrammarError as error:
+            raise located(error, pointer) from None
 
     def schema(self, schema: Any, pointer: str, options: JsonOptions | None = None) -> ir.Node:
         """JSON texts that are valid against the schema at a pointer."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from syntagma.server.tool_formats import ToolFormat
 from syntagma.server.tool_text import CallReader
 
 # Blanks that are held back; more of them are text.
@@ -35,6 +35,29 @@ class Arguments:
 Event = Text | CallBegins | Arguments
 
 
+class CallMarks(Protocol):
+    """What stands around calls in a format; see `tool_formats.ToolFormat`."""
+
+    @property
+    def trigger(self) -> str: ...
+    @property
+    def closing(self) -> str: ...
+    @property
+    def separator(self) -> str: ...
+    @property
+    def is_trigger_in_call(self) -> bool: ...
+
+
+class OneCall(Protocol):
+    """Reads one call; see `tool_text.CallReader`."""
+
+    name: str | None
+    is_closed: bool
+    rest: str
+
+    def feed(self, text: str) -> str: ...
+
+
 class CallTextReader:
     """Splits an output in a format into text and calls.
 
@@ -43,7 +66,7 @@ class CallTextReader:
     message: blanks before anything else, and both behind a call, are held back until more text comes.
     """
 
-    def __init__(self, form: ToolFormat) -> None:
+    def __init__(self, form: CallMarks) -> None:
         self._form = form
         self._glue = " \t\r\n" + form.separator
         # Text that may be glue, or the beginning of a trigger.
@@ -51,7 +74,7 @@ class CallTextReader:
         self._is_beside_call = True
         self._is_in_segment = False
         self._behind_calls = ""
-        self._call: CallReader | None = None
+        self._call: OneCall | None = None
         self.num_calls = 0
 
     def feed(self, text: str) -> list[Event]:
@@ -74,22 +97,31 @@ class CallTextReader:
 
     def _read_text(self, text: str, events: list[Event]) -> str:
         """Free text up to a trigger; returns what is behind the trigger."""
-        trigger = self._form.trigger
         text, self._held = self._held + text, ""
-        at = text.find(trigger)
-        if at < 0:
-            certain = len(text) - _overlap(text, trigger)
+        found = self._find_trigger(text)
+        if found is None:
+            certain = len(text) - self._num_open(text)
             if self._is_glue(text[:certain]):
                 certain = 0
             self._held = text[certain:]
             self._emit(text[:certain], events)
             return ""
-        before, behind = text[:at], text[at + len(trigger) :]
+        start, end = found
+        before = text[:start]
         if not self._is_glue(before):
             self._emit(before, events)
         self._is_in_segment = True
         self._behind_calls = ""
-        return trigger + behind if self._form.is_trigger_in_call else behind
+        return text[start if self._form.is_trigger_in_call else end :]
+
+    def _find_trigger(self, text: str) -> tuple[int, int] | None:
+        """Where the first trigger begins and ends."""
+        start = text.find(self._form.trigger)
+        return None if start < 0 else (start, start + len(self._form.trigger))
+
+    def _num_open(self, text: str) -> int:
+        """How much of the end of a text may become a trigger."""
+        return _overlap(text, self._form.trigger)
 
     def _emit(self, text: str, events: list[Event]) -> None:
         if text:
@@ -108,7 +140,7 @@ class CallTextReader:
                 return text[place + 1 :]
         return ""
 
-    def _read_call(self, call: CallReader, text: str, events: list[Event]) -> str:
+    def _read_call(self, call: OneCall, text: str, events: list[Event]) -> str:
         """A call, from its brace to its brace."""
         is_named = call.name is not None
         arguments = call.feed(text)

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from syntagma.decoding.engine import Delta, TokenLogprob
 from syntagma.server.call_text import CallBegins, CallTextReader, Event, Text
 from syntagma.server.logprobs import chat_logprobs
+from syntagma.server.pythonic_format import PythonicFormat
+from syntagma.server.pythonic_text import PythonicTextReader
 from syntagma.server.tool_text import CallReader, JsonStringReader
 from syntagma.server.tools import CallsInText, ForcedCall
 
@@ -148,7 +150,7 @@ class CallsMessage:
 
     def __init__(self, calls: CallsInText) -> None:
         self._wanted = calls
-        self._reader = CallTextReader(calls.form)
+        self._reader = _reader_of(calls)
         self._text: list[str] = []
         self._calls: list[GrowingCall] = []
 
@@ -190,6 +192,12 @@ class CallsMessage:
     def finish_reason(self, reason: str) -> str:
         """A complete answer with calls ends as OpenAI says, a cut one with ``length``."""
         return self._wanted.finish_reason if self._calls and reason == "stop" else reason
+
+
+def _reader_of(calls: CallsInText) -> CallTextReader:
+    if isinstance(calls.form, PythonicFormat):
+        return PythonicTextReader(calls.form, calls.names)
+    return CallTextReader(calls.form)
 
 
 def chat_message(calls: ForcedCall | CallsInText | None) -> ChatMessage:

@@ -21,8 +21,8 @@ ConstraintKind = Literal[
 ]
 
 # The formats of tool calls in `tool_formats`, and what the setting may say.
-ToolFormatName = Literal["hermes", "llama3_json", "mistral"]
-ToolCallParser = Literal["auto", "none", "hermes", "llama3_json", "mistral"]
+ToolFormatName = Literal["hermes", "llama3_json", "mistral", "pythonic"]
+ToolCallParser = Literal["auto", "none", "hermes", "llama3_json", "mistral", "pythonic"]
 
 # What says how a context-free grammar is read.
 GRAMMAR_FIELDS = ("start", "semantics", "files", "indenter")

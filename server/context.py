@@ -20,7 +20,7 @@ from syntagma.server.errors import ApiError, shorten
 from syntagma.server.metrics import Metrics
 from syntagma.server.prompts import PromptEncoder
 from syntagma.server.settings import Settings
-from syntagma.server.tool_formats import ToolFormat, tool_format
+from syntagma.server.template_format import AnyToolFormat, tool_format
 
 VERSION = version("syntagma")
 SYSTEM_FINGERPRINT = f"syntagma-{VERSION}"
@@ -87,7 +87,7 @@ class ServerContext:
         return (self.engine.model_name, *self.engine.adapters)
 
     @functools.cached_property
-    def tool_format(self) -> ToolFormat | None:
+    def tool_format(self) -> AnyToolFormat | None:
         """How the model writes tool calls, if that is known."""
         template = getattr(self.engine.tokenizer, "chat_template", None)
         return tool_format(

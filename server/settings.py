@@ -158,7 +158,7 @@ class Settings(BaseSettings):
     tool_call_parser: ToolCallParser = setting(
         "auto",
         "grammar",
-        "how the model writes tool calls: hermes, llama3_json or mistral; auto: as its chat template shows; "
+        "how the model writes tool calls: hermes, llama3_json, mistral or pythonic; auto: as its chat template shows; "
         "none: calls are forced only",
     )
     compile_timeout: float = setting(

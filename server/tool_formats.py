@@ -1,4 +1,4 @@
-"""How models write tool calls in their text: the common formats, and which one a chat template uses.
+"""How models write tool calls in their text: the common formats of calls in JSON.
 
 A format is both a structural tag, which holds an output to it, and what `call_text` needs to find the
 calls in the text again.
@@ -6,7 +6,7 @@ calls in the text again.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -95,7 +95,9 @@ class ToolFormat:
                 # As text it could not be told from the token.
                 "excludes": [self.trigger] if self.is_special else [],
             }
-        return {"type": "structural_tag", "format": found}, _pointers(found, functions)
+        return {"type": "structural_tag", "format": found}, pointers_of(
+            found, [function.arguments for function in functions]
+        )
 
     def _tag(self, opening: str, head: str, content: dict[str, Any], end: str) -> dict[str, Any]:
         begin: Any = opening + head
@@ -108,8 +110,8 @@ class ToolFormat:
         return {"type": "tag", "begin": begin, "content": content, "end": end}
 
 
-def _pointers(form: dict[str, Any], functions: Sequence[CallableFunction]) -> list[str]:
-    """Where the functions' arguments are in a format."""
+def pointers_of(form: dict[str, Any], parts: Sequence[dict[str, Any]]) -> list[str]:
+    """Where some parts are in a format."""
     found: dict[int, str] = {}
     waiting: list[tuple[Any, str]] = [(form, "/format")]
     while waiting:
@@ -121,7 +123,7 @@ def _pointers(form: dict[str, Any], functions: Sequence[CallableFunction]) -> li
             waiting += [
                 (item, f"{pointer}/{name}/{i}") for i, item in enumerate(part.get(name, ()))
             ]
-    return [found[id(function.arguments)] for function in functions]
+    return [found[id(part)] for part in parts]
 
 
 HERMES = ToolFormat(
@@ -151,38 +153,6 @@ MISTRAL = ToolFormat(
     separator=", ",
     is_list=True,
 )
-FORMATS: dict[str, ToolFormat] = {found.name: found for found in (HERMES, LLAMA3_JSON, MISTRAL)}
-
-
-def format_of_template(template: str | None) -> ToolFormat | None:
-    """The format that a chat template shows its model; None: none that is known here.
-
-    Templates write past calls in their format, so that its marks are in their text. Some formats share
-    a mark with one of these and are told apart by what else there is.
-    """
-    if template is None:
-        return None
-    if "[TOOL_CALLS]" in template:
-        return None if "[ARGS]" in template or "[CALL_ID]" in template else MISTRAL
-    if "<tool_call>" in template:
-        has_other_calls = "<function=" in template or "<arg_key>" in template
-        return None if has_other_calls else HERMES
-    if "<|python_tag|>" in template and '"parameters"' in template:
-        return LLAMA3_JSON
-    return None
-
-
-def tool_format(
-    chosen: str, template: str | None, special_names: Container[str] = ()
-) -> ToolFormat | None:
-    """The format of a setting: by its name, by the template (``auto``), or none.
-
-    Args:
-        chosen: the setting.
-        template: the model's chat template.
-        special_names: the special tokens of its vocabulary.
-    """
-    found = FORMATS.get(chosen) if chosen != "auto" else format_of_template(template)
-    if found is not None and found.trigger in special_names:
-        return replace(found, is_special=True)
-    return found
+JSON_FORMATS: dict[str, ToolFormat] = {
+    found.name: found for found in (HERMES, LLAMA3_JSON, MISTRAL)
+}

@@ -24,7 +24,8 @@ from syntagma.server.protocol import (
     Tool,
 )
 from syntagma.server.schema_refs import move_local_references
-from syntagma.server.tool_formats import PLAIN, CallableFunction, ToolFormat
+from syntagma.server.template_format import AnyToolFormat
+from syntagma.server.tool_formats import PLAIN, CallableFunction
 
 COMBINATORS = frozenset({"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "enum", "const"})
 ARGUMENTS_POINTER = "/properties/arguments"
@@ -56,18 +57,20 @@ class CallsInText:
         is_forced: there must be a call.
         finish_reason: of an answer with a call.
         constraint: the language of the text that is generated.
+        names: the tools that can be called.
         custom_names: the custom tools; their arguments are an input as a JSON string.
     """
 
-    form: ToolFormat
+    form: AnyToolFormat
     is_forced: bool
     finish_reason: str
     constraint: Constraint
+    names: tuple[str, ...]
     custom_names: frozenset[str] = frozenset()
 
 
 def wanted_calls(
-    body: ChatBody, policy: JsonPolicy, form: ToolFormat | None
+    body: ChatBody, policy: JsonPolicy, form: AnyToolFormat | None
 ) -> ForcedCall | CallsInText | None:
     """The calls that ``tool_choice`` forces or allows; None if the answer is only text.
 
@@ -123,7 +126,7 @@ def _only_call(
 
 
 def _in_text(
-    form: ToolFormat,
+    form: AnyToolFormat,
     tools: Sequence[Tool],
     policy: JsonPolicy,
     *,
@@ -133,19 +136,20 @@ def _in_text(
     """Calls of any of the tools."""
     constraint = _tagged(form, tools, range(len(tools)), policy, is_forced, may_repeat)
     custom = frozenset(tool.name for tool in tools if isinstance(tool, CustomTool))
-    return CallsInText(form, is_forced, "tool_calls", constraint, custom)
+    names = tuple(tool.name for tool in tools)
+    return CallsInText(form, is_forced, "tool_calls", constraint, names, custom)
 
 
 def _named_in_text(
-    form: ToolFormat, tools: Sequence[Tool], index: int, policy: JsonPolicy
+    form: AnyToolFormat, tools: Sequence[Tool], index: int, policy: JsonPolicy
 ) -> CallsInText:
     """One call of one of the tools."""
     constraint = _tagged(form, tools, [index], policy, is_forced=True, may_repeat=False)
-    return CallsInText(form, True, "stop", constraint)
+    return CallsInText(form, True, "stop", constraint, (tools[index].name,))
 
 
 def _tagged(
-    form: ToolFormat,
+    form: AnyToolFormat,
     tools: Sequence[Tool],
     indices: Iterable[int],
     policy: JsonPolicy,

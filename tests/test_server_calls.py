@@ -25,14 +25,14 @@ from syntagma.server.loading import load
 from syntagma.server.metrics import Metrics
 from syntagma.server.protocol import ChatBody
 from syntagma.server.settings import Settings
+from syntagma.server.template_format import tool_format
 from syntagma.server.tool_formats import (
-    FORMATS,
     HERMES,
+    JSON_FORMATS,
     LLAMA3_JSON,
     MISTRAL,
     CallableFunction,
     ToolFormat,
-    tool_format,
 )
 from syntagma.server.tools import CallsInText, wanted_calls
 
@@ -53,8 +53,8 @@ TOOLS = [
     for name, schema in SCHEMAS.items()
 ]
 Call = tuple[str, str]
-FORMAT_LIST = list(FORMATS.values())
-by_format = pytest.mark.parametrize("form", FORMAT_LIST, ids=list(FORMATS))
+FORMAT_LIST = list(JSON_FORMATS.values())
+by_format = pytest.mark.parametrize("form", FORMAT_LIST, ids=list(JSON_FORMATS))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from syntagma.clients.wire import WireToolCall, WireToolCallDelta
 from syntagma.grammar import GrammarCompiler, GrammarSyntaxError
 from syntagma.server.constraint_kinds import JsonPolicy
 from syntagma.server.protocol import ChatBody
-from syntagma.server.tool_formats import FORMATS, HERMES, ToolFormat
+from syntagma.server.tool_formats import HERMES, JSON_FORMATS, ToolFormat
 from syntagma.server.tool_text import JsonStringReader
 from syntagma.server.tools import CallsInText, ForcedCall, wanted_calls
 
@@ -53,7 +53,7 @@ def call(form: ToolFormat, name: str, arguments: str) -> str:
     return form.opening + form.head % name + arguments + "}" + form.closing
 
 
-@pytest.mark.parametrize("form", list(FORMATS.values()), ids=list(FORMATS))
+@pytest.mark.parametrize("form", list(JSON_FORMATS.values()), ids=list(JSON_FORMATS))
 def test_inputs_within_text(compiler: GrammarCompiler, form: ToolFormat) -> None:
     found = wanted_calls(body(TOOLS), JsonPolicy(), form)
     assert isinstance(found, CallsInText)
