@@ -116,7 +116,7 @@ class RequestDrafts:
         self._catch_up(drafted)
         # Branches take places in the cache, too.
         places = max(min(self._max_drafts, self._max_model_len - request.num_tokens - 1), 0)
-        if not self._chains_only and _forbids_drafts(request):
+        if not self._chains_only and forbids_drafts(request):
             places = 0
         tree = drafted.session.propose(
             matcher,
@@ -180,7 +180,7 @@ class RequestDrafts:
             drafted.draft = EMPTY_TREE
 
 
-def _forbids_drafts(request: Any) -> bool:
+def forbids_drafts(request: Any) -> bool:
     """What changes within a step and is only looked at before it, in a step that verifies a tree."""
     params = request.sampling_params
     return request.num_output_tokens < params.min_tokens or params.thinking_token_budget is not None
