@@ -130,4 +130,6 @@ class TreeWorker(GrammarWorker):
                     "(--speculation-tree) are not written for; leave it out to verify chains"
                 )
             layer.impl.check(name)
-        logger.info("draft trees: verified in %d layers", len(layers))
+        logger.warning(
+            "draft trees (--speculation-tree) are experimental; without it chains are verified"
+        )

@@ -61,6 +61,7 @@ def test_every_setting_has_three_names(
         "tool_call_parser": "hermes",
         "additional_properties_default": "false",
         "speculation": "false",
+        "speculation_tree": "true",
         "string_escapes": "canonical",
     }
     text = samples.get(key, "9")

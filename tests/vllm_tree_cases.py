@@ -94,9 +94,9 @@ def bad_words(cases: Sequence[Case], truths: Sequence[list[int]]) -> list[Case]:
 
     tokenizer = AutoTokenizer.from_pretrained(vllm_trees.MODEL)
     return [
-        Case(case.prompt, None, (("bad_words", (tokenizer.decode(truth[2:4]),)),))
+        Case(case.prompt, None, (("bad_words", (word,)),))
         for case, truth in zip(cases, truths, strict=True)
-        if case.schema is None
+        if case.schema is None and (word := tokenizer.decode(truth[2:4]).strip())
     ]
 
 

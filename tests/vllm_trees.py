@@ -61,7 +61,7 @@ def engine(num_nodes: int = 0, **options: Any) -> Iterator[Any]:
         "enforce_eager": True,
         "max_model_len": 512,
         "max_num_seqs": 16,
-        "max_num_batched_tokens": 2048,
+        "max_num_batched_tokens": 640,  # long prompts come in chunks
         "block_size": 32,
         "kv_cache_memory_bytes": 64 << 20,
         "disable_log_stats": True,
