@@ -1,10 +1,12 @@
-"""Our drafts in vLLM beside vLLM's own n-grams: tokens a pass on the four workloads of `speculation.py`.
+"""Our drafts in vLLM, as chains and as trees, beside vLLM's own n-grams: tokens a pass on the four workloads of
+`speculation.py`.
 
     make vllm-speculation ARGS="--tasks 24"
 
-Both arms run the same vLLM with the same model, greedily, one request at a time, each in a process of its own; both
-verify chains of as many drafted tokens. The n-gram arm uses vLLM's xgrammar backend, ours our own. Counted is what
-vLLM counts: a pass yields the drafted tokens that it accepted and one more. Whether outputs are the same is told, too.
+All arms run the same vLLM with the same model, greedily, one request at a time, each in a process of its own, with as
+many drafted tokens at most. The n-gram arm uses vLLM's xgrammar backend, ours our own. Counted is what vLLM counts: a
+pass yields the drafted tokens that it accepted and one more. Whether the outputs of ours are the same is told, too, and
+how many tokens were drafted for one that was said.
 (`suffix`, vLLM's other method without a model, needs a package that is not installed with it.)
 """
 
@@ -23,8 +25,9 @@ from speculation_workloads import Task, new_parser, prompt_of, tasks
 from vllm_arms import model_arguments
 
 # No import of ours up here: vLLM's CPU build does not start where numba was imported first.
-ARMS = ("ngram", "ours")
+ARMS = ("ngram", "chains", "trees")
 ACCEPTED = "vllm:spec_decode_num_accepted_tokens_total"
+DRAFTED = "vllm:spec_decode_num_draft_tokens_total"
 
 
 def speculation(arm: str, num_drafts: int) -> dict[str, Any]:
@@ -35,9 +38,10 @@ def speculation(arm: str, num_drafts: int) -> dict[str, Any]:
             "prompt_lookup_min": 2,
             "prompt_lookup_max": 5,
         }
-    from syntagma.decoding.vllm_support import DRAFT_PROPOSER
+    from syntagma.decoding.vllm_support import DRAFT_PROPOSER, TREE_PROPOSER
 
-    return {"model": DRAFT_PROPOSER, "num_speculative_tokens": num_drafts}
+    proposer = TREE_PROPOSER if arm == "trees" else DRAFT_PROPOSER
+    return {"model": proposer, "num_speculative_tokens": num_drafts}
 
 
 def engine_arguments(arm: str, options: argparse.Namespace) -> Any:
@@ -80,13 +84,13 @@ class NgramArm:
 
 
 class OurArm:
-    """The engine of `syntagma serve --engine vllm --speculation`."""
+    """The engine of `syntagma serve --engine vllm --speculation`, with `--speculation-tree` or without."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         from syntagma.decoding.vllm_engine import VllmEngine
         from syntagma.grammar import GrammarCompiler
 
-        self.engine = VllmEngine(engine_arguments("ours", options), model_name="ours")
+        self.engine = VllmEngine(engine_arguments(options.arm, options), model_name="ours")
         self.tokenizer = self.engine.tokenizer
         self.compiler = GrammarCompiler(self.engine.vocabulary, cache_dir=self.engine.artefact_dir)
 
@@ -110,15 +114,15 @@ class OurArm:
         await self.engine.shutdown()
 
 
-def num_accepted() -> float:
-    """Drafted tokens that this process's engine has accepted."""
+def counted(name: str) -> float:
+    """What this process's engine has counted."""
     from prometheus_client import REGISTRY
 
     return sum(
         sample.value
         for metric in REGISTRY.collect()
         for sample in metric.samples
-        if sample.name == ACCEPTED
+        if sample.name == name
     )
 
 
@@ -127,13 +131,17 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
     arm = NgramArm(options) if options.arm == "ngram" else OurArm(options)
     found: dict[str, Any] = {}
     for workload in options.workloads:
-        outputs, before = [], num_accepted()
+        outputs, before = [], (counted(ACCEPTED), counted(DRAFTED))
         for number, task in enumerate(tasks(workload, options.tasks)):
             prompt = list(prompt_of(arm.tokenizer, task))
             name = f"{workload}-{number}"
             outputs.append(await arm.one(name, task, prompt, options.max_tokens))
         await asyncio.sleep(0.5)  # counters follow the last output
-        found[workload] = {"outputs": outputs, "accepted": num_accepted() - before}
+        found[workload] = {
+            "outputs": outputs,
+            "accepted": counted(ACCEPTED) - before[0],
+            "drafted": counted(DRAFTED) - before[1],
+        }
     await arm.stop()
     return found
 
@@ -144,16 +152,17 @@ def compare(options: argparse.Namespace, arguments: Sequence[str]) -> None:
         command = [sys.executable, str(Path(__file__)), *arguments, "--arm", arm]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         results[arm] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{'':14}{'tokens':>8}{'ngram':>8}{'ours':>8}{'different':>11}")
+    columns = "".join(f"{arm:>8}" for arm in ARMS)
+    print(f"{'':14}{'tokens':>8}{columns}{'different':>11}{'drafted a token':>20}")
     for workload in options.workloads:
         rows = [results[arm][workload] for arm in ARMS]
-        rates = []
-        for row in rows:
-            num_tokens = sum(map(len, row["outputs"]))
-            rates.append(num_tokens / (num_tokens - row["accepted"]))
-        different = sum(a != b for a, b in zip(*(r["outputs"] for r in rows), strict=True))
-        num_tokens = sum(map(len, rows[1]["outputs"]))
-        print(f"{workload:14}{num_tokens:8}{rates[0]:8.2f}{rates[1]:8.2f}{different:11}")
+        sizes = [sum(map(len, row["outputs"])) for row in rows]
+        pairs = list(zip(rows, sizes, strict=True))
+        rates = "".join(f"{size / (size - row['accepted']):8.2f}" for row, size in pairs)
+        drafted = "".join(f"{row['drafted'] / size:10.2f}" for row, size in pairs[1:])
+        ours = zip(rows[1]["outputs"], rows[2]["outputs"], strict=True)
+        different = sum(a != b for a, b in ours)
+        print(f"{workload:14}{sizes[1]:8}{rates}{different:11}{drafted}")
 
 
 def main(arguments: Sequence[str]) -> None:

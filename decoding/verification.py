@@ -61,6 +61,34 @@ class RandomChance:
         return bool(self._generator.random() < probability)
 
 
+class Walk:
+    """A way down a tree, one emitted token after another.
+
+    Attributes:
+        node: where it stands; `ROOT` at the beginning.
+        accepted: the nodes passed, from the first level down.
+    """
+
+    def __init__(self, tree: DraftTree) -> None:
+        self.node = ROOT
+        self.accepted: list[int] = []
+        self._child_of = {
+            (parent, token_id): node
+            for node, (parent, token_id) in enumerate(
+                zip(tree.parents.tolist(), tree.token_ids.tolist(), strict=True)
+            )
+        }
+
+    def step(self, token_id: int) -> bool:
+        """Go on to the child that has the token emitted here; False: there is none."""
+        child = self._child_of.get((self.node, token_id))
+        if child is None:
+            return False
+        self.accepted.append(child)
+        self.node = child
+        return True
+
+
 def follow(tree: DraftTree, emit: Callable[[int], tuple[int, bool]]) -> list[int]:
     """Walk down a tree as far as the emitted tokens lead.
 
@@ -72,22 +100,12 @@ def follow(tree: DraftTree, emit: Callable[[int], tuple[int, bool]]) -> list[int
     Returns:
         The nodes that stand, from the first level down.
     """
-    child_of = {
-        (parent, token_id): node
-        for node, (parent, token_id) in enumerate(
-            zip(tree.parents.tolist(), tree.token_ids.tolist(), strict=True)
-        )
-    }
-    accepted: list[int] = []
-    node, goes_on = ROOT, True
+    walk = Walk(tree)
+    goes_on = True
     while goes_on:
-        token_id, goes_on = emit(node)
-        child = child_of.get((node, token_id))
-        if child is None:
-            break
-        accepted.append(child)
-        node = child
-    return accepted
+        token_id, goes_on = emit(walk.node)
+        goes_on = walk.step(token_id) and goes_on
+    return walk.accepted
 
 
 def pick(

@@ -15,6 +15,8 @@ from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 from syntagma.decoding import vllm_scheduler, vllm_worker
 from syntagma.decoding.vllm_grammar import CONFIG_KEY
+from syntagma.decoding.vllm_support import TREE_PROPOSER
+from syntagma.decoding.vllm_tree import WORKER
 from syntagma.grammar import CompileLimits
 
 
@@ -82,9 +84,11 @@ def with_our_classes(
         )
     given = arguments.additional_config or {}
     is_default_worker = arguments.worker_cls == "auto"
+    drafts = arguments.speculative_config or {}
+    worker = WORKER if drafts.get("model") == TREE_PROPOSER else vllm_worker.QUALIFIED_NAME
     return replace(
         arguments,
         scheduler_cls=vllm_scheduler.QUALIFIED_NAME,
-        worker_cls=vllm_worker.QUALIFIED_NAME if is_default_worker else arguments.worker_cls,
+        worker_cls=worker if is_default_worker else arguments.worker_cls,
         additional_config=given | {CONFIG_KEY: options | given.get(CONFIG_KEY, {})},
     )

@@ -1,4 +1,4 @@
-"""Our drafts in vLLM: chains, made where the engine core keeps its requests.
+"""Our drafts in vLLM, made where the engine core keeps its requests: chains, or trees (`vllm_tree`).
 
 vLLM asks its workers for drafts, which know neither requests nor grammars. So the worker's proposer proposes
 nothing (`NullProposer`), and when the scheduler is told so it puts in what our drafters say, as
@@ -24,8 +24,10 @@ from syntagma.decoding.matcher import Matcher
 from syntagma.decoding.speculation import SpeculationOptions, SpeculationSession, Speculator
 from syntagma.decoding.step_costs import StepCosts
 from syntagma.decoding.suffix_drafters import CorpusDrafter, PromptDrafter
+from syntagma.decoding.tree_merging import best_chain, subtree
+from syntagma.decoding.verification import Walk
 from syntagma.decoding.vllm_sampling import SPECULATION_KEY
-from syntagma.decoding.vllm_support import DRAFT_PROPOSER
+from syntagma.decoding.vllm_support import DRAFT_PROPOSER, TREE_PROPOSER
 from syntagma.grammar import Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -51,7 +53,12 @@ class NullProposer:
 def is_ours(vllm_config: Any) -> bool:
     """Whether a configuration asks for our drafts."""
     speculative = vllm_config.speculative_config
-    return speculative is not None and speculative.model == DRAFT_PROPOSER
+    return speculative is not None and speculative.model in (DRAFT_PROPOSER, TREE_PROPOSER)
+
+
+def has_trees(vllm_config: Any) -> bool:
+    """Whether it asks for trees of them."""
+    return is_ours(vllm_config) and vllm_config.speculative_config.model == TREE_PROPOSER
 
 
 @dataclass
@@ -70,10 +77,11 @@ class Drafted:
     draft: DraftTree = EMPTY_TREE
 
 
-class ChainDrafts:
+class RequestDrafts:
     """Drafts for the requests of one scheduler, which calls from one thread."""
 
     def __init__(self, vllm_config: Any, vocabulary: Vocabulary, tokenizer: Any) -> None:
+        self._chains_only = not has_trees(vllm_config)
         forced_text = ForcedText(
             vocabulary, functools.partial(tokenizer.encode, add_special_tokens=False)
         )
@@ -89,13 +97,13 @@ class ChainDrafts:
             forced_text=forced_text,
             max_nodes=self._max_drafts,
             max_depth=self._max_drafts,
-            chains_only=True,
+            chains_only=self._chains_only,
         )
         # Steps are shared by many requests; what a token of one of them adds is not measured here.
         self._costs = StepCosts(self._max_drafts).costs
         self._open: dict[str, Drafted] = {}
 
-    def draft(self, request: Any, matcher: Matcher | None) -> list[int]:
+    def draft(self, request: Any, matcher: Matcher | None) -> DraftTree:
         """What may come next in a request, after its session has seen what came.
 
         Args:
@@ -106,24 +114,41 @@ class ChainDrafts:
         if drafted is None:
             drafted = self._open[request.request_id] = Drafted(request, self._begin(request))
         self._catch_up(drafted)
-        room = min(
-            self._max_drafts,
-            self._max_model_len - request.num_tokens - 1,
-            request.max_tokens - request.num_output_tokens - 1,
+        # Branches take places in the cache, too.
+        places = max(min(self._max_drafts, self._max_model_len - request.num_tokens - 1), 0)
+        if not self._chains_only and forbids_drafts(request):
+            places = 0
+        tree = drafted.session.propose(
+            matcher,
+            costs=self._costs[: places + 1],
+            max_tokens=min(places, request.max_tokens - request.num_output_tokens - 1),
         )
-        drafted.draft = drafted.session.propose(
-            matcher, costs=self._costs[: max(room, 0) + 1], max_tokens=room
-        )
-        token_ids: list[int] = drafted.draft.token_ids.tolist()
-        return token_ids
+        if request.use_structured_output and matcher is None:
+            # Where the reasoning ends within a draft vLLM looks for along a chain.
+            tree = subtree(tree, best_chain(tree))
+        drafted.draft = tree
+        return tree
 
-    def draft_safely(self, request: Any, matcher: Matcher | None) -> list[int]:
+    def draft_safely(self, request: Any, matcher: Matcher | None) -> DraftTree:
         """`draft`, or nothing where that fails: an exception here would end the engine."""
         try:
             return self.draft(request, matcher)
         except Exception:
             logger.exception("request %s: no draft", request.request_id)
-            return []
+            return EMPTY_TREE
+
+    def verifiable(self, request_id: str, token_ids: list[int]) -> DraftTree | None:
+        """The part of a request's tree that vLLM has scheduled; None if that is a chain, or no draft of ours.
+
+        Args:
+            token_ids: what it scheduled: the first nodes of the draft, which are a tree as well, or padding.
+        """
+        drafted = self._open.get(request_id)
+        number = len(token_ids)
+        if drafted is None or drafted.draft.token_ids[:number].tolist() != token_ids:
+            return None
+        tree = subtree(drafted.draft, range(number))
+        return None if tree.is_chain else tree
 
     def close_all_but(self, open_ids: Any) -> None:
         """Finish the sessions of requests that vLLM no longer has."""
@@ -147,13 +172,18 @@ class ChainDrafts:
         new = list(drafted.request.output_token_ids[drafted.num_observed :])
         if new:
             drafted.num_observed += len(new)
-            expected = drafted.draft.token_ids.tolist()
-            accepted = next(
-                (i for i, (a, b) in enumerate(zip(expected, new, strict=False)) if a != b),
-                min(len(expected), len(new)),
-            )
-            drafted.session.observe(drafted.draft, range(accepted), new)
+            walk = Walk(drafted.draft)
+            for token_id in new:
+                if not walk.step(token_id):
+                    break
+            drafted.session.observe(drafted.draft, walk.accepted, new)
             drafted.draft = EMPTY_TREE
+
+
+def forbids_drafts(request: Any) -> bool:
+    """What changes within a step and is only looked at before it, in a step that verifies a tree."""
+    params = request.sampling_params
+    return request.num_output_tokens < params.min_tokens or params.thinking_token_budget is not None
 
 
 def _grammar_key(request: Any) -> str:
@@ -182,7 +212,7 @@ def matcher_of(manager: Any, request: Any) -> tuple[Matcher | None, bool]:
     return (matcher if start == 0 else None), True
 
 
-def replace_drafts(scheduler: Any, drafts: ChainDrafts, draft_token_ids: Any) -> None:
+def replace_drafts(scheduler: Any, drafts: RequestDrafts, draft_token_ids: Any) -> None:
     """Give requests our drafts where the worker, as is its way here, has made none."""
     for request_id in draft_token_ids.req_ids:
         request = scheduler.requests.get(request_id)
@@ -191,7 +221,11 @@ def replace_drafts(scheduler: Any, drafts: ChainDrafts, draft_token_ids: Any) ->
         matcher, may_draft = matcher_of(scheduler.structured_output_manager, request)
         if may_draft:
             draft = drafts.draft_safely(request, matcher)
-            request.spec_token_ids = scheduler.structured_output_manager.validate_tokens(
-                request, draft
+            token_ids = draft.token_ids.tolist()
+            # Trees were pruned as they were made.
+            request.spec_token_ids = (
+                scheduler.structured_output_manager.validate_tokens(request, token_ids)
+                if draft.is_chain
+                else token_ids
             )
     drafts.close_all_but(scheduler.requests)

@@ -46,6 +46,7 @@ from syntagma.decoding.vllm_reasoning import reasoning_marks
 from syntagma.decoding.vllm_sampling import sampling_params_of, ticket_of
 from syntagma.decoding.vllm_stream import ChoiceStream, ChoiceTasks
 from syntagma.decoding.vllm_support import check_installed
+from syntagma.decoding.vllm_tree import check_trees
 from syntagma.decoding.vllm_vocabulary import vocabulary_of
 from syntagma.grammar import CompiledGrammar, CompileLimits, Vocabulary
 
@@ -111,6 +112,7 @@ class VllmEngine(Engine):
             self._artefacts = ArtefactDirectory(directory)
             arguments = with_our_classes(arguments, directory, limits)
             config = arguments.create_engine_config(UsageContext.OPENAI_API_SERVER)
+            check_trees(config)
             self._tokenizer: Any = cached_tokenizer_from_config(config.model_config)
             self._vocabulary = vocabulary_of(config.model_config, self._tokenizer)
             self._text_bitmask = text_bitmask(self._vocabulary)

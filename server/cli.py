@@ -34,6 +34,7 @@ MODEL_SETTINGS = (
     "dtype",
     "max_model_len",
     "speculation",
+    "speculation_tree",
     "max_draft_tokens",
     "draft_corpus",
     "draft_model",

@@ -18,7 +18,7 @@ from syntagma.decoding.embedded_engine import (
     demo_model_path,
 )
 from syntagma.decoding.engine import Engine
-from syntagma.decoding.vllm_support import DRAFT_PROPOSER, check_installed
+from syntagma.decoding.vllm_support import DRAFT_PROPOSER, TREE_PROPOSER, check_installed
 from syntagma.grammar import CompileLimits, GrammarCompiler, Vocabulary
 from syntagma.server.compile_pool import CompilePool
 from syntagma.server.metrics import Metrics
@@ -26,6 +26,8 @@ from syntagma.server.settings import Settings
 
 VLLM_DRAFT_TOKENS = 8
 """Drafted tokens that vLLM verifies in one step where nothing is said: each takes a row of masks."""
+VLLM_TREE_NODES = 16
+"""Likewise, where drafts are trees."""
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +80,8 @@ def load_embedded(settings: Settings, metrics: Metrics) -> Engine:
         "max_active": settings.max_active,
         "max_waiting": settings.max_waiting,
     }
+    if settings.speculation_tree:
+        raise ValueError("speculation_tree is for vLLM; the embedded engine verifies trees anyway")
     if settings.speculation:
         corpus = corpus_texts(settings.draft_corpus)
 
@@ -166,7 +170,10 @@ def arguments_of_settings(settings: Settings) -> list[str]:
                 f"{key} is for the embedded engine; vLLM's own drafters are asked for with "
                 "--speculative-config"
             )
-    has_drafts = "speculation" in given and settings.speculation
+    has_trees = settings.speculation_tree
+    if has_trees and not settings.speculation:
+        raise ValueError("speculation_tree asks for drafts, and speculation=False for none")
+    has_drafts = has_trees or ("speculation" in given and settings.speculation)
     if "max_draft_tokens" in given and not has_drafts:
         raise ValueError(
             "max_draft_tokens needs --speculation on vLLM, which does not draft by default"
@@ -180,7 +187,9 @@ def arguments_of_settings(settings: Settings) -> list[str]:
     ]
     if has_drafts:
         # Not by default: vLLM schedules one step after the other then, and refuses some parameters.
-        most = settings.max_draft_tokens if "max_draft_tokens" in given else VLLM_DRAFT_TOKENS
-        drafts = {"model": DRAFT_PROPOSER, "num_speculative_tokens": most}
+        usual = VLLM_TREE_NODES if has_trees else VLLM_DRAFT_TOKENS
+        most = settings.max_draft_tokens if "max_draft_tokens" in given else usual
+        proposer = TREE_PROPOSER if has_trees else DRAFT_PROPOSER
+        drafts = {"model": proposer, "num_speculative_tokens": most}
         arguments += ["--speculative-config", json.dumps(drafts)]
     return arguments

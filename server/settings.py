@@ -102,6 +102,9 @@ class Settings(BaseSettings):
     speculation: bool = setting(
         True, "speculation", "verify drafts, several tokens in a pass; on vLLM only if it is given"
     )
+    speculation_tree: bool = setting(
+        False, "speculation", "on vLLM's CPU build: drafts are trees, not chains (experimental)"
+    )
     max_draft_tokens: int = setting(
         32, "speculation", "drafted tokens that one pass verifies", ge=1, le=256
     )

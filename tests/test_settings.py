@@ -62,6 +62,7 @@ def test_every_setting_has_three_names(
         "compile_memory_bytes": "100000000",
         "additional_properties_default": "false",
         "speculation": "false",
+        "speculation_tree": "true",
         "string_escapes": "canonical",
     }
     text = samples.get(key, "9")

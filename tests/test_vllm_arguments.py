@@ -14,7 +14,7 @@ import pytest
 from running import ENVIRONMENT, environment, require_vllm
 
 from syntagma.decoding.embedded_engine import demo_model_path
-from syntagma.decoding.vllm_support import DRAFT_PROPOSER
+from syntagma.decoding.vllm_support import DRAFT_PROPOSER, TREE_PROPOSER
 from syntagma.server import serve as serve_module
 from syntagma.server.cli import run
 from syntagma.server.loading import LoadingError, arguments_of_settings, corpus_texts, load
@@ -136,6 +136,22 @@ def test_speculation_is_asked_for_explicitly() -> None:
             arguments_of_settings(Settings(model="m", **{key: value}))
 
 
+def test_trees_are_asked_for_explicitly() -> None:
+    """For themselves or beside ``speculation``; the embedded engine has them anyway."""
+    for given in (
+        Settings(model="m", speculation_tree=True),
+        Settings(model="m", speculation=True, speculation_tree=True),
+    ):
+        _, text = arguments_of_settings(given)
+        assert json.loads(text) == {"model": TREE_PROPOSER, "num_speculative_tokens": 16}
+    _, text = arguments_of_settings(Settings(model="m", speculation_tree=True, max_draft_tokens=64))
+    assert json.loads(text)["num_speculative_tokens"] == 64
+    with pytest.raises(ValueError, match="speculation_tree asks for drafts, and speculation=False"):
+        arguments_of_settings(Settings(model="m", speculation=False, speculation_tree=True))
+    with pytest.raises(LoadingError, match="speculation_tree is for vLLM"):
+        load(Settings(engine="embedded", speculation_tree=True), Metrics("m"))
+
+
 def test_vllms_parser_reads_them() -> None:
     require_vllm()
     with environment(**ENVIRONMENT), warnings.catch_warnings():
@@ -152,6 +168,9 @@ def test_vllms_parser_reads_them() -> None:
             engine_arguments("m", ["--max-model-len", "many"])
 
 
+TREES = json.dumps({"model": TREE_PROPOSER, "num_speculative_tokens": 4}, separators=(",", ":"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -159,6 +178,11 @@ def test_vllms_parser_reads_them() -> None:
         ("--scheduler-cls a.B", "masks come from our own class"),
         ("--reasoning-parser deepseek_r1", "could not locate think start/end tokens"),
         ("--reasoning-parser no_such_parser", "no_such_parser. not found"),
+        (
+            f"--speculative-config '{TREES}' --enable-lora",
+            "not supported with LoRA adapters.*leave it",
+        ),
+        (f"--speculative-config '{TREES}' --kv-cache-dtype fp8", "with a quantised cache"),
         ("--lora-modules french=/nowhere", "french need --enable-lora"),
         ("--enable-lora --lora-modules french", "takes NAME=PATH"),
     ],

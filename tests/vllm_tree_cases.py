@@ -1,0 +1,276 @@
+"""A program: outputs of vLLM without drafts and with random trees, as JSON (`test_vllm_tree.py` judges them).
+
+    python vllm_tree_cases.py PER_WORKLOAD SAMPLES > RESULTS
+
+Two engines, one after the other: without drafts, and with trees of up to 64 nodes and a cache so small that requests are
+preempted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+os.environ |= {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+
+import vllm_trees
+from speculation_workloads import WORKLOADS, prompt_of, tasks
+from vllm_trees import Case, answers, draft_randomly, engine, num_free_blocks, results
+
+MAX_NODES = 64
+NUM_BLOCKS = 24
+CONTEXT = 512
+LAW = {"temperature": 3.0, "top_k": 4, "max_tokens": 4, "ignore_eos": True}
+
+
+def cases_of(per_workload: int) -> list[Case]:
+    """Prompts of the four workloads, those with a schema and those without in turn."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(vllm_trees.MODEL)
+    columns = [
+        [
+            Case(
+                prompt_of(tokenizer, task),
+                None if task.schema is None else json.dumps(task.schema),
+            )
+            for task in tasks(workload, per_workload)
+        ]
+        for workload in WORKLOADS
+    ]
+    return [case for row in zip(*columns, strict=True) for case in row]
+
+
+def with_options(cases: Sequence[Case], options: Sequence[dict[str, Any]]) -> list[Case]:
+    """The cases, each with one of the options in turn."""
+    return [
+        Case(case.prompt, case.schema, tuple(options[i % len(options)].items()))
+        for i, case in enumerate(cases)
+    ]
+
+
+def scenarios(cases: list[Case]) -> dict[str, list[Case]]:
+    """Cases that run together; the same without drafts and with."""
+    few = cases[:8]
+    free = [case for case in cases if case.schema is None][:4]
+    return {
+        "greedy": cases,
+        "seeded": with_options(
+            few, [{"temperature": 0.9, "seed": seed, "top_p": 0.95} for seed in range(8)]
+        ),
+        "penalties": with_options(
+            few,
+            [
+                {"repetition_penalty": 1.3},
+                {"frequency_penalty": 0.7, "presence_penalty": 0.3},
+                {"temperature": 0.8, "seed": 5, "presence_penalty": 0.5, "top_k": 20},
+            ],
+        ),
+        "minimum": with_options(free, [{"min_tokens": 20}]),
+        "allowed": with_options(free, [{"allowed_token_ids": list(range(100, 1500))}]),
+        # The outputs end where the model's context does.
+        "context": [
+            Case(tuple((list(case.prompt) * 30)[: CONTEXT - 12 - i]), None, (("ignore_eos", True),))
+            for i, case in enumerate(free)
+        ],
+    }
+
+
+def bad_words(cases: Sequence[Case], truths: Sequence[list[int]]) -> list[Case]:
+    """Words of two tokens from the middle of what would be said."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(vllm_trees.MODEL)
+    return [
+        Case(case.prompt, None, (("bad_words", (word,)),))
+        for case, truth in zip(cases, truths, strict=True)
+        if case.schema is None and (word := tokenizer.decode(truth[2:4]).strip())
+    ]
+
+
+def logprobs_of(found: Sequence[Any]) -> list[list[float]]:
+    """Of the tokens said."""
+    return [
+        [
+            step[token].logprob
+            for token, step in zip(
+                result.outputs[0].token_ids, result.outputs[0].logprobs, strict=True
+            )
+        ]
+        for result in found
+    ]
+
+
+def continued(cases: Sequence[Case], truths: Sequence[list[int]]) -> list[Case]:
+    """Prompts that hold an earlier output, whose part of the cache is used again."""
+    pairs = zip(cases, truths, strict=True)
+    return [Case((*case.prompt, *truth)) for case, truth in pairs if case.schema is None][:4]
+
+
+def without_drafts(cases: list[Case], num_samples: int) -> dict[str, Any]:
+    with engine(max_model_len=CONTEXT) as llm:
+        found: dict[str, Any] = {
+            name: answers(llm, part) for name, part in scenarios(cases).items()
+        }
+        found["bad words"] = answers(llm, bad_words(cases, found["greedy"]))
+        found["continued"] = answers(llm, continued(cases, found["greedy"]))
+        found["logprobs"] = logprobs_of(results(llm, cases[:8], logprobs=2))
+        sampled = [Case(cases[3].prompt)] * num_samples
+        found["law"] = answers(llm, sampled, **LAW)
+    return found
+
+
+def with_trees(cases: list[Case], expected: dict[str, Any], num_samples: int) -> dict[str, Any]:
+    with engine(MAX_NODES, max_model_len=CONTEXT, num_gpu_blocks_override=NUM_BLOCKS) as llm:
+        free_before = num_free_blocks(llm)
+        found: dict[str, Any] = {"steps": {}}
+        for name, part in scenarios(cases).items():
+            for num_nodes in (16, 32, MAX_NODES) if name == "greedy" else (MAX_NODES,):
+                drafts = draft_randomly(llm, part, expected[name], num_nodes, num_nodes)
+                key = f"greedy {num_nodes}" if name == "greedy" else name
+                found[key] = answers(llm, part)
+                found["steps"][key] = [drafts.steps, drafts.accepted, drafts.branching]
+                found["preemptions"] = found.get("preemptions", 0) + drafts.preemptions
+        part = bad_words(cases, expected["greedy"])
+        draft_randomly(llm, part, expected["bad words"], MAX_NODES)
+        found["bad words"] = answers(llm, part)
+        few = cases[:8]
+        draft_randomly(llm, few, expected["greedy"], MAX_NODES)
+        found["logprobs"] = logprobs_of(results(llm, few, logprobs=2))
+        found |= reused(llm, cases, expected)
+        found |= aborted(llm, few, expected)
+        found["law"], found["steps"]["law"] = law(llm, cases, expected, num_samples)
+        found["free blocks"] = [free_before, num_free_blocks(llm)]
+        found["mutants"] = mutants(llm, cases, expected)
+        found["law of a mutant"] = favoured(llm, cases, expected, num_samples)
+    return found
+
+
+def reused(llm: Any, cases: list[Case], expected: dict[str, Any]) -> dict[str, Any]:
+    """Outputs behind a part of the cache that trees have written."""
+    free = [case for case in cases if case.schema is None][:4]
+    truths = [t for case, t in zip(cases, expected["greedy"], strict=True) if case.schema is None]
+    draft_randomly(llm, free, truths[:4], MAX_NODES, 3)
+    answers(llm, free)
+    longer = continued(cases, expected["greedy"])
+    draft_randomly(llm, longer, expected["continued"], MAX_NODES, 4)
+    found = results(llm, longer)
+    return {
+        "continued": [list(result.outputs[0].token_ids) for result in found],
+        "cached": [result.num_cached_tokens for result in found],
+        "prompts": [len(case.prompt) for case in free],
+    }
+
+
+def aborted(llm: Any, cases: list[Case], expected: dict[str, Any]) -> dict[str, Any]:
+    """All but the first, which is aborted while its tree is out."""
+    from vllm_trees import sampling_params, scheduler_of
+
+    draft_randomly(llm, cases, expected["greedy"], MAX_NODES, 5)
+    before = num_free_blocks(llm)
+    core = llm.llm_engine
+    for i, case in enumerate(cases):
+        core.add_request(str(i), {"prompt_token_ids": list(case.prompt)}, sampling_params(case))
+    outputs: dict[str, list[int]] = {}
+    for step in range(1000):
+        for result in core.step():
+            outputs[result.request_id] = list(result.outputs[0].token_ids)
+        if step == 2:
+            running = scheduler_of(llm).requests
+            first = next(name for name in running if name.startswith("0"))
+            waiting = bool(running[first].spec_token_ids)
+            core.abort_request(["0"])
+        if not core.has_unfinished_requests():
+            break
+    return {
+        "aborted": [outputs[str(i)] for i in range(1, len(cases))],
+        "aborted with a tree": waiting,
+        "free blocks after abort": [before, num_free_blocks(llm)],
+    }
+
+
+def law(
+    llm: Any, cases: list[Case], expected: dict[str, Any], num_samples: int
+) -> tuple[list[list[int]], list[int]]:
+    """Many outputs of one prompt, drafted from what it is likely to say, and what became of the drafts."""
+    likely = [token for output in expected["law"][:8] for token in output]
+    sampled = [Case(cases[3].prompt)] * num_samples
+    drafts = draft_randomly(llm, sampled[:1], [likely], 16)
+    found = answers(llm, sampled, **LAW)
+    return found, [drafts.steps, drafts.accepted, drafts.branching]
+
+
+def favoured(
+    llm: Any, cases: list[Case], expected: dict[str, Any], num_samples: int
+) -> list[list[int]]:
+    """Outputs where drafted tokens are drawn more often than they should be."""
+    from syntagma.decoding import vllm_tree_worker
+
+    sample_along = vllm_tree_worker.sample_along
+
+    def mutant(sampler: Any, logits: Any, trees: Any, *rest: Any) -> Any:
+        first = 0
+        for tree in trees:
+            for node, parent in enumerate(tree.parents.tolist()):
+                logits[first + 1 + parent, tree.token_ids[node]] += 1.0
+            first += 1 + tree.num_nodes
+        return sample_along(sampler, logits, trees, *rest)
+
+    vllm_tree_worker.sample_along = mutant
+    found, _ = law(llm, cases, expected, num_samples)
+    vllm_tree_worker.sample_along = sample_along
+    return found
+
+
+def mutants(llm: Any, cases: list[Case], expected: dict[str, Any]) -> dict[str, int]:
+    """How many outputs differ where one part of the scheme is left out."""
+    import torch
+
+    from syntagma.decoding import vllm_tree_worker
+
+    core = llm.llm_engine.engine_core.engine_core
+    runner = core.model_executor.driver_worker.worker.model_runner
+
+    def num_different() -> int:
+        draft_randomly(llm, cases, expected["greedy"], MAX_NODES, 6)
+        core.scheduler.reset_prefix_cache()
+        return sum(a != b for a, b in zip(answers(llm, cases), expected["greedy"], strict=True))
+
+    def all_before(tree: Any) -> Any:
+        return torch.ones((tree.num_nodes, 1 + tree.num_nodes), dtype=torch.bool).tril(1)
+
+    found = {"none": num_different()}
+    visible, vllm_tree_worker.visible_nodes = vllm_tree_worker.visible_nodes, all_before
+    found["mask"] = num_different()
+    vllm_tree_worker.visible_nodes = visible
+    for name, hook in (("positions", "_set_positions"), ("compaction", "_compact")):
+        setattr(runner, hook, lambda *_: None)
+        found[name] = num_different()
+        delattr(runner, hook)
+    found["none again"] = num_different()
+    return found
+
+
+def main(per_workload: int, num_samples: int) -> None:
+    random.seed(0)
+    vllm_trees.register_kernels_once()
+    cases = cases_of(per_workload)
+    expected = without_drafts(cases, num_samples)
+    found = with_trees(cases, expected, num_samples)
+    print(json.dumps({"expected": expected, "found": found}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
