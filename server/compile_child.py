@@ -31,10 +31,13 @@ from syntagma.server.compile_frames import (
     answer_of_error,
     content_of_answer,
     framed,
+    overrun,
     read_frame,
     spec_of_content,
 )
 
+# Streams go first where processors are few.
+NICENESS = 5
 # Writing a grammar makes all of its rules, compiling it only those that are reached at once. Where that takes so many times
 # as long as compiling did, reading the file would, too.
 MAX_WRITING_TIMES = 2
@@ -48,6 +51,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     keep_pauses_short()
+    os.nice(NICENESS)
     setup = read_frame(sys.stdin.buffer)
     if setup is not None:
         serve(marshal.loads(setup), sys.stdin.buffer, answers)
@@ -76,8 +80,13 @@ def answer_to(spec: GrammarSpec, compiler: GrammarCompiler, scratch: Path) -> di
     started = time.perf_counter()
     try:
         grammar = spec.compile(compiler)
-        seconds = time.perf_counter() - started
-        is_written = write(grammar, scratch / GRAMMAR_FILE, seconds, compiler.limits)
+        compiled_seconds = time.perf_counter() - started
+        # Of tens of thousands of alternatives the first mask takes far longer than the rules, and so would every later
+        # one take a part of a second of somebody's step.
+        grammar.prepare()
+        if time.perf_counter() - started > compiler.limits.max_seconds:
+            raise overrun(compiler.limits)
+        is_written = write(grammar, scratch / GRAMMAR_FILE, compiled_seconds, compiler.limits)
         return {"compiled": grammar.hash, "is_written": is_written}
     except GrammarError as error:
         return answer_of_error(error)

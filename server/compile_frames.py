@@ -98,3 +98,12 @@ def content_of_answer(answer: dict[str, Any]) -> bytes:
     if len(content) > MAX_ANSWER_BYTES:
         return json.dumps({"failed": "the answer is too long"}).encode()
     return content
+
+
+def overrun(limits: CompileLimits) -> GrammarLimitError:
+    """A refusal by whoever watches the time from outside."""
+    return GrammarLimitError(
+        f"compilation takes longer than {limits.max_seconds:g} s; "
+        "simplify the grammar or raise max_seconds",
+        limit="max_seconds",
+    )

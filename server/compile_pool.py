@@ -14,8 +14,15 @@ from typing import Any
 from syntagma.decoding.artefact_directory import ArtefactDirectory
 from syntagma.decoding.engine import EngineOverloadedError
 from syntagma.decoding.grammar_spec import GrammarSpec
-from syntagma.grammar import CompiledGrammar, CompileLimits, GrammarCompiler, GrammarLimitError
-from syntagma.server.compile_frames import content_of_spec, error_of_answer
+from syntagma.grammar import (
+    CompiledGrammar,
+    CompileLimits,
+    GrammarCompiler,
+    GrammarError,
+    GrammarLimitError,
+    UnsatisfiableGrammarError,
+)
+from syntagma.server.compile_frames import content_of_spec, error_of_answer, overrun
 from syntagma.server.compile_process import CompileProcess, ProcessEndedError
 from syntagma.server.metrics import Metrics
 
@@ -102,12 +109,19 @@ class CompilePool:
         """Whether there are processes to ask, or will be at once: not while the first ones start, nor where none can."""
         return self._has_started
 
-    def may_accept(self, error: GrammarLimitError) -> bool:
-        """Whether a grammar that `brief` has refused may fit the limits of the processes."""
-        if error.limit == "max_seconds":
-            return True
-        whole = self._compiler.limits
-        return error.limit in BRIEF_SIZES and (error.given or 0) <= getattr(whole, error.limit)
+    def is_final(self, error: GrammarError) -> bool:
+        """Whether a process would refuse a grammar in the same words as `brief` did."""
+        match error:
+            case GrammarLimitError(limit="max_seconds"):
+                return False
+            case GrammarLimitError():
+                whole = getattr(self._compiler.limits, error.limit, 0)
+                return error.limit not in BRIEF_SIZES or (error.given or 0) > whole
+            case UnsatisfiableGrammarError():
+                # What excludes what in a schema is looked for as long as time is left.
+                return error.pointer is None or bool(error.conflict)
+            case _:
+                return True
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -173,7 +187,7 @@ class CompilePool:
         except TimeoutError:
             process.kill()
             self.metrics.process_compilations.add(1, "killed")
-            raise self._time_error() from None
+            raise overrun(self._compiler.limits) from None
         except BaseException:
             process.kill()
             raise
@@ -209,13 +223,6 @@ class CompilePool:
             raise ProcessEndedError(str(error)) from error
         self.metrics.process_compilations.add(1, str(outcome))
         return found
-
-    def _time_error(self) -> GrammarLimitError:
-        seconds = self._compiler.limits.max_seconds
-        return GrammarLimitError(
-            f"compilation takes longer than {seconds:g} s; simplify the grammar or raise max_seconds",
-            limit="max_seconds",
-        )
 
     async def _free_process(self) -> CompileProcess:
         try:

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 
 from syntagma.decoding.engine import EngineOverloadedError
 from syntagma.decoding.grammar_spec import Compiler
-from syntagma.grammar import CompiledGrammar, GrammarError, GrammarLimitError
+from syntagma.grammar import (
+    CompiledGrammar,
+    GrammarError,
+    GrammarLimitError,
+    UnsatisfiableGrammarError,
+)
 from syntagma.server.compile_pool import CompilePool
 from syntagma.server.constraints import Constraint
 from syntagma.server.errors import MAX_POINTER_CHARS, ApiError, grammar_details, shorten
@@ -144,9 +149,12 @@ class CompileService:
         try:
             return await self._in_thread(lambda: constraint.compile(processes.brief))
         except GrammarLimitError as error:
-            if not processes.may_accept(error):
+            if processes.is_final(error):
                 # The same again under the whole limits, of which the message is to speak.
                 return await self._in_thread(lambda: constraint.compile(self.compiler))
+        except UnsatisfiableGrammarError as error:
+            if processes.is_final(error):
+                raise
         vetted = await processes.vet(constraint.spec)
         return await self._in_thread(
             lambda: processes.load(vetted) or constraint.compile(self.compiler)

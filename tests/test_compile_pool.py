@@ -6,14 +6,16 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from server_fakes import VOCABULARY
+from server_fakes import VOCABULARY, FakeCompiler
 
 from syntagma.decoding.grammar_spec import GrammarSpec
 from syntagma.decoding.matcher import Matcher
@@ -318,6 +320,44 @@ def test_all_is_compiled_here_until_a_process_is_ready(compiler: GrammarCompiler
         await pool.shutdown()
 
     asyncio.run(scenario())
+
+
+def test_what_this_process_cannot_decide_is_not_final(compiler: GrammarCompiler) -> None:
+    pool = CompilePool(
+        compiler, num_processes=1, max_bytes=1 << 30, directory=None, metrics=Metrics("m")
+    )
+    whole = compiler.limits
+    undecided = [
+        GrammarLimitError("slow", limit="max_seconds"),
+        GrammarLimitError("large", limit="max_rules", given=whole.max_rules),
+        GrammarLimitError("large", limit="max_dfa_states"),
+        UnsatisfiableGrammarError("why, there was no time to find out", pointer=""),
+    ]
+    final = [
+        GrammarLimitError("too large", limit="max_rules", given=whole.max_rules + 1),
+        GrammarLimitError("too deep", limit="max_schema_depth", given=129),
+        UnsatisfiableGrammarError("no word"),
+        UnsatisfiableGrammarError("these two", pointer="", conflict=("/a", "/b")),
+        GrammarSyntaxError("bad"),
+    ]
+    assert [pool.is_final(error) for error in undecided] == [False] * len(undecided)
+    assert [pool.is_final(error) for error in final] == [True] * len(final)
+    asyncio.run(pool.shutdown())
+
+
+def test_the_first_mask_counts(tmp_path: Path) -> None:
+    """Rules are made when a mask asks for them: a schema of many keys is compiled at once, and its mask is not."""
+
+    class Compiler(FakeCompiler):
+        limits = CompileLimits(max_seconds=0.05)
+
+        def compile_regex(self, pattern: str) -> Any:
+            return SimpleNamespace(prepare=lambda: time.sleep(0.1))
+
+    compiler: Any = Compiler()
+    answer = answer_to(GrammarSpec("regex", "a"), compiler, tmp_path)
+    assert answer["refused"] == "grammar_limit"
+    assert answer["fields"]["limit"] == "max_seconds"
 
 
 def test_brief_limits_are_within_the_whole_ones() -> None:
