@@ -36,8 +36,6 @@ from syntagma.server.compile_frames import (
     spec_of_content,
 )
 
-# Streams go first where processors are few.
-NICENESS = 5
 # Writing a grammar makes all of its rules, compiling it only those that are reached at once. Where that takes so many times
 # as long as compiling did, reading the file would, too.
 MAX_WRITING_TIMES = 2
@@ -51,7 +49,6 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     keep_pauses_short()
-    os.nice(NICENESS)
     setup = read_frame(sys.stdin.buffer)
     if setup is not None:
         serve(marshal.loads(setup), sys.stdin.buffer, answers)

@@ -129,6 +129,11 @@ class CompilePool:
         return tuple(process.pid for process in self._alive)
 
     @property
+    def num_idle(self) -> int:
+        """Processes that wait for a grammar."""
+        return self._idle.qsize()
+
+    @property
     def directory(self) -> Path:
         """Where the processes have their files."""
         return self._artefacts.path

@@ -53,6 +53,8 @@ ERRORS = [
 # More words than are compiled in the server's process.
 WORDS = [f"word {number}" for number in range(30_000)]
 
+MANY_WORDS = [f"{number} {word}" for number in range(4) for word in WORDS]
+
 
 @pytest.fixture(scope="module")
 def compiler() -> GrammarCompiler:
@@ -186,7 +188,7 @@ def test_a_process_that_ends_is_replaced(compiler: GrammarCompiler) -> None:
             (pid,) = pool.pids
             os.kill(pid, signal.SIGSTOP)
             asking = asyncio.create_task(pool.vet(GrammarSpec("regex", "a+")))
-            await asyncio.sleep(0.05)
+            await until(lambda: pool.num_idle == 0)
             os.kill(pid, signal.SIGKILL)
             vetted = await asking  # by another one
             assert pid not in pool.pids
@@ -206,16 +208,14 @@ def test_a_grammar_that_ends_processes_is_refused(compiler: GrammarCompiler) -> 
             async def end_each() -> None:
                 ended: set[int] = set()
                 while True:
+                    await until(lambda: set(pool.pids) - ended and pool.num_idle == 0)
                     for pid in set(pool.pids) - ended:
-                        os.kill(pid, signal.SIGSTOP)
-                        await asyncio.sleep(0.05)
                         os.kill(pid, signal.SIGKILL)
                         ended.add(pid)
-                    await asyncio.sleep(0.01)
 
             ending = asyncio.create_task(end_each())
             with pytest.raises(GrammarLimitError, match="ends the process") as caught:
-                await pool.vet(GrammarSpec("regex", "a+"))
+                await pool.vet(GrammarSpec("choice", MANY_WORDS))  # long enough to be met at work
             ending.cancel()
             assert caught.value.limit == "compile_memory_bytes"
             assert (await pool.vet(GrammarSpec("regex", "a+"))).is_written
@@ -243,7 +243,7 @@ def test_memory_is_bounded(compiler: GrammarCompiler) -> None:
     async def scenario() -> None:
         async with running(compiler, max_bytes=24 << 20) as pool:
             with pytest.raises(GrammarLimitError) as caught:
-                await pool.vet(GrammarSpec("choice", [w + str(n) for n in range(4) for w in WORDS]))
+                await pool.vet(GrammarSpec("choice", MANY_WORDS))
             assert caught.value.limit == "compile_memory_bytes"
             assert (await pool.vet(GrammarSpec("regex", "a+"))).is_written
 
