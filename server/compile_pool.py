@@ -39,7 +39,8 @@ BRIEF_SIZES = {
     "max_rules": 10,
     "max_positions": 10,
 }
-# A process watches its own time. One that has not answered so much later never will.
+# A process watches its own processor time. One that has not answered after so many times the limit, and a second, hangs.
+MAX_WAITING_TIMES = 2
 GRACE_SECONDS = 1.0
 # For a process that is free, while others are at work or one is replaced.
 MAX_WAIT_SECONDS = 30.0
@@ -101,6 +102,7 @@ class CompilePool:
             made = tempfile.TemporaryDirectory(prefix="syntagma-", ignore_cleanup_errors=True)
             directory = Path(self._files.enter_context(made))
         self._artefacts = ArtefactDirectory(directory, **self._bounds())
+        self._max_wait_seconds = MAX_WAITING_TIMES * compiler.limits.max_seconds + GRACE_SECONDS
         self.brief = compiler.under(brief_limits(compiler.limits))
         metrics.watch("compile_processes", "Processes that compile", lambda: len(self._alive))
 
@@ -186,7 +188,7 @@ class CompilePool:
     async def _vet_in(self, process: CompileProcess, content: bytes) -> Vetted:
         """`vet` in one process, which goes back to the idle ones if it has answered."""
         try:
-            async with asyncio.timeout(self._compiler.limits.max_seconds + GRACE_SECONDS):
+            async with asyncio.timeout(self._max_wait_seconds):
                 answer = await process.ask(content)
             found = self._take(answer, process)
         except TimeoutError:
