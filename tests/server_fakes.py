@@ -230,9 +230,10 @@ class FakeCompiler:
         return self._compile("ebnf", text, root)
 
     def compile_lark(
-        self, text: str, *, start: str, semantics: str, files: Any = None
+        self, text: str, *, start: str, semantics: str, files: Any = None, indenter: Any = None
     ) -> CompiledGrammar:
-        self.policies.append({"start": start, "semantics": semantics, "files": files})
+        reading = {"start": start, "semantics": semantics, "files": files}
+        self.policies.append(reading if indenter is None else reading | {"indenter": indenter})
         return self._compile("lark", text, None)
 
     def compile_structural_tag(self, tag: Any, **policies: Any) -> CompiledGrammar:

@@ -445,6 +445,14 @@ def test_text_format_is_no_constraint() -> None:
             "structured_outputs.files",
         ),
         (
+            {"structured_outputs": {"grammar": "a", "syntax": "lark", "indenter": "_NL"}},
+            "structured_outputs.indenter",
+        ),
+        (
+            {"structured_outputs": {"grammar": "a", "syntax": "ebnf", "indenter": {}}},
+            "structured_outputs.indenter",
+        ),
+        (
             {"structured_outputs": {"grammar": "a", "syntax": "lark", "start": 1}},
             "structured_outputs.start",
         ),
