@@ -20,13 +20,12 @@ from syntagma.grammar.errors import (
 from syntagma.grammar.schema_text import describe, escape, shorten
 from syntagma.grammar.terminals import WordList
 
-# What says nothing about values, or is seen to here.
-KNOWN = frozenset(
-    {
-        "type", "properties", "required", "additionalProperties", "$schema", "$defs", "definitions",
-        "$comment", "title", "description", "default", "examples", "deprecated", "strict",
-    }
-)  # fmt: skip
+# What says nothing about values.
+ANNOTATIONS = frozenset({"$comment", "title", "description", "default", "examples", "deprecated"})
+# What is seen to here, or has no effect.
+KNOWN = ANNOTATIONS | {
+    "type", "properties", "required", "additionalProperties", "$schema", "$defs", "definitions", "strict",
+}  # fmt: skip
 # Where references of parameters may lead.
 SHARED = ("$defs", "definitions")
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
@@ -117,6 +116,9 @@ def _checked(schema: Any) -> tuple[Mapping[str, Any], frozenset[str]]:
 
 def _alone(declared: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema of one property as a document, with the definitions if it refers to any."""
+    if isinstance(declared, dict):
+        # So that properties that differ in their descriptions only are compiled once.
+        declared = {name: value for name, value in declared.items() if name not in ANNOTATIONS}
     wanted = ("$schema", *SHARED) if next(_references(declared), None) else ("$schema",)
     return {**{name: schema[name] for name in wanted if name in schema}, "allOf": [declared]}
 
