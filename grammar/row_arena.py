@@ -9,9 +9,12 @@ from typing import Protocol
 from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.row_memory import allocate_rows
 
-# More would be too much memory to touch at start where rows are long, and are not needed where they
-# are short and cheap.
+# More would be too much memory to touch at start where rows are long. Where they are short there may be as many as fit
+# SHORT_BYTES: 64 outputs of 96 tokens, each with a grammar of its own, meet 6,000 states, and with 1,024 rows no
+# state that came again had its row.
 MAX_ROWS = 1024
+MAX_SHORT_ROWS = 8192
+SHORT_BYTES = 4 << 20
 
 
 class RowOwner(Protocol):
@@ -29,7 +32,8 @@ class RowArena:
 
     Args:
         num_words: int32 words of a row.
-        max_bytes: size of the whole arena; four rows at least and MAX_ROWS at most.
+        max_bytes: size of the whole arena; four rows at least and MAX_ROWS at most, or MAX_SHORT_ROWS where
+            they take no more than SHORT_BYTES.
 
     Attributes:
         rows: int32[capacity, num_words].
@@ -39,7 +43,9 @@ class RowArena:
     """
 
     def __init__(self, num_words: int, max_bytes: int) -> None:
-        self.capacity = max(4, min(MAX_ROWS, max_bytes // (4 * num_words)))
+        row_bytes = 4 * num_words
+        most = max(MAX_ROWS, min(MAX_SHORT_ROWS, SHORT_BYTES // row_bytes))
+        self.capacity = max(4, min(most, max_bytes // row_bytes))
         self.rows = allocate_rows(self.capacity, num_words)
         self.was_used = bytearray()
         self.writable = list(self.rows)

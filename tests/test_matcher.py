@@ -15,6 +15,7 @@ from syntagma.decoding.batch import fill_bitmasks
 from syntagma.decoding.matcher import Matcher
 from syntagma.grammar import CompiledGrammar, GrammarCompiler, Vocabulary
 from syntagma.grammar.mask_store import MaskStore
+from syntagma.grammar.row_arena import RowArena
 
 VOCABULARY = byte_vocabulary(JSON_TOKENS)
 STOP = VOCABULARY.stop_ids[0]
@@ -224,3 +225,15 @@ def test_a_batch_that_does_not_fit() -> None:
         fill_bitmasks([matcher, matcher, matcher], bitmask)
     with pytest.raises(ValueError, match="bitmask must be"):
         fill_bitmasks([matcher], bitmask[:, 1:])
+
+
+def test_short_rows_are_kept_in_greater_number() -> None:
+    """Of long ones 16 MB are touched at start."""
+    for num_words, max_bytes, capacity in (
+        (64, 64 << 20, 8192),
+        (500, 64 << 20, (4 << 20) // 2000),
+        (4096, 64 << 20, 1024),
+        (64, 1 << 20, 4096),
+        (64, 0, 4),
+    ):
+        assert RowArena(num_words, max_bytes).capacity == capacity
