@@ -37,8 +37,7 @@ class TreeScheduler(DraftingScheduler):
         trees = {
             request_id: tree
             for request_id, tree in self._trees.items()
-            if (request := self.requests.get(request_id)) is not None
-            and request.use_structured_output
+            if (found := self.requests.get(request_id)) is not None and found.use_structured_output
         }
         if not trees:
             return super().get_grammar_bitmask(scheduler_output)
@@ -48,16 +47,16 @@ class TreeScheduler(DraftingScheduler):
             for request_id, number in scheduler_output.num_scheduled_tokens.items()
             if request_id not in trees
         }
-        found = super().get_grammar_bitmask(others)
+        of_others = super().get_grammar_bitmask(others)
         request_ids: list[str] = []
         parts = []
-        if found is not None:
-            request_ids += found.structured_output_request_ids
-            parts.append(found.grammar_bitmask)
+        if of_others is not None:
+            request_ids += of_others.structured_output_request_ids
+            parts.append(of_others.grammar_bitmask)
         for request_id, tree in trees.items():
             rows = np.full((1 + tree.num_nodes, self._backend.rows.shape[1]), -1, np.int32)
-            grammar: Any = self.requests[request_id].structured_output_request.grammar
-            grammar.fill_tree(tree, rows)
+            request: Any = self.requests[request_id]
+            request.structured_output_request.grammar.fill_tree(tree, rows)
             request_ids.append(request_id)
             parts.append(rows)
         return GrammarOutput(request_ids, np.concatenate(parts))

@@ -50,8 +50,9 @@ class TreeModelRunner(CPUModelRunner):
             raise VllmUnsupportedError(
                 f"draft trees are written for vLLM's CPUModelRunner, not {type(runner).__name__}"
             )
-        runner.__class__ = cls
-        runner._drafts, runner._step = [], None
+        made: Any = runner
+        made.__class__ = cls
+        made._drafts, made._step = [], None
 
     def _prepare_inputs(self, scheduler_output: Any, num_scheduled_tokens: Any) -> Any:
         """vLLM's, then positions by depth; where keys and values lie is in the order of the nodes."""
@@ -75,6 +76,7 @@ class TreeModelRunner(CPUModelRunner):
 
     def _build_attention_metadata(self, *args: Any, **kwargs: Any) -> Any:
         """vLLM's, with the step's trees."""
+        by_layer: Any
         by_layer, common = super()._build_attention_metadata(*args, **kwargs)
         if self._step is not None:
             for metadata in by_layer.values():

@@ -32,7 +32,8 @@ from vllm_trees import Case, answers, draft_randomly, engine, num_free_blocks, r
 MAX_NODES = 64
 NUM_BLOCKS = 24
 CONTEXT = 512
-LAW = {"temperature": 3.0, "top_k": 4, "max_tokens": 4, "ignore_eos": True}
+NUM_TREE_SETS = 4
+LAW = {"temperature": 2.0, "top_k": 2, "max_tokens": 4, "ignore_eos": True}
 
 
 def cases_of(per_workload: int) -> list[Case]:
@@ -127,7 +128,7 @@ def without_drafts(cases: list[Case], num_samples: int) -> dict[str, Any]:
         found["bad words"] = answers(llm, bad_words(cases, found["greedy"]))
         found["continued"] = answers(llm, continued(cases, found["greedy"]))
         found["logprobs"] = logprobs_of(results(llm, cases[:8], logprobs=2))
-        sampled = [Case(cases[3].prompt)] * num_samples
+        sampled = [Case(unusual(cases))] * num_samples
         found["law"] = answers(llm, sampled, **LAW)
     return found
 
@@ -153,7 +154,7 @@ def with_trees(cases: list[Case], expected: dict[str, Any], num_samples: int) ->
         found |= aborted(llm, few, expected)
         found["law"], found["steps"]["law"] = law(llm, cases, expected, num_samples)
         found["free blocks"] = [free_before, num_free_blocks(llm)]
-        found["mutants"] = mutants(llm, cases, expected)
+        found["mutants"] = mutants(llm, cases[:24], expected)
         found["law of a mutant"] = favoured(llm, cases, expected, num_samples)
     return found
 
@@ -201,12 +202,17 @@ def aborted(llm: Any, cases: list[Case], expected: dict[str, Any]) -> dict[str, 
     }
 
 
+def unusual(cases: list[Case]) -> tuple[int, ...]:
+    """A prompt behind which the model is not sure of anything."""
+    return cases[3].prompt[::-1]
+
+
 def law(
     llm: Any, cases: list[Case], expected: dict[str, Any], num_samples: int
 ) -> tuple[list[list[int]], list[int]]:
     """Many outputs of one prompt, drafted from what it is likely to say, and what became of the drafts."""
     likely = [token for output in expected["law"][:8] for token in output]
-    sampled = [Case(cases[3].prompt)] * num_samples
+    sampled = [Case(unusual(cases))] * num_samples
     drafts = draft_randomly(llm, sampled[:1], [likely], 16)
     found = answers(llm, sampled, **LAW)
     return found, [drafts.steps, drafts.accepted, drafts.branching]
@@ -224,7 +230,7 @@ def favoured(
         first = 0
         for tree in trees:
             for node, parent in enumerate(tree.parents.tolist()):
-                logits[first + 1 + parent, tree.token_ids[node]] += 1.0
+                logits[first + 1 + parent, tree.token_ids[node]] += 3.0
             first += 1 + tree.num_nodes
         return sample_along(sampler, logits, trees, *rest)
 
@@ -244,9 +250,14 @@ def mutants(llm: Any, cases: list[Case], expected: dict[str, Any]) -> dict[str, 
     runner = core.model_executor.driver_worker.worker.model_runner
 
     def num_different() -> int:
-        draft_randomly(llm, cases, expected["greedy"], MAX_NODES, 6)
-        core.scheduler.reset_prefix_cache()
-        return sum(a != b for a, b in zip(answers(llm, cases), expected["greedy"], strict=True))
+        """Over several sets of trees: not every tree has the output on a branch that needs all parts."""
+        number = 0
+        for seed in range(6, 6 + NUM_TREE_SETS):
+            draft_randomly(llm, cases, expected["greedy"], MAX_NODES, seed)
+            core.scheduler.reset_prefix_cache()
+            pairs = zip(answers(llm, cases), expected["greedy"], strict=False)
+            number += sum(a != b for a, b in pairs)
+        return number
 
     def all_before(tree: Any) -> Any:
         return torch.ones((tree.num_nodes, 1 + tree.num_nodes), dtype=torch.bool).tril(1)
