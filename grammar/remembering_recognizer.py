@@ -28,7 +28,7 @@ import numpy as np
 
 from syntagma.grammar.closing_kernels import fewest_tokens
 from syntagma.grammar.closing_tokens import MAX_FORCED_BYTES
-from syntagma.grammar.json_reading import End, Mode, Reading
+from syntagma.grammar.json_reading import End, Frame, Mode, Reading
 from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.marks import IS_NEW_ITEM, IS_NEW_KEY
 from syntagma.grammar.matcher_state import MatcherState
@@ -56,6 +56,8 @@ ESCAPES = {
 MAX_SEARCH_STEPS = 50_000
 MAX_OUTLINES = 512
 EXPONENT = re.compile(rb"[eE]")
+# A number that is zero whatever follows.
+ZERO = re.compile(rb"-?[0.]+[eE][-+]?\d*")
 
 
 class RememberingRecognizer:
@@ -251,6 +253,8 @@ class RememberingRecognizer:
         """
         num_steps = 0
         path = [(start, b"", iter(self.bytes_after(start)))]
+        # Zeros with exponents that have been tried, by states and frame: 0e1 and 0e2 are one number.
+        zeros: dict[tuple[int, int, int], Frame | None] = {}
         while path:
             state, escape, waiting = path[-1]
             for byte in waiting:
@@ -262,6 +266,12 @@ class RememberingRecognizer:
                     continue
                 if self._is_plainly_viable(after):
                     return True
+                if after.reading.mode is Mode.SCALAR and ZERO.fullmatch(after.reading.raw):
+                    frame = after.reading.frame
+                    key = after.marked.first_move, after.unmarked.first_move, id(frame)
+                    if key in zeros:
+                        continue
+                    zeros[key] = frame
                 num_steps += 1
                 if num_steps > MAX_SEARCH_STEPS:
                     return False

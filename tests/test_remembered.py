@@ -24,6 +24,7 @@ from syntagma.grammar import (
     GrammarCompiler,
     UnsupportedGrammarError,
     Vocabulary,
+    remembering_recognizer,
 )
 
 CROSSING = [
@@ -355,3 +356,19 @@ def test_completions_repeat_nothing(items: Any) -> None:
     schema = {"type": "array", "items": items, "uniqueItems": True, "minItems": 4}
     witness = json.loads(GrammarCompiler(FULL).compile_json_schema(schema).witness)
     jsonschema.Draft202012Validator(schema).validate(witness)
+
+
+def test_zeros_with_exponents_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind [0,0 an exponent leads nowhere, by 1,110 spellings; another digit does."""
+    monkeypatch.setattr(remembering_recognizer, "MAX_SEARCH_STEPS", 100)
+    vocabulary = byte_vocabulary(JSON_TOKENS)
+    compiled = GrammarCompiler(vocabulary).compile_json_schema({"uniqueItems": True})
+    byte_ids = {token: index for index, token in enumerate(vocabulary.tokens)}
+    matcher = Matcher(compiled)
+    for byte in b"[0,":
+        assert matcher.accept_token(byte_ids[bytes([byte])])
+    assert byte_ids[b"0"] in allowed_ids(matcher)
+    assert matcher.accept_token(byte_ids[b"0"])
+    allowed = allowed_ids(matcher)
+    assert byte_ids[b"."] in allowed
+    assert not allowed & {byte_ids[b"e"], byte_ids[b"]"], byte_ids[b","]}
