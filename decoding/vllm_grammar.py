@@ -267,7 +267,6 @@ class SyntagmaGrammar(StructuredOutputGrammar):
 
     def fill_tree(self, tree: DraftTree, rows: NDArray[np.int32]) -> None:
         """Write what may follow the output and each node of a draft (`tree_masks.fill_tree`), now."""
-        self.fill_pending_row()
         try:
             fill_tree(self.matcher, tree, rows)
         except Exception:
