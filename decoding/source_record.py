@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syntagma.decoding.draft_tree import ROOT, DraftTree
+from syntagma.decoding.rest import Rest
 
 DECAY: Final = 0.95
 """An observation's weight falls by this with each later one."""
@@ -21,39 +22,33 @@ MAX_ESTIMATE: Final = 0.995
 PATIENCE: Final = 4
 """After so many drafts in a row that would have been of no use a source rests."""
 
-MAX_REST: Final = 16
-"""A source that rests is asked again after so many steps at the latest."""
-
-MAX_USELESS: Final = PATIENCE + MAX_REST.bit_length() - 1
-
 
 class SourceRecord:
     """Compares a source's drafts with what the output became, whether they were verified or not.
 
     That costs the model nothing and is not biased by the choice of what is verified: a source whose drafts
     are not used gets its chance as soon as they would have been right.
+
+    Attributes:
+        rest: whether to do without the source; drafts whose first token is wrong are useless.
     """
 
     def __init__(self) -> None:
         self._expected = PRIOR_WEIGHT
         self._hits = PRIOR_WEIGHT
-        self._num_useless = 0
-        self._rest = 0
-
-    def is_resting(self) -> bool:
-        """Whether to do without the source in this step; to be asked once a step."""
-        if self._rest == 0:
-            return False
-        self._rest -= 1
-        return True
+        self.rest = Rest(PATIENCE)
 
     def calibrated(self, tree: DraftTree) -> NDArray[np.float64]:
         """float64[num_nodes]: the tree's estimates, corrected by how right the earlier ones were."""
         factor = self._hits / self._expected
         return np.asarray(np.minimum(tree.probabilities * factor, MAX_ESTIMATE), np.float64)
 
-    def compare(self, tree: DraftTree, token_ids: Sequence[int]) -> None:
-        """The output went on by these tokens where the source had proposed this tree."""
+    def compare(self, tree: DraftTree, token_ids: Sequence[int]) -> bool:
+        """The output went on by these tokens where the source had proposed this tree.
+
+        Returns:
+            Whether the first token was among the tree's.
+        """
         was_useful = False
         node = ROOT
         children = tree.children()
@@ -68,12 +63,8 @@ class SourceRecord:
                 break
             was_useful = True
             node = hit
-        if was_useful:
-            self._num_useless //= 2
-            return
-        self._num_useless = min(self._num_useless + 1, MAX_USELESS)
-        if self._num_useless >= PATIENCE:
-            self._rest = 2 ** (self._num_useless - PATIENCE)
+        self.rest.note(was_useful)
+        return was_useful
 
 
 def _faded(weight: float) -> float:

@@ -24,6 +24,7 @@ from syntagma.decoding.drafter import Drafter, DraftScope, DraftSession
 from syntagma.decoding.forced_text import TAIL_BYTES, ForcedText
 from syntagma.decoding.habit_drafter import HabitSession
 from syntagma.decoding.matcher import Matcher
+from syntagma.decoding.pause import Pause
 from syntagma.decoding.source_record import SourceRecord
 from syntagma.decoding.tree_merging import (
     best_chain,
@@ -152,7 +153,12 @@ class Speculator:
 
 
 class SpeculationSession:
-    """The drafts of one output; not safe to use from several threads at once."""
+    """The drafts of one output; not safe to use from several threads at once.
+
+    Attributes:
+        is_attentive: drafters learn from the step under way; not so while drafting pauses.
+        usage: what became of drafts so far.
+    """
 
     def __init__(
         self,
@@ -175,7 +181,10 @@ class SpeculationSession:
             speculator.forced_text if "forced" in sources else None,
             habits.habits if isinstance(habits, HabitSession) else None,
         )
+        self._pause = Pause(speculator.vocabulary)
         self._proposed: dict[Source, DraftTree] = {}
+        self._unread: list[int] = []
+        self.is_attentive = True
         most = speculator.max_nodes
         self._max_nodes = most if options.max_tokens is None else min(most, options.max_tokens)
         self._last_token = prompt_token_ids[-1] if prompt_token_ids else 0
@@ -199,8 +208,10 @@ class SpeculationSession:
         max_nodes = min(self._max_nodes, costs.size - 1)
         max_depth = min(self._speculator.max_depth, max_tokens, max_nodes)
         self._proposed = {}
-        if max_depth <= 0:
+        self.is_attentive = max_depth > 0 and not self._pause.is_on(matcher)
+        if not self.is_attentive:
             return EMPTY_TREE
+        self._read()
         proposed = self._ask(matcher, max_nodes, max_depth)
         certain = [tree for tree in proposed if not tree.laws]
         best = EMPTY_TREE
@@ -226,7 +237,7 @@ class SpeculationSession:
         trees = []
         for source, session in self._sessions.items():
             record = self._records[source]
-            if record.is_resting():
+            if record.rest.is_on():
                 continue
             tree = session.propose(matcher, max_nodes=max_nodes, max_depth=max_depth)
             if tree.num_nodes:
@@ -288,22 +299,32 @@ class SpeculationSession:
             probabilities: float64[1 + num_nodes, k], theirs.
         """
         self.usage.count(tree, accepted)
-        for source, proposed in self._proposed.items():
+        self._unread += token_ids
+        read = [self._last_token, *tree.token_ids.tolist()]
+        self._last_token = token_ids[-1] if token_ids else self._last_token
+        if not self.is_attentive:
+            return
+        right = [
             self._records[source].compare(proposed, token_ids)
+            for source, proposed in self._proposed.items()
+        ]
+        self._pause.note(len(accepted), any(right))
         self._proposed = {}
-        for session in self._sessions.values():
-            session.extend(token_ids)
         if successors is not None and probabilities is not None:
-            read = [self._last_token, *tree.token_ids.tolist()]
             for session in self._sessions.values():
                 session.learn(read, successors, probabilities)
-        if token_ids:
-            self._last_token = token_ids[-1]
-            new = b"".join(map(self._speculator.vocabulary.token_bytes, token_ids))
-            self._tail = (self._tail + new)[-TAIL_BYTES:]
+
+    def _read(self) -> None:
+        """Tell the drafters how the output has gone on since they were last asked."""
+        token_ids, self._unread = self._unread, []
+        for session in self._sessions.values():
+            session.extend(token_ids)
+        new = b"".join(map(self._speculator.vocabulary.token_bytes, token_ids))
+        self._tail = (self._tail + new)[-TAIL_BYTES:]
 
     def finish(self) -> None:
         """The output has ended, in whatever way; drafters may learn from it."""
+        self._read()
         for session in self._sessions.values():
             session.finish()
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
-DECAY = 0.95
+DECAY: Final = 0.95
 """A step's weight falls by this with each later step of about as many tokens."""
 
-PRIOR_SLOPE = 0.02
+FADING: Final = 0.98
+"""And by this with each other step."""
+
+MIN_WEIGHT: Final = 0.05
+"""What was measured so long ago is forgotten: the machine may have been busier then, and a size thought too dear
+is never tried again."""
+
+PRIOR_SLOPE: Final = 0.02
 """Before anything is known, each drafted token is taken to cost this share of a step without any."""
 
 
@@ -26,20 +35,17 @@ class StepCosts:
         # Classes 0, 1, 2, 3-4, 5-8, 9-16, ...
         self._class_of = np.array([_size_class(n) for n in range(max_nodes + 1)], np.int64)
         num_classes = int(self._class_of[-1]) + 1
-        self._weight = np.zeros(num_classes)
-        self._size = np.zeros(num_classes)
-        self._seconds = np.zeros(num_classes)
+        # By class: weights, and weighted sums of sizes and of seconds.
+        self._sums = np.zeros((3, num_classes))
         self._costs: NDArray[np.float64] | None = None
 
     def add(self, num_drafted: int, seconds: float) -> None:
         """One step that verified so many drafted tokens took so long, drafting included."""
         k = self._class_of[num_drafted]
-        for sums, value in (
-            (self._weight, 1.0),
-            (self._size, float(num_drafted)),
-            (self._seconds, seconds),
-        ):
-            sums[k] = DECAY * sums[k] + value
+        faded = DECAY * self._sums[:, k]
+        self._sums *= FADING
+        self._sums[:, k] = faded
+        self._sums[:, k] += 1.0, num_drafted, seconds
         self._costs = None
 
     @property
@@ -50,11 +56,12 @@ class StepCosts:
         return self._costs
 
     def _fit(self) -> NDArray[np.float64]:
-        known = np.flatnonzero(self._weight)
+        weights = self._sums[0]
+        known = np.flatnonzero(weights > MIN_WEIGHT)
         if known.size == 0:
             return np.asarray(1.0 + PRIOR_SLOPE * self._sizes, np.float64)
-        sizes = self._size[known] / self._weight[known]
-        seconds = np.maximum.accumulate(self._seconds[known] / self._weight[known])
+        _, sizes, seconds = self._sums[:, known] / weights[known]
+        seconds = np.maximum.accumulate(seconds)
         costs = np.interp(self._sizes, sizes, seconds)
         # Beyond what was tried, and before it, as if it went on at the prior slope.
         slope = PRIOR_SLOPE * seconds[0] / (1.0 + PRIOR_SLOPE * sizes[0])

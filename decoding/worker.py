@@ -333,7 +333,8 @@ class Worker(Generic[LogitsT]):
 
     def _likeliest(self, done: Pass[LogitsT]) -> Likeliest:
         """What the model held likely, where a drafter learns from it."""
-        if done.sequence.drafts is None or not self._num_likeliest:
+        drafts = done.sequence.drafts
+        if drafts is None or not drafts.is_attentive or not self._num_likeliest:
             return None, None
         return self._model.likeliest(done.logits, self._num_likeliest)
 
@@ -341,7 +342,8 @@ class Worker(Generic[LogitsT]):
         """A pass's logits: float32[1 + num_nodes, vocab_size]. Notes what it has cost."""
         started = time.perf_counter()
         rows = np.atleast_2d(self._model.fetch(done.logits))
-        if done.sequence.drafts is not None and done.sequence.output_token_ids:
+        drafts = done.sequence.drafts
+        if drafts is not None and drafts.is_attentive and done.sequence.output_token_ids:
             seconds = done.seconds + time.perf_counter() - started
             self._step_costs.add(done.tree.num_nodes, seconds)
         return rows

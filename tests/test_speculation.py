@@ -20,7 +20,8 @@ from syntagma.decoding.drafter import Drafter, DraftScope, DraftSession
 from syntagma.decoding.forced_drafter import ForcedDrafter
 from syntagma.decoding.forced_text import ForcedText
 from syntagma.decoding.recycling_drafter import ROW_BYTES, RecyclingDrafter
-from syntagma.decoding.source_record import MAX_REST, SourceRecord
+from syntagma.decoding.rest import MAX_REST
+from syntagma.decoding.source_record import SourceRecord
 from syntagma.decoding.speculation import (
     SpeculationOptions,
     SpeculationSession,

@@ -39,3 +39,15 @@ def test_costs_are_positive_and_never_fall(steps: list[tuple[int, float]]) -> No
     assert fitted.shape == (21,)
     assert (fitted > 0).all()
     assert (np.diff(fitted) >= 0).all()
+
+
+def test_a_size_that_is_no_longer_tried_gets_another_chance() -> None:
+    """It was measured while the machine was busy; since then only steps without drafts were."""
+    costs = StepCosts(4)
+    for _ in range(50):
+        costs.add(0, 2.0)
+        costs.add(1, 9.0)
+    assert costs.costs[1] > 8.0
+    for _ in range(300):
+        costs.add(0, 1.0)
+    assert costs.costs[1] < 1.1
