@@ -21,7 +21,7 @@ from syntagma.decoding.vllm_support import TREE_PROPOSER, VllmUnsupportedError
 
 PROGRAM = Path(__file__).with_name("vllm_tree_cases.py")
 PER_WORKLOAD = int(os.environ.get("VLLM_TREE_TASKS", "3"))
-NUM_SAMPLES = int(os.environ.get("VLLM_TREE_SAMPLES", "400"))
+NUM_SAMPLES = int(os.environ.get("VLLM_TREE_SAMPLES", "1500"))
 
 
 @pytest.fixture(scope="module")
