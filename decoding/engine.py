@@ -235,7 +235,7 @@ class Engine(Protocol):
         ...
 
     async def shutdown(self) -> None:
-        """Stop serving; streams still open end with `EngineError`."""
+        """Stop serving; streams still open end with `EngineError`. A second call waits for the first."""
         ...
 
     def generate(self, request: GenerationRequest) -> AsyncIterator[Delta]:

@@ -104,6 +104,7 @@ class VllmEngine(Engine):
         self._num_prompt_tokens = self._num_generated_tokens = self._num_forced_tokens = 0
         self._mask_seconds = 0.0
         self._is_started = False
+        self._ending: asyncio.Task[None] | None = None
         with contextlib.ExitStack() as undo:
             directory = artefact_dir
             if directory is None:
@@ -205,7 +206,12 @@ class VllmEngine(Engine):
         self._is_started = True
 
     async def shutdown(self) -> None:
-        """End vLLM's processes; streams still open end with an error."""
+        """End vLLM's processes; streams still open end with an error. A second call waits for the first."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end())
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
         self._is_started = False
         self._fail_all(EngineError("the engine was shut down"))
         if self._llm.output_handler is not None:

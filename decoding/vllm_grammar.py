@@ -26,17 +26,18 @@ from vllm.v1.structured_output.backend_types import (
 
 from syntagma.decoding.artefact_directory import ArtefactDirectory
 from syntagma.decoding.draft_tree import DraftTree
+from syntagma.decoding.grammar_cache import GrammarCache
 from syntagma.decoding.grammar_spec import TICKET_PREFIX, GrammarSpec, GrammarTicket
 from syntagma.decoding.matcher import Matcher
 from syntagma.decoding.tree_masks import fill_tree
 from syntagma.decoding.vllm_vocabulary import vocabulary_of
 from syntagma.grammar import CompiledGrammar, CompileLimits, GrammarCompiler
-from syntagma.grammar.lru import ByteLru
 
 logger = logging.getLogger(__name__)
 
 # Where our options lie in vLLM's ``additional_config``.
 CONFIG_KEY = "syntagma"
+MAX_CACHED_GRAMMARS = 1024
 MAX_CACHED_BYTES = 256 << 20
 
 
@@ -87,7 +88,9 @@ class SyntagmaBackend(StructuredOutputBackend):
             self._vocabulary, cache_dir=options.directory, limits=limits
         )
         self._lock = threading.Lock()
-        self._grammars: ByteLru[tuple[str, str], CompiledGrammar] = ByteLru(MAX_CACHED_BYTES)
+        self._grammars: GrammarCache[tuple[str, str]] = GrammarCache(
+            max_entries=MAX_CACHED_GRAMMARS, max_bytes=MAX_CACHED_BYTES
+        )
         self._pending: dict[tuple[str, str], Future[CompiledGrammar]] = {}
         self.rows: NDArray[np.int32] = np.empty((0, self._vocabulary.num_words), np.int32)
         self._bitmask: torch.Tensor | None = None
@@ -148,7 +151,7 @@ class SyntagmaBackend(StructuredOutputBackend):
             return
         pending.set_result(grammar)
         with self._lock:
-            self._grammars.put(key, grammar, grammar.num_bytes + len(key[1]))
+            self._grammars.put(key, grammar)
             del self._pending[key]
 
     def _redeem(self, ticket: GrammarTicket) -> CompiledGrammar:

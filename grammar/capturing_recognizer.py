@@ -11,7 +11,6 @@ and most states need not ask the second at all.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 import numpy as np
 
@@ -22,9 +21,6 @@ from syntagma.grammar.parser import ASKED_FOR_UNKNOWN, Parser
 from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.text_parser import TextParser
-
-# Memory of a parser state, roughly; a grammar that remembers makes new ones for every text it meets.
-BYTES_PER_STATE: Final = 600
 
 
 class CapturingRecognizer(Recognizer):
@@ -45,7 +41,7 @@ class CapturingRecognizer(Recognizer):
     @property
     def num_bytes(self) -> int:
         """Memory of what is remembered, roughly; rows belong to the store."""
-        texts = 250 * self._reading.num_texts + BYTES_PER_STATE * self._reading.num_states
+        texts = 250 * self._reading.num_texts
         return super().num_bytes + self._sure.num_bytes + self._likely.num_bytes + texts
 
     def _after_token(self, state: MatcherState, token_id: int) -> MatcherState | None:
@@ -104,8 +100,7 @@ class _Masks:
     @property
     def num_bytes(self) -> int:
         """Memory of what is remembered, roughly."""
-        states = BYTES_PER_STATE * self._parser.num_states
-        return self._recognizer.num_bytes + states + 100 * len(self._states)
+        return self._recognizer.num_bytes + 100 * len(self._states)
 
     def row_of(self, state: MatcherState) -> tuple[Int32Array, bool]:
         """A copy of the mask of a state, and whether an unknown text was asked for on the way."""

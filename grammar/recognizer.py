@@ -20,6 +20,8 @@ from syntagma.grammar.vocabulary import SPECIAL_MARK
 from syntagma.grammar.walker import Walker
 
 MAX_MOVES: Final = 1 << 20
+# Memory of a parser state, roughly. Grammars whose outputs nest or that remember make new ones for ever.
+BYTES_PER_PARSER_STATE: Final = 600
 
 
 class Recognizer:
@@ -56,7 +58,8 @@ class Recognizer:
     @property
     def num_bytes(self) -> int:
         """Memory of what is remembered, roughly; rows belong to the store."""
-        return self._closing.num_bytes + 120 * len(self.moves) + 500 * len(self._states)
+        states = 500 * len(self._states) + BYTES_PER_PARSER_STATE * self._parser.num_states
+        return self._closing.num_bytes + 120 * len(self.moves) + states
 
     def is_accepting(self, state: MatcherState) -> bool:
         """Whether the output may end in a state."""

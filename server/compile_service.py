@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from syntagma.decoding.engine import EngineOverloadedError
+from syntagma.decoding.grammar_cache import GrammarCache
 from syntagma.decoding.grammar_spec import Compiler
 from syntagma.grammar import (
     CompiledGrammar,
@@ -20,7 +21,7 @@ from syntagma.grammar import (
 from syntagma.server.compile_pool import CompilePool
 from syntagma.server.constraints import Constraint
 from syntagma.server.errors import MAX_POINTER_CHARS, ApiError, grammar_details, shorten
-from syntagma.server.grammar_cache import FailureCache, GrammarCache
+from syntagma.server.failure_cache import FailureCache
 from syntagma.server.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,9 @@ class CompileService:
         self._metrics = metrics
         self._processes = processes
         self._pending: dict[bytes, asyncio.Task[CompiledGrammar]] = {}
-        self.cache = GrammarCache(max_entries=max_cache_entries, max_bytes=max_cache_bytes)
+        self.cache: GrammarCache[bytes] = GrammarCache(
+            max_entries=max_cache_entries, max_bytes=max_cache_bytes
+        )
         self.failures = FailureCache(max_entries=MAX_FAILURES, ttl_s=failure_ttl_s, clock=clock)
         metrics.watch("grammar_queue_depth", "Compilations pending", lambda: len(self._pending))
         metrics.watch("grammar_cache_bytes", "Cached grammars", lambda: self.cache.num_bytes)

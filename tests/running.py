@@ -125,12 +125,16 @@ class Running:
         """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self.run(self.engine.shutdown())
+            self.run(self._shut_down_twice())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
             del self.engine
             gc.collect()
+
+    async def _shut_down_twice(self) -> None:
+        """As a server does that runs out of patience with its outputs."""
+        await asyncio.gather(self.engine.shutdown(), self.engine.shutdown())
 
     def run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         """The result of a coroutine in the engine's loop."""
