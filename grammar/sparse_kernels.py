@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from syntagma.grammar.kernel_types import BoolArray, Int32Array, Int64Array, UInt8Array, kernel
+from syntagma.grammar.kernel_types import (
+    BoolArray,
+    Int32Array,
+    Int64Array,
+    UInt8Array,
+    brief_kernel,
+    kernel,
+)
 from syntagma.grammar.lexer_arrays import (
     ACCEPTS,
     CELL,
@@ -22,7 +29,7 @@ LONGEST_SPELLING = 12
 NO_EDGE = -1
 
 
-@kernel
+@brief_kernel
 def word_states(
     text: UInt8Array, ends: Int64Array, accept: int, first_state: int, first_cell: int
 ) -> tuple[Int32Array, Int32Array]:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from syntagma.grammar.kernel_types import Int32Array, Int64Array, UInt8Array, kernel
+from syntagma.grammar.kernel_types import (
+    Int32Array,
+    Int64Array,
+    UInt8Array,
+    brief_kernel,
+    kernel,
+)
 
 
 @kernel
@@ -123,7 +129,7 @@ def trie_of_sorted(
     return table[:num_states].copy(), labels[:num_states].copy()
 
 
-@kernel
+@brief_kernel
 def word_table(word: UInt8Array) -> tuple[Int32Array, UInt8Array]:
     """The canonical automaton of one word: its table and its byte classes."""
     is_used = np.zeros(256, np.bool_)

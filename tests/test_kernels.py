@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 from syntagma.grammar import automata_kernels as kernels
 from syntagma.grammar import code_points as cp
 from syntagma.grammar import dfa as dfas
-from syntagma.grammar import minimise_kernels, product_kernels, word_kernels
+from syntagma.grammar import minimise_kernels, product_kernels, sparse_kernels, word_kernels
 from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.alive_kernels import (
     NUM_COLUMNS,
@@ -1009,6 +1009,13 @@ def run_this_file(environment: dict[str, str], *options: str) -> str:
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     return done.stdout
+
+
+def test_kernels_of_single_words_keep_the_lock() -> None:
+    """Given up at each of thousands of calls it would never get to other threads; see `brief_kernel`."""
+    for brief in (sparse_kernels.word_states, word_kernels.word_table):
+        options = getattr(brief, "targetoptions", None)
+        assert options is None or not options.get("nogil")  # None: run as plain Python
 
 
 def test_kernels_without_compilation() -> None:
