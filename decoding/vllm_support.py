@@ -133,11 +133,6 @@ HOOKS: Hooks = (
 TREE_HOOKS: Hooks = (
     ("vllm.v1.core.sched.scheduler", "Scheduler.schedule", ("self",)),
     (
-        "vllm.v1.core.sched.output",
-        "GrammarOutput",
-        ("structured_output_request_ids", "grammar_bitmask"),
-    ),
-    (
         "vllm.v1.worker.cpu_model_runner",
         "CPUModelRunner._prepare_inputs",
         ("self", "scheduler_output", "num_scheduled_tokens"),

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from call_events import gathered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import validate
@@ -22,7 +23,6 @@ from syntagma.grammar import (
     UnsatisfiableGrammarError,
     UnsupportedGrammarError,
 )
-from syntagma.server.call_text import Arguments, CallBegins, Event, Text
 from syntagma.server.pythonic_format import PYTHONIC
 from syntagma.server.pythonic_text import PythonicTextReader
 from syntagma.server.template_format import format_of_template
@@ -73,18 +73,7 @@ def compiler() -> GrammarCompiler:
 
 def read(pieces: Iterable[str], names: Iterable[str] = SCHEMAS) -> tuple[str, list[Call]]:
     """Text and calls that our reader finds."""
-    reader = PythonicTextReader(PYTHONIC, list(names))
-    events: list[Event] = [event for piece in pieces for event in reader.feed(piece)]
-    text = ""
-    calls: list[tuple[str, str]] = []
-    for event in events + reader.finish():
-        match event:
-            case Text(more):
-                text += more
-            case CallBegins(name):
-                calls.append((name, ""))
-            case Arguments(more):
-                calls[-1] = (calls[-1][0], calls[-1][1] + more)
+    text, calls = gathered(PythonicTextReader(PYTHONIC, list(names)), pieces)
     return text, [(name, json.loads(arguments)) for name, arguments in calls]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from call_events import gathered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import validate
@@ -19,7 +20,7 @@ from toy import accepts, byte_vocabulary
 from syntagma.decoding.matcher import Matcher
 from syntagma.grammar import GrammarCompiler, UnsupportedGrammarError, Vocabulary
 from syntagma.server.app import create_app
-from syntagma.server.call_text import Arguments, CallBegins, CallTextReader, Event, Text
+from syntagma.server.call_text import CallTextReader, Text
 from syntagma.server.constraint_kinds import JsonPolicy
 from syntagma.server.loading import load
 from syntagma.server.metrics import Metrics
@@ -72,18 +73,7 @@ def written(form: ToolFormat, calls: list[Call]) -> str:
 
 def read(form: ToolFormat, pieces: Iterable[str]) -> tuple[str, list[Call]]:
     """Text and calls that a reader finds."""
-    reader = CallTextReader(form)
-    events: list[Event] = [event for piece in pieces for event in reader.feed(piece)]
-    text, calls = "", []
-    for event in events + reader.finish():
-        match event:
-            case Text(more):
-                text += more
-            case CallBegins(name):
-                calls.append((name, ""))
-            case Arguments(more):
-                calls[-1] = (calls[-1][0], calls[-1][1] + more)
-    return text, calls
+    return gathered(CallTextReader(form), pieces)
 
 
 def test_what_templates_write() -> None:
