@@ -9,6 +9,7 @@ from typing import Any
 from syntagma.grammar import ir
 from syntagma.grammar.absorb import absorb
 from syntagma.grammar.closed_objects import close_objects
+from syntagma.grammar.declared_properties import moved_error
 from syntagma.grammar.embedding import Embedding
 from syntagma.grammar.errors import (
     GrammarError,
@@ -22,7 +23,7 @@ from syntagma.grammar.from_regex import regex_to_grammar
 from syntagma.grammar.ir_productive import has_word
 from syntagma.grammar.json_escaped import escaped_grammar
 from syntagma.grammar.json_options import JsonOptions
-from syntagma.grammar.keyword_arguments import keyword_arguments, moved_error
+from syntagma.grammar.keyword_arguments import keyword_arguments
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.marks import has_marks
 from syntagma.grammar.schema_conflict import explained
