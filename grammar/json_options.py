@@ -72,7 +72,7 @@ class JsonOptions:
             write digits for ever; None: no bound.
         max_string: code points of strings, keys included, to which the schema sets no bound; None:
             no bound.
-        max_indent: blanks behind a line break.
+        max_indent: blanks behind a line break; None: no line breaks, whatever the layout.
         max_exponent_digits: of all numbers.
         is_python: ``None``, ``True`` and ``False`` stand for ``null`` and the booleans.
     """
@@ -86,7 +86,7 @@ class JsonOptions:
     string_escapes: StringEscapes = "any"
     max_digits: int | None = 20
     max_string: int | None = None
-    max_indent: int = 64
+    max_indent: int | None = 64
     max_exponent_digits: int = 2
     is_python: bool = False
 

@@ -28,6 +28,8 @@ class Punctuation:
 
     def __init__(self, options: JsonOptions) -> None:
         layout, max_indent = options.whitespace, options.max_indent
+        if max_indent is None and layout == "pretty":
+            layout = "flexible"
         self.layout = layout
         self.opening = {bracket: _spaced_behind(bracket, layout, max_indent) for bracket in "[{"}
         self.closing = {bracket: _spaced_before(bracket, layout, max_indent) for bracket in "]}"}
@@ -63,21 +65,21 @@ def literal(*texts: str) -> ir.Terminal:
 
 
 @functools.cache
-def _spaced_behind(text: str, layout: Whitespace, max_indent: int) -> ir.Terminal:
+def _spaced_behind(text: str, layout: Whitespace, max_indent: int | None) -> ir.Terminal:
     if layout == "compact":
         return literal(text)
     return _bytes(ast.concat(ast.literal(text.encode()), _space(layout, max_indent)))
 
 
 @functools.cache
-def _spaced_before(text: str, layout: Whitespace, max_indent: int) -> ir.Terminal:
+def _spaced_before(text: str, layout: Whitespace, max_indent: int | None) -> ir.Terminal:
     if layout == "compact":
         return literal(text)
     return _bytes(ast.concat(_space(layout, max_indent), ast.literal(text.encode())))
 
 
 @functools.cache
-def _separator(text: str, layout: Whitespace, max_indent: int) -> ir.Terminal:
+def _separator(text: str, layout: Whitespace, max_indent: int | None) -> ir.Terminal:
     if layout == "compact":
         return literal(text)
     if layout == "pretty":
@@ -88,8 +90,10 @@ def _separator(text: str, layout: Whitespace, max_indent: int) -> ir.Terminal:
     return _bytes(ast.concat(blank, ast.literal(text.encode()), _space(layout, max_indent)))
 
 
-def _space(layout: Whitespace, max_indent: int) -> ast.Node:
+def _space(layout: Whitespace, max_indent: int | None) -> ast.Node:
     """Two blanks at most, or a line break and an indentation; the latter only: ``"pretty"``."""
+    if max_indent is None:
+        return ast.Repeat(BLANKS, 0, 2)
     if layout == "pretty":
         return ast.concat(ast.literal(b"\n"), ast.Repeat(BLANKS, 0, max_indent))
     line_break = ast.concat(ast.optional(ast.literal(b"\r")), ast.literal(b"\n"))

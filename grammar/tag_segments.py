@@ -30,9 +30,12 @@ from syntagma.grammar.schema_conflict import explained
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_text import canonical_text
 from syntagma.grammar.tag_reading import Part, located
+from syntagma.grammar.tagged_arguments import STYLES as TAG_STYLES
+from syntagma.grammar.tagged_arguments import TaggedArguments
 from syntagma.grammar.terminals import WordList
 
 TEXT_KINDS = ("regex", "choice", "grammar")
+STYLES = ("json", "pythonic", *TAG_STYLES)
 QUOTE = ir.Terminal(WordList([b'"']))
 
 
@@ -52,37 +55,64 @@ class Segments:
         self._budget = budget
         # Functions often share their parameters.
         self._known: dict[tuple[str, JsonOptions], ir.Call] = {}
+        self._tagged: dict[str, TaggedArguments] = {}
 
     def json_schema(self, part: Part) -> ir.Node:
         """JSON texts that are valid against a schema."""
-        part.only("type", "json_schema", "style", "any_order", "max_whitespace_cnt", "excludes")
+        part.only(
+            "type",
+            "json_schema",
+            "style",
+            "any_order",
+            "line_breaks",
+            "max_whitespace_cnt",
+            "excludes",
+        )
         part.leaves_out('ask for "whitespace": "compact"', "max_whitespace_cnt")
         part.leaves_out("strings are as the schema says; use pattern", "excludes")
         style = part.value.get("style") or "json"
-        if style not in ("json", "pythonic"):
-            raise part.unsupported('the styles are "json" and "pythonic"', "style")
+        if style not in STYLES:
+            raise part.unsupported(f"the styles are {', '.join(map(repr, STYLES))}", "style")
         options = self._options
         if part.flag("any_order"):
             options = dataclasses.replace(options, property_order="any")
-        if style == "pythonic":
-            if part.flag("any_order"):
-                raise part.unsupported("arguments come in the schema's order", "any_order")
-            return self._keyword_arguments(part.required("json_schema"), part.at("json_schema"))
-        return self.schema(part.required("json_schema"), part.at("json_schema"), options)
+        if not part.flag("line_breaks", default=True):
+            options = dataclasses.replace(options, max_indent=None)
+        schema, pointer = part.required("json_schema"), part.at("json_schema")
+        if style == "json":
+            return self.schema(schema, pointer, options)
+        if part.flag("any_order"):
+            raise part.unsupported("arguments come in the schema's order", "any_order")
+        try:
+            if style == "pythonic":
+                return self._keyword_arguments(schema)
+            return self._tagged_arguments(style).arguments(schema)
+        except GrammarError as error:
+            raise located(error, pointer) from None
 
-    def _keyword_arguments(self, schema: Any, pointer: str) -> ir.Node:
+    def _keyword_arguments(self, schema: Any) -> ir.Node:
         options = dataclasses.replace(self._options, is_python=True, string_escapes="canonical")
 
-        def lower(property_schema: dict[str, Any], property_pointer: str) -> ir.Node:
+        def lower(property_schema: dict[str, Any], pointer: str) -> ir.Node:
             try:
                 return self.schema(property_schema, "", options)
             except GrammarError as error:
-                raise moved_error(error, property_pointer) from None
+                raise moved_error(error, pointer) from None
 
+        return keyword_arguments(schema, lower, self._grammar)
+
+    def _tagged_arguments(self, style: str) -> TaggedArguments:
+        if style not in self._tagged:
+            self._tagged[style] = TaggedArguments(
+                TAG_STYLES[style], self._options, self._property_rules, self._embed, self._budget
+            )
+        return self._tagged[style]
+
+    def _property_rules(self, schema: Any, pointer: str, options: JsonOptions) -> ir.Grammar:
         try:
-            return keyword_arguments(schema, lower, self._grammar)
+            return _schema_rules(schema, options, self._budget)
         except GrammarError as error:
-            raise located(error, pointer) from None
+            raise moved_error(error, pointer) from None
 
     def schema(self, schema: Any, pointer: str, options: JsonOptions | None = None) -> ir.Node:
         """JSON texts that are valid against the schema at a pointer."""
@@ -159,6 +189,9 @@ class Segments:
                 raise UnsatisfiableGrammarError("no text fits this grammar")
         except GrammarError as error:
             raise located(error, pointer) from None
+        return self._embed(inner)
+
+    def _embed(self, inner: ir.Grammar) -> ir.Call:
         self._budget.check_time()
         call = self._embedding.embed(inner)
         self._budget.check("max_rules", self._embedding.num_rules, "rules of the grammar")

@@ -20,9 +20,14 @@ class Text:
 
 @dataclass(frozen=True)
 class CallBegins:
-    """The name of the next call's function is known."""
+    """The name of the next call's function is known.
+
+    Attributes:
+        call_id: what the model calls the call; None: formats do without, as a rule.
+    """
 
     name: str
+    call_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,14 @@ class CallMarks(Protocol):
 class OneCall(Protocol):
     """Reads one call; see `tool_text.CallReader`."""
 
-    name: str | None
-    is_closed: bool
-    rest: str
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def call_id(self) -> str | None: ...
+    @property
+    def is_closed(self) -> bool: ...
+    @property
+    def rest(self) -> str: ...
 
     def feed(self, text: str) -> str: ...
 
@@ -146,7 +156,7 @@ class CallTextReader:
         arguments = call.feed(text)
         if call.name is not None and not is_named:
             self.num_calls += 1
-            events.append(CallBegins(call.name))
+            events.append(CallBegins(call.name, call.call_id))
         if arguments:
             events.append(Arguments(arguments))
         if not call.is_closed:

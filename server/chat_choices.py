@@ -6,10 +6,8 @@ import uuid
 from typing import Any, Protocol
 
 from syntagma.decoding.engine import Delta, TokenLogprob
-from syntagma.server.call_text import CallBegins, CallTextReader, Event, Text
+from syntagma.server.call_text import CallBegins, Event, Text
 from syntagma.server.logprobs import chat_logprobs
-from syntagma.server.pythonic_format import PythonicFormat
-from syntagma.server.pythonic_text import PythonicTextReader
 from syntagma.server.tool_text import CallReader, JsonStringReader
 from syntagma.server.tools import CallsInText, ForcedCall
 
@@ -127,10 +125,10 @@ class GrowingCall:
         is_custom: of a custom tool, whose input is told instead of its JSON arguments.
     """
 
-    def __init__(self, name: str, *, is_custom: bool) -> None:
+    def __init__(self, begun: CallBegins, *, is_custom: bool) -> None:
         self.is_custom = is_custom
-        self._id = new_call_id()
-        self._name = name
+        self._id = begun.call_id or new_call_id()
+        self._name = begun.name
         self._input = JsonStringReader() if is_custom else None
         self._parts: list[str] = []
 
@@ -150,7 +148,7 @@ class CallsMessage:
 
     def __init__(self, calls: CallsInText) -> None:
         self._wanted = calls
-        self._reader = _reader_of(calls)
+        self._reader = calls.form.reader(calls.functions)
         self._text: list[str] = []
         self._calls: list[GrowingCall] = []
 
@@ -171,7 +169,7 @@ class CallsMessage:
             self._text.append(event.text)
             return {"content": event.text}
         if isinstance(event, CallBegins):
-            call = GrowingCall(event.name, is_custom=event.name in self._wanted.custom_names)
+            call = GrowingCall(event, is_custom=event.name in self._wanted.custom_names)
             self._calls.append(call)
             return _call_delta(len(self._calls) - 1, **call.as_dict())
         call = self._calls[-1]
@@ -192,12 +190,6 @@ class CallsMessage:
     def finish_reason(self, reason: str) -> str:
         """A complete answer with calls ends as OpenAI says, a cut one with ``length``."""
         return self._wanted.finish_reason if self._calls and reason == "stop" else reason
-
-
-def _reader_of(calls: CallsInText) -> CallTextReader:
-    if isinstance(calls.form, PythonicFormat):
-        return PythonicTextReader(calls.form, calls.names)
-    return CallTextReader(calls.form)
 
 
 def chat_message(calls: ForcedCall | CallsInText | None) -> ChatMessage:

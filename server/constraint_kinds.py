@@ -20,9 +20,20 @@ ConstraintKind = Literal[
     "language",
 ]
 
-# The formats of tool calls in `tool_formats`, and what the setting may say.
-ToolFormatName = Literal["hermes", "llama3_json", "mistral", "pythonic"]
-ToolCallParser = Literal["auto", "none", "hermes", "llama3_json", "mistral", "pythonic"]
+# The formats of tool calls in `template_format`, and what the setting may say.
+ToolFormatName = Literal[
+    "hermes",
+    "llama3_json",
+    "mistral",
+    "pythonic",
+    "qwen3_coder",
+    "deepseek_v3",
+    "deepseek_v31",
+    "kimi_k2",
+    "glm45",
+    "glm47",
+]
+ToolCallParser = Literal[ToolFormatName, "qwen3_xml", "auto", "none"]
 
 # What says how a context-free grammar is read.
 GRAMMAR_FIELDS = ("start", "semantics", "files", "indenter")

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from syntagma.decoding.engine import Engine
 from syntagma.decoding.grammar_spec import Compiler
 from syntagma.grammar import CompileLimits
+from syntagma.server.call_format import CallFormat
 from syntagma.server.check_service import CheckService
 from syntagma.server.compile_pool import CompilePool
 from syntagma.server.compile_service import CompileService
@@ -20,7 +21,7 @@ from syntagma.server.errors import ApiError, shorten
 from syntagma.server.metrics import Metrics
 from syntagma.server.prompts import PromptEncoder
 from syntagma.server.settings import Settings
-from syntagma.server.template_format import AnyToolFormat, tool_format
+from syntagma.server.template_format import tool_format
 
 VERSION = version("syntagma")
 SYSTEM_FINGERPRINT = f"syntagma-{VERSION}"
@@ -87,7 +88,7 @@ class ServerContext:
         return (self.engine.model_name, *self.engine.adapters)
 
     @functools.cached_property
-    def tool_format(self) -> AnyToolFormat | None:
+    def tool_format(self) -> CallFormat | None:
         """How the model writes tool calls, if that is known."""
         template = getattr(self.engine.tokenizer, "chat_template", None)
         return tool_format(

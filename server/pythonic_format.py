@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from syntagma.server.call_format import CallableFunction, structural_tag
+from syntagma.server.call_text import CallTextReader
 from syntagma.server.constraint_kinds import ToolFormatName
 from syntagma.server.errors import bad_request
-from syntagma.server.tool_formats import CallableFunction, pointers_of
+from syntagma.server.pythonic_text import PythonicTextReader
 
 # What templates of such models tell them.
 TEMPLATE_MARK = "[func_name1("
@@ -16,7 +18,7 @@ TEMPLATE_MARK = "[func_name1("
 
 @dataclass(frozen=True, kw_only=True)
 class PythonicFormat:
-    """One list of calls at the end of an answer; see `tool_formats.ToolFormat`.
+    """One list of calls at the end of an answer; see `call_format.CallFormat`.
 
     A bracket begins calls only where a function's name and a parenthesis follow, so there is no trigger for
     structural tags: free text is text in which none of these comes up.
@@ -28,10 +30,14 @@ class PythonicFormat:
     separator: str = ", "
     is_trigger_in_call: bool = False
 
+    def in_vocabulary(self, special_names: Container[str]) -> PythonicFormat:
+        """As it is: its marks are text."""
+        return self
+
     def tag(
         self, functions: Sequence[CallableFunction], *, is_forced: bool, may_repeat: bool
     ) -> tuple[dict[str, Any], list[str]]:
-        """The structural tag of outputs with calls of some functions; as `ToolFormat.tag`.
+        """The structural tag of outputs with calls of some functions; as `CallFormat.tag`.
 
         Raises:
             ApiError: 400 for a function whose name Python could not read.
@@ -68,7 +74,11 @@ class PythonicFormat:
                 {"type": "optional", "content": found},
             ]
             found = {"type": "sequence", "elements": elements}
-        return {"type": "structural_tag", "format": found}, pointers_of(found, arguments)
+        return structural_tag(found, arguments)
+
+    def reader(self, functions: Sequence[CallableFunction]) -> CallTextReader:
+        """As `CallFormat.reader`."""
+        return PythonicTextReader(self, [function.name for function in functions])
 
 
 PYTHONIC = PythonicFormat()

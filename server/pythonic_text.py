@@ -6,8 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from syntagma.server.call_text import CallTextReader
-from syntagma.server.pythonic_format import PythonicFormat
+from syntagma.server.call_text import CallMarks, CallTextReader
 
 # By their first letters, which no other value has outside of strings.
 LITERALS = {"T": ("true", "True"), "F": ("false", "False"), "N": ("null", "None")}
@@ -20,10 +19,13 @@ class PythonCallReader:
     ``False`` have to be written anew.
 
     Attributes:
+        call_id: calls of this kind have none.
         name: known as soon as the parenthesis has come.
         is_closed: the parenthesis that closes the call has come.
         rest: what came behind that parenthesis.
     """
+
+    call_id = None
 
     def __init__(self) -> None:
         self.name: str | None = None
@@ -100,7 +102,7 @@ class PythonCallReader:
 class PythonicTextReader(CallTextReader):
     """Splits an output into text and the calls of some functions in Python's notation."""
 
-    def __init__(self, form: PythonicFormat, names: Sequence[str]) -> None:
+    def __init__(self, form: CallMarks, names: Sequence[str]) -> None:
         super().__init__(form)
         self._openings = [f"{form.trigger}{name}(" for name in names]
         self._pattern = re.compile("|".join(map(re.escape, self._openings)))

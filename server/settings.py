@@ -161,8 +161,9 @@ class Settings(BaseSettings):
     tool_call_parser: ToolCallParser = setting(
         "auto",
         "grammar",
-        "how the model writes tool calls: hermes, llama3_json, mistral or pythonic; auto: as its chat template shows; "
-        "none: calls are forced only",
+        "how the model writes tool calls: hermes, llama3_json, mistral, pythonic, qwen3_coder (or qwen3_xml), "
+        "deepseek_v3, deepseek_v31, kimi_k2, glm45 or glm47; auto: as its chat template shows; none: calls are "
+        "forced only",
     )
     compile_timeout: float = setting(
         2.0, "grammar", "seconds that compiling one grammar may take", gt=0

@@ -6,18 +6,14 @@ calls in the text again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
+from syntagma.server.call_format import CallableFunction, Layout, structural_tag
+from syntagma.server.call_text import CallTextReader
 from syntagma.server.constraint_kinds import ToolFormatName
-
-
-class CallableFunction(NamedTuple):
-    """A function as formats see it: its name and its arguments, a format of structural tags."""
-
-    name: str
-    arguments: dict[str, Any]
+from syntagma.server.special_marks import between
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,81 +45,28 @@ class ToolFormat:
         """Whether the trigger is the beginning of the call itself."""
         return not self.opening
 
+    def in_vocabulary(self, special_names: Container[str]) -> ToolFormat:
+        """As `CallFormat.in_vocabulary`."""
+        return replace(self, is_special=True) if self.trigger in special_names else self
+
     def tag(
         self, functions: Sequence[CallableFunction], *, is_forced: bool, may_repeat: bool
     ) -> tuple[dict[str, Any], list[str]]:
-        """The structural tag of outputs with calls of some functions.
-
-        Args:
-            functions: one at least.
-            is_forced: the output is calls and nothing else, instead of text with calls in it.
-            may_repeat: there may be several calls.
-
-        Returns:
-            The tag, and the pointer of each function's arguments in it.
-        """
+        """As `CallFormat.tag`."""
+        special = frozenset([self.trigger] if self.is_special else [])
+        section = (self.opening, self.closing) if self.is_list else None
         opening, closing = ("", "") if self.is_list else (self.opening, self.closing)
         calls = [
-            self._tag(
-                opening,
-                self.head % function.name,
-                function.arguments,
-                "}" + closing,
-            )
+            between(opening + self.head % function.name, function.arguments, "}" + closing, special)
             for function in functions
         ]
-        found: dict[str, Any] = {
-            "type": "tags_with_separator",
-            "tags": calls,
-            "separator": self.separator,
-            "at_least_one": True,
-            "stop_after_first": not may_repeat,
-        }
-        if self.is_list:
-            found = self._tag(self.opening, "", found, self.closing)
-        if not is_forced:
-            kind, triggers = (
-                ("token_triggered_tags", "trigger_tokens")
-                if self.is_special
-                else ("triggered_tags", "triggers")
-            )
-            found = {
-                "type": kind,
-                triggers: [self.trigger],
-                "tags": [found] if self.is_list else calls,
-                "stop_after_first": self.is_list or not may_repeat,
-                # As text it could not be told from the token.
-                "excludes": [self.trigger] if self.is_special else [],
-            }
-        return {"type": "structural_tag", "format": found}, pointers_of(
-            found, [function.arguments for function in functions]
-        )
+        layout = Layout(self.trigger, self.separator, section, special)
+        answer = layout.answer(calls, is_forced=is_forced, may_repeat=may_repeat)
+        return structural_tag(answer, [function.arguments for function in functions])
 
-    def _tag(self, opening: str, head: str, content: dict[str, Any], end: str) -> dict[str, Any]:
-        begin: Any = opening + head
-        if self.is_special and opening:
-            begin = {"type": "token", "token": self.trigger}
-            rest = opening.removeprefix(self.trigger) + head
-            if rest:
-                parts = [{"type": "const_string", "value": rest}, content]
-                content = {"type": "sequence", "elements": parts}
-        return {"type": "tag", "begin": begin, "content": content, "end": end}
-
-
-def pointers_of(form: dict[str, Any], parts: Sequence[dict[str, Any]]) -> list[str]:
-    """Where some parts are in a format."""
-    found: dict[int, str] = {}
-    waiting: list[tuple[Any, str]] = [(form, "/format")]
-    while waiting:
-        part, pointer = waiting.pop()
-        found[id(part)] = pointer
-        if "content" in part:
-            waiting.append((part["content"], f"{pointer}/content"))
-        for name in ("tags", "elements"):
-            waiting += [
-                (item, f"{pointer}/{name}/{i}") for i, item in enumerate(part.get(name, ()))
-            ]
-    return [found[id(part)] for part in parts]
+    def reader(self, functions: Sequence[CallableFunction]) -> CallTextReader:
+        """As `CallFormat.reader`."""
+        return CallTextReader(self)
 
 
 HERMES = ToolFormat(

@@ -11,21 +11,49 @@ _HEADER = re.compile(rf"\s*\{{\s*{_STRING}\s*:\s*({_STRING})\s*,\s*{_STRING}\s*:
 _JSON_SPACE = " \t\r\n"
 
 
+class JsonNesting:
+    """Where one is in a JSON text: in how many brackets, and whether in a string.
+
+    Attributes:
+        is_outside: in neither.
+    """
+
+    def __init__(self) -> None:
+        self.is_outside = True
+        self._depth = 0
+        self._in_string = False
+        self._is_escaped = False
+
+    def step(self, character: str) -> None:
+        """Take one character more."""
+        if self._in_string:
+            self._in_string = self._is_escaped or character != '"'
+            self._is_escaped = character == "\\" and not self._is_escaped
+        elif character == '"':
+            self._in_string = True
+        elif character in "[{":
+            self._depth += 1
+        elif character in "]}":
+            self._depth -= 1
+        self.is_outside = self._depth == 0 and not self._in_string
+
+
 class CallReader:
     """Splits the text of a call into the function's name and the text of its arguments.
 
     Attributes:
+        call_id: calls of this kind have none.
         name: known as soon as the arguments begin.
         is_closed: the brace that closes the call has come.
         rest: what came behind that brace.
     """
 
+    call_id = None
+
     def __init__(self) -> None:
         self.name: str | None = None
         self._header = ""
-        self._depth = 0
-        self._in_string = False
-        self._is_escaped = False
+        self._nesting = JsonNesting()
         self._space = ""
         self.is_closed = False
         self.rest = ""
@@ -48,36 +76,18 @@ class CallReader:
             self.rest += text
             return ""
         for place, character in enumerate(text):
-            if self._in_string:
-                self._step_in_string(character)
-            elif self._depth == 0 and character in _JSON_SPACE:
-                self._space += character
-                continue
-            elif self._depth == 0 and character == "}":
-                self.is_closed = True
-                self.rest = text[place + 1 :]
-                break
-            else:
-                self._step_outside(character)
+            if self._nesting.is_outside:
+                if character in _JSON_SPACE:
+                    self._space += character
+                    continue
+                if character == "}":
+                    self.is_closed = True
+                    self.rest = text[place + 1 :]
+                    break
+            self._nesting.step(character)
             taken.append(self._space + character)
             self._space = ""
         return "".join(taken)
-
-    def _step_in_string(self, character: str) -> None:
-        if self._is_escaped:
-            self._is_escaped = False
-        elif character == "\\":
-            self._is_escaped = True
-        elif character == '"':
-            self._in_string = False
-
-    def _step_outside(self, character: str) -> None:
-        if character == '"':
-            self._in_string = True
-        elif character in "[{":
-            self._depth += 1
-        elif character in "]}":
-            self._depth -= 1
 
 
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}

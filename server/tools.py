@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from syntagma.server.call_format import CallableFunction, CallFormat
 from syntagma.server.constraint_kinds import JsonPolicy
 from syntagma.server.constraints import Constraint
 from syntagma.server.custom_tools import input_constraint, input_format, shown_custom_tool
@@ -24,8 +25,7 @@ from syntagma.server.protocol import (
     Tool,
 )
 from syntagma.server.schema_refs import move_local_references
-from syntagma.server.template_format import AnyToolFormat
-from syntagma.server.tool_formats import PLAIN, CallableFunction
+from syntagma.server.tool_formats import PLAIN
 
 COMBINATORS = frozenset({"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "enum", "const"})
 ARGUMENTS_POINTER = "/properties/arguments"
@@ -57,20 +57,20 @@ class CallsInText:
         is_forced: there must be a call.
         finish_reason: of an answer with a call.
         constraint: the language of the text that is generated.
-        names: the tools that can be called.
+        functions: the tools that can be called.
         custom_names: the custom tools; their arguments are an input as a JSON string.
     """
 
-    form: AnyToolFormat
+    form: CallFormat
     is_forced: bool
     finish_reason: str
     constraint: Constraint
-    names: tuple[str, ...]
+    functions: tuple[CallableFunction, ...]
     custom_names: frozenset[str] = frozenset()
 
 
 def wanted_calls(
-    body: ChatBody, policy: JsonPolicy, form: AnyToolFormat | None
+    body: ChatBody, policy: JsonPolicy, form: CallFormat | None
 ) -> ForcedCall | CallsInText | None:
     """The calls that ``tool_choice`` forces or allows; None if the answer is only text.
 
@@ -126,7 +126,7 @@ def _only_call(
 
 
 def _in_text(
-    form: AnyToolFormat,
+    form: CallFormat,
     tools: Sequence[Tool],
     policy: JsonPolicy,
     *,
@@ -134,28 +134,27 @@ def _in_text(
     may_repeat: bool,
 ) -> CallsInText:
     """Calls of any of the tools."""
-    constraint = _tagged(form, tools, range(len(tools)), policy, is_forced, may_repeat)
+    constraint, functions = _tagged(form, tools, range(len(tools)), policy, is_forced, may_repeat)
     custom = frozenset(tool.name for tool in tools if isinstance(tool, CustomTool))
-    names = tuple(tool.name for tool in tools)
-    return CallsInText(form, is_forced, "tool_calls", constraint, names, custom)
+    return CallsInText(form, is_forced, "tool_calls", constraint, functions, custom)
 
 
 def _named_in_text(
-    form: AnyToolFormat, tools: Sequence[Tool], index: int, policy: JsonPolicy
+    form: CallFormat, tools: Sequence[Tool], index: int, policy: JsonPolicy
 ) -> CallsInText:
     """One call of one of the tools."""
-    constraint = _tagged(form, tools, [index], policy, is_forced=True, may_repeat=False)
-    return CallsInText(form, True, "stop", constraint, (tools[index].name,))
+    constraint, functions = _tagged(form, tools, [index], policy, is_forced=True, may_repeat=False)
+    return CallsInText(form, True, "stop", constraint, functions)
 
 
 def _tagged(
-    form: AnyToolFormat,
+    form: CallFormat,
     tools: Sequence[Tool],
     indices: Iterable[int],
     policy: JsonPolicy,
     is_forced: bool,
     may_repeat: bool,
-) -> Constraint:
+) -> tuple[Constraint, tuple[CallableFunction, ...]]:
     functions: list[CallableFunction] = []
     places: list[tuple[str, str]] = []
     for index in indices:
@@ -173,7 +172,8 @@ def _tagged(
     origins = tuple(
         (pointer + place, param) for pointer, (place, param) in zip(pointers, places, strict=True)
     )
-    return Constraint("structural_tag", tag, "tools", policy, origins=origins)
+    constraint = Constraint("structural_tag", tag, "tools", policy, origins=origins)
+    return constraint, tuple(functions)
 
 
 def shown_tools(body: ChatBody) -> list[dict[str, Any]] | None:

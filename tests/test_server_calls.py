@@ -120,7 +120,7 @@ def test_a_mark_that_is_a_special_token() -> None:
     )
     special_compiler = GrammarCompiler(vocabulary)
     form = tool_format("mistral", None, vocabulary.special_names)
-    assert form is not None and form.is_special
+    assert isinstance(form, ToolFormat) and form.is_special
     calls = b'[{"name": "add", "arguments": {"a": 1}}, {"name": "ping", "arguments": {}}]'
     for is_forced in (False, True):
         tag, pointers = form.tag(FUNCTIONS, is_forced=is_forced, may_repeat=True)
@@ -202,8 +202,13 @@ def test_long_outputs_take_linear_time() -> None:
         (None, None),
         ("{{ messages }}", None),
         ("...<tool_call></tool_call>...", "hermes"),
-        ("<tool_call><function=f><parameter=a>", None),
-        ("<tool_call>{name}<arg_key>", None),
+        ("<tool_call><function=f><parameter=a>", "qwen3_coder"),
+        ("<tool_call><function=f>{}", None),
+        ("<tool_call>{name}<arg_key>a</arg_key>\n<arg_value>", "glm45"),
+        ("<tool_call>{name}<arg_key>a</arg_key><arg_value>", "glm47"),
+        ("<｜tool▁calls▁begin｜>\n```json", "deepseek_v3"),
+        ("<｜tool▁calls▁begin｜>", "deepseek_v31"),
+        ("<|tool_calls_section_begin|>", "kimi_k2"),
         ("[TOOL_CALLS] [", "mistral"),
         ("[TOOL_CALLS]f[ARGS]{}", None),
         ('<|python_tag|> {"name": f, "parameters": {}}', "llama3_json"),
