@@ -17,8 +17,9 @@ from syntagma.grammar.encoders import Encoder
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.regex_parser import parse_regex
 
-# What `str.strip` strips, and a little more.
-BLANKS = r"[\s\x1c-\x1f\x85]*"
+# What `str.strip` strips.
+BLANK = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+BLANKS = f"[{BLANK}]*"
 DIGITS = r"\p{Nd}(?:_?\p{Nd})*"
 INTEGER = rf"{BLANKS}[+-]?{DIGITS}{BLANKS}"
 NUMBER = rf"{BLANKS}[+-]?(?:{DIGITS}\.?|(?:{DIGITS})?\.{DIGITS})(?:[eE][+-]?{DIGITS})?{BLANKS}"

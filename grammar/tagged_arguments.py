@@ -25,7 +25,7 @@ from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.markup import Markup
 from syntagma.grammar.plain_strings import bounded_texts, plain_texts
-from syntagma.grammar.readable_texts import readable_texts
+from syntagma.grammar.readable_texts import BLANK, readable_texts
 from syntagma.grammar.schema_text import canonical_text, shorten
 from syntagma.grammar.terminals import WordList
 from syntagma.grammar.value_types import STRING, value_types
@@ -52,15 +52,14 @@ class TagStyle:
     markup: Markup
 
 
-# Readers are lenient about blanks within tags.
-_BLANKS = r"[\s\x1c-\x1f\x85/]*"
 _GLM = Markup("</?(?:arg_key|arg_value|tool_call)")
 STYLES = {
     "qwen_xml": TagStyle(
         "<parameter=",
         ">\n",
         "\n</parameter>\n",
-        Markup(rf"<{_BLANKS}(?:parameter|function|tool_call)"),
+        # Some readers are lenient about blanks within tags.
+        Markup(rf"<[{BLANK}/]*(?:parameter|function|tool_call)"),
     ),
     "glm_xml": TagStyle("<arg_key>", "</arg_key><arg_value>", "</arg_value>", _GLM),
     "glm45_xml": TagStyle("<arg_key>", "</arg_key>\n<arg_value>", "</arg_value>\n", _GLM),
