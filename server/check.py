@@ -54,6 +54,7 @@ def check(
     num_samples: int = 0,
     is_json: bool = False,
     language: dict[str, Any] | None = None,
+    indenter: dict[str, Any] | None = None,
 ) -> int:
     """Print whether a grammar compiles, what it means and takes, or what is wrong with it.
 
@@ -65,6 +66,7 @@ def check(
         num_samples: outputs to draw and judge.
         is_json: print the report as the server would send it.
         language: for the kind ``language``: its name and options; there is no file then.
+        indenter: for the kind ``lark``: the terminals that tell indentation; refused for others.
 
     Returns:
         Exit status: 0 compiled, and no self-test failed; 1 refused or failed; 2 nothing to read.
@@ -80,7 +82,9 @@ def check(
         name = str(language["language"])
     limits = CompileLimits(max_seconds=settings.compile_timeout)
     compiler = GrammarCompiler(vocabulary, limits=limits)
-    source = text if language is None else language
+    source = file_body(text, kind, name) if language is None else language
+    if indenter is not None:
+        source = {**source, "indenter": indenter}
     found = checked(source, kind, name, settings, compiler, num_samples)
     if is_json:
         print(json.dumps({"object": "grammar.check", **found}, ensure_ascii=False, indent=2))
@@ -90,18 +94,18 @@ def check(
 
 
 def checked(
-    source: str | dict[str, Any],
+    source: dict[str, Any],
     kind: ConstraintKind,
     name: str,
     settings: Settings,
     compiler: GrammarCompiler,
     num_samples: int,
 ) -> dict[str, Any]:
-    """The report on a grammar, as `grammar_check` makes it."""
+    """The report on the body of a check, as `grammar_check` makes it."""
     constraint: Constraint | None = None
     limits = compiler.limits
     try:
-        constraint = read_constraint(source, kind, name, settings)
+        constraint = read_constraint(source, name, settings)
         num_samples = checked_num_samples(num_samples, constraint)
         grammar = compile_constraint(constraint, compiler)
     except ApiError as error:
@@ -132,16 +136,13 @@ def read_text(file: str | None) -> str:
         raise InputError(f"{file} is not UTF-8 (byte {error.start})") from None
 
 
-def read_constraint(
-    source: str | dict[str, Any], kind: ConstraintKind, name: str, settings: Settings
-) -> Constraint:
-    """What the file asks for, or the language.
+def read_constraint(body: dict[str, Any], name: str, settings: Settings) -> Constraint:
+    """What the body of a check asks for.
 
     Raises:
-        ApiError: the text cannot be read as this kind.
+        ApiError: it cannot be read as its kind.
     """
     reader = ConstraintReader(settings.json_policy, settings.max_json_depth)
-    body = source if isinstance(source, dict) else file_body(source, kind, name)
     return dataclasses.replace(reader.grammar_check(body), param=name)
 
 

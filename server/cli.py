@@ -13,7 +13,11 @@ from importlib.metadata import version
 from typing import Any, NoReturn, get_args
 
 from syntagma.server.constraint_kinds import POLICY_FIELDS, ConstraintKind
-from syntagma.server.language_flags import add_language_options, given_language
+from syntagma.server.language_flags import (
+    add_language_options,
+    given_language,
+    indenter_option,
+)
 from syntagma.server.settings import (
     CONFIG_VARIABLE,
     Settings,
@@ -122,6 +126,7 @@ def dispatch(parsed: argparse.Namespace, settings: Settings) -> int:
             tokenizer=parsed.tokenizer,
             num_samples=parsed.self_test,
             is_json=parsed.json,
+            indenter=parsed.indenter,
         )
     from syntagma.server.generate import generate
 
@@ -208,6 +213,12 @@ def add_check_arguments(parser: Parser) -> None:
         help="a language by name instead of a file: sql, json, csv, ...",
     )
     add_language_options(parser)
+    parser.add_argument(
+        "--indenter",
+        type=indenter_option,
+        metavar="JSON",
+        help="for Lark: the terminals that tell indentation, as the request field of this name",
+    )
     parser.add_argument(
         "--tokenizer",
         metavar="MODEL",

@@ -1,4 +1,4 @@
-"""``--language`` and ``--option`` of the command line, as a request has them."""
+"""``--language``, ``--option`` and ``--indenter`` of the command line, as a request has them."""
 
 from __future__ import annotations
 
@@ -27,6 +27,21 @@ def language_option(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except (ValueError, RecursionError):
         return name, value
+
+
+def indenter_option(text: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON object")
+    return found
 
 
 def add_language_options(parser: Any) -> None:

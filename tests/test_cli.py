@@ -248,6 +248,19 @@ def test_check_tells_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture
     write(tmp_path / "names.lark", "NAME: /[a-z]+/")
     assert exit_status("check", rules) == 0
     assert "shortest   a=a" in capsys.readouterr().out
+    blocks = 'start: (NAME EOL | NAME ":" EOL _INDENT start _DEDENT)+\nNAME: /[a-z]/\nEOL: /(\\n[ \\t]*)+/'
+    block_file = write(tmp_path / "blocks.lark", blocks + "\n%declare _INDENT _DEDENT")
+    assert exit_status("check", block_file) == 1
+    capsys.readouterr()
+    assert exit_status("check", block_file, "--indenter", '{"newline": "EOL"}') == 0
+    assert "lark" in capsys.readouterr().out
+    assert exit_status("check", block_file, "--indenter", '{"newlines": "EOL"}') == 1
+    assert "newlines" in capsys.readouterr().out
+    assert exit_status("check", block_file, "--indenter", "EOL") == 2
+    assert "'EOL' is no JSON object" in capsys.readouterr().err
+    for other in (("check", "--language", "csv"), ("check", file)):
+        assert exit_status(*other, "--indenter", "{}") == 1
+        assert "indenter" in capsys.readouterr().out
     option = ("--option", 'columns=["a", "b"]')
     assert exit_status("check", "--language", "csv", *option, "--option", "delimiter=;") == 0
     assert "shortest   a;b" in capsys.readouterr().out
