@@ -73,12 +73,16 @@ class ArtefactDirectory:
         """A grammar that some process published; None if it is not there, or not fit for use."""
         path = self.path_of(grammar_hash)
         try:
-            return compiler.load(path)
+            grammar = compiler.load(path)
         except FileNotFoundError:
             return None
         except (OSError, StoreFileError, GrammarError) as error:
             logger.warning("a grammar is compiled again: %s", error)
             return None
+        if grammar.hash != grammar_hash:
+            logger.warning("a grammar is compiled again: %s holds that of %s", path, grammar.hash)
+            return None
+        return grammar
 
     def _count(self, num_bytes: int) -> None:
         """Note what was written, and look at the bound when that is due."""

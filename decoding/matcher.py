@@ -189,6 +189,20 @@ class Matcher:
         """Whether the output may end here."""
         return self._is_terminated or self._recognizer.is_accepting(self._states[-1])
 
+    def is_complete(self) -> bool:
+        """Whether the output may end here and can do nothing else: only stop tokens are allowed."""
+        if self._is_terminated:
+            return True
+        if not self.is_accepting():
+            return False
+        state = self._states[-1]
+        while True:
+            row = self._recognizer.row(state)
+            is_complete = np.array_equal(row, self.grammar.vocabulary.stop_row)
+            # Another thread may have needed the row's space meanwhile.
+            if state.row is row:
+                return is_complete
+
     def is_terminated(self) -> bool:
         """Whether a stop token has been accepted."""
         return self._is_terminated

@@ -43,7 +43,8 @@ class Sequence:
         request, index: which choice of what.
         vocabulary: of the model; all token ids below are its.
         max_output_tokens: by the request and by the model's context, at least 1.
-        matcher: the grammar's state, or None without a grammar.
+        matcher: the grammar's state; None without a grammar, and where an engine follows it elsewhere.
+        is_constrained: whether a grammar decides what may come, which control tokens and a stop token are part of.
         bitmask: int32[1, num_words], the tokens allowed next; shared and constant without a grammar.
         detokenizer: turns the output's bytes into text.
         generator: the choice's own random numbers.
@@ -61,6 +62,7 @@ class Sequence:
     vocabulary: Vocabulary
     max_output_tokens: int
     matcher: Matcher | None
+    is_constrained: bool
     bitmask: NDArray[np.int32]
     detokenizer: Detokenizer
     generator: np.random.Generator
@@ -97,6 +99,7 @@ class Sequence:
             if sampling.max_tokens is None
             else min(sampling.max_tokens, room),
             matcher=matcher,
+            is_constrained=request.grammar is not None,
             bitmask=text_bitmask if matcher is None else np.zeros_like(text_bitmask),
             detokenizer=Detokenizer(sampling.stop),
             generator=np.random.default_rng(seed),
@@ -135,11 +138,7 @@ class Sequence:
     @property
     def is_complete(self) -> bool:
         """The grammar allows nothing more than to stop."""
-        if self.matcher is None or not self.matcher.is_accepting():
-            return False
-        words = self.bitmask[0]
-        num_stops = sum(int(words[t >> 5]) >> (t & 31) & 1 for t in self.vocabulary.stop_ids)
-        return self.num_allowed == num_stops
+        return self.matcher is not None and self.matcher.is_complete()
 
     def uncached_token_ids(self, limit: int) -> list[int]:
         """The next tokens to run through the model, ``limit`` at most."""
@@ -207,12 +206,12 @@ class Sequence:
         if self.matcher is not None and not self.matcher.accept_token(token_id):
             raise EngineError(f"the matcher refuses token {token_id}, which its bitmask allows")
         self.output_token_ids.append(token_id)
-        may_stop = self.matcher is not None or not self.request.sampling.ignore_eos
+        may_stop = self.is_constrained or not self.request.sampling.ignore_eos
         if may_stop and token_id in self.vocabulary.stop_ids:
             return self.finish("stop")
         # Without a grammar nobody has asked for special tokens, though some engines draw them.
-        is_asked_for = self.matcher is not None
-        text_of = self.vocabulary.output_bytes if is_asked_for else self.vocabulary.token_bytes
+        vocabulary = self.vocabulary
+        text_of = vocabulary.output_bytes if self.is_constrained else vocabulary.token_bytes
         text = self.detokenizer.add(text_of(token_id))
         if self.detokenizer.stop_reason is not None:
             self.finish("stop")

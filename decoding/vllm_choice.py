@@ -1,8 +1,7 @@
 """Following one choice of a request from what vLLM says of it.
 
-Masks are the business of the engine's process. Here a matcher of its own follows each output, as in the
-embedded engine: it turns tokens into text, knows when nothing can follow, and would notice a token that the
-grammar does not allow.
+Masks are the business of the engine's process, and so is whether a token is allowed and an output complete. Here
+tokens become text.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from syntagma.decoding.vllm_reasoning import Reasoning
 class FollowedChoice:
     """One choice, token by token.
 
-    As long as the model reasons the matcher waits, and the output is like one without a grammar.
+    As long as the model reasons it is like one without a grammar.
 
     Args:
-        output: the choice, not begun.
+        output: the choice, not begun; a matcher of its own says which tokens were forced.
         reasoning: what comes before its answer, if anything does.
         count: told about every token and mask.
     """
@@ -35,8 +34,10 @@ class FollowedChoice:
         self._reasoning = reasoning
         self._count = count
         self._matcher = output.matcher
+        self._is_constrained = output.is_constrained
         if reasoning is not None:
-            output.matcher = None
+            output.matcher, output.is_constrained = None, False
+        self._note_forced()
 
     @property
     def is_reasoning(self) -> bool:
@@ -48,20 +49,15 @@ class FollowedChoice:
         """Whether a finish reason was given."""
         return self.output.is_finished
 
-    def begin(self) -> Delta | None:
-        """The only delta of an output that is complete before its first token."""
-        text = self._prepare()
-        return self._delta(text) if self.output.is_finished else None
-
-    def abort(self) -> Delta:
+    def end(self, reason: FinishReason) -> Delta:
         """The last delta of an output that is to end now."""
-        return self._delta(self.output.finish("abort"))
+        return self._delta(self.output.finish(reason))
 
     def take(self, news: Any) -> Delta:
         """Accept the tokens of one of vLLM's messages.
 
         Raises:
-            EngineError: vLLM has failed, or drew a token that the grammar does not allow.
+            EngineError: vLLM has failed, or a matcher of ours refuses what vLLM's allowed.
         """
         output = self.output
         num_before = len(output.output_token_ids)
@@ -101,7 +97,8 @@ class FollowedChoice:
                 num_forced_tokens=int(is_forced),
             )
         )
-        return text + self._prepare()
+        self._note_forced()
+        return text
 
     def _reason(self, token_id: int) -> str:
         """Accept a token of the reasoning, the mark at its end included."""
@@ -110,7 +107,7 @@ class FollowedChoice:
         if reasoning.is_mark(token_id):
             output.output_token_ids.append(token_id)
             text = ""
-        elif self._matcher is not None and token_id in output.vocabulary.stop_ids:
+        elif self._is_constrained and token_id in output.vocabulary.stop_ids:
             output.output_token_ids.append(token_id)
             return output.finish("length")  # cut before the first word of the grammar
         else:
@@ -128,24 +125,19 @@ class FollowedChoice:
         output = self.output
         text = output.detokenizer.finish()
         output.detokenizer = Detokenizer(output.request.sampling.stop)
-        output.matcher = self._matcher
+        output.matcher, output.is_constrained = self._matcher, self._is_constrained
         self._reasoning = None
         return text
 
-    def _prepare(self) -> str:
-        """Look at what may come next, or end the choice if nothing may."""
+    def _note_forced(self) -> None:
+        """Look at what may come next, where somebody wants to know of the next token whether it was forced."""
         output = self.output
-        if output.is_finished:
-            return ""
-        output.num_allowed = 0
-        if output.matcher is not None:
-            # The engine's process works out every mask; here only those that something depends on.
-            wants_logprobs = output.request.sampling.logprobs is not None
-            if wants_logprobs or output.matcher.is_accepting():
-                started = time.perf_counter()
-                output.fill_bitmask()
-                self._count(StepReport(mask_seconds=(time.perf_counter() - started,)))
-        return output.conclude()
+        if output.matcher is None or output.is_finished:
+            output.num_allowed = 0
+            return
+        started = time.perf_counter()
+        output.fill_bitmask()
+        self._count(StepReport(mask_seconds=(time.perf_counter() - started,)))
 
     def _logprob(self, token_id: int, found: dict[int, Any]) -> TokenLogprob:
         output = self.output

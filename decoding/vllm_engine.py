@@ -1,7 +1,7 @@
 """The engine for production: vLLM, with our masks in its engine core.
 
 The model runs in vLLM's processes; what draws tokens there obeys the masks of `vllm_grammar`. In this process
-each choice is followed by `vllm_choice`.
+each choice becomes text in `vllm_choice`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ from syntagma.decoding.vllm_stream import ChoiceStream, ChoiceTasks
 from syntagma.decoding.vllm_support import check_installed
 from syntagma.decoding.vllm_tree import check_trees
 from syntagma.decoding.vllm_vocabulary import vocabulary_of
-from syntagma.grammar import CompiledGrammar, CompileLimits, Vocabulary
+from syntagma.grammar import CompileLimits, Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,6 @@ class VllmEngine(Engine):
             with the engine. Processes on other hosts that do not share it compile for themselves.
         max_waiting: requests that may wait for a place; one more is an `EngineOverloadedError`.
         limits: of compilations in the engine's processes.
-        new_matcher: makes the matcher that follows a choice here.
         observer: told about every token, from the event loop.
 
     Raises:
@@ -91,13 +90,11 @@ class VllmEngine(Engine):
         artefact_dir: Path | None = None,
         max_waiting: int = 256,
         limits: CompileLimits | None = None,
-        new_matcher: Callable[[CompiledGrammar], Matcher] = Matcher,
         observer: StepObserver | None = None,
     ) -> None:
         check_installed()
         self._model_name = model_name
         self._max_waiting = max_waiting
-        self._new_matcher = new_matcher
         self._observer = observer
         self._adapters = _lora_requests(adapters or {}, is_enabled=arguments.enable_lora)
         self._open: dict[str, ChoiceTasks] = {}
@@ -176,8 +173,7 @@ class VllmEngine(Engine):
     def stats(self) -> EngineStats:
         """What was done so far; a request waits until its first token is here.
 
-        Masks and forced tokens are those seen in this process: of outputs that may end, or that come with
-        log-probabilities.
+        Masks and forced tokens are those seen in this process: of outputs that come with log-probabilities.
         """
         num_running = sum(tasks.has_begun for tasks in self._open.values())
         return EngineStats(
@@ -272,8 +268,8 @@ class VllmEngine(Engine):
             EngineError: the request failed.
         """
         choice = self._new_choice(request, index)
-        if (only := choice.begin()) is not None:  # the grammar's only word is empty
-            tasks.send(only)
+        if not choice.is_reasoning and _is_complete(request):  # the grammar's only word is empty
+            tasks.send(choice.end("stop"))
             return
         ticket = await self._ticket(request)
         try:
@@ -302,7 +298,7 @@ class VllmEngine(Engine):
 
     async def _follow(self, tasks: ChoiceTasks, choice: FollowedChoice, ticket: str | None) -> None:
         if tasks.is_aborted:
-            tasks.send(choice.abort())
+            tasks.send(choice.end("abort"))
             return
         request, index = choice.output.request, choice.output.index
         results = self._llm.generate(
@@ -325,12 +321,15 @@ class VllmEngine(Engine):
         reasoning = None
         if request.may_reason and self._marks is not None:
             reasoning = self._marks.follow(request.prompt_token_ids)
+        matcher = None
+        if request.grammar is not None and request.sampling.logprobs is not None:
+            matcher = Matcher(request.grammar)
         output = Sequence.from_request(
             request,
             index,
             vocabulary=self._vocabulary,
             max_model_len=self._max_model_len,
-            matcher=None if request.grammar is None else self._new_matcher(request.grammar),
+            matcher=matcher,
             text_bitmask=self._text_bitmask,
         )
         return FollowedChoice(output, reasoning, self._count)
@@ -376,6 +375,11 @@ def _lora_requests(adapters: Mapping[str, Path], *, is_enabled: bool) -> dict[st
         name: LoRARequest(name, number, str(path))
         for number, (name, path) in enumerate(adapters.items(), start=1)
     }
+
+
+def _is_complete(request: GenerationRequest) -> bool:
+    """Whether nothing but the empty output fits."""
+    return request.grammar is not None and Matcher(request.grammar).is_complete()
 
 
 def _silent_ids(bitmask: Any, vocab_size: int) -> tuple[int, ...]:

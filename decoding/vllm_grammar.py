@@ -74,6 +74,9 @@ class SyntagmaBackend(StructuredOutputBackend):
     """Makes the grammar of each request; one in an engine core's process.
 
     Its constructor builds the token trie and loads the kernels, so that no request waits for that.
+
+    Attributes:
+        complete_ids: where grammars note the requests whose outputs can only end; None: nobody wants to know.
     """
 
     def __init__(self, vllm_config: Any, tokenizer: Any, vocab_size: int) -> None:
@@ -94,6 +97,7 @@ class SyntagmaBackend(StructuredOutputBackend):
         self._pending: dict[tuple[str, str], Future[CompiledGrammar]] = {}
         self.rows: NDArray[np.int32] = np.empty((0, self._vocabulary.num_words), np.int32)
         self._bitmask: torch.Tensor | None = None
+        self.complete_ids: set[str] | None = None
 
     def compile_grammar(
         self,
@@ -218,13 +222,17 @@ class SyntagmaGrammar(StructuredOutputGrammar):
 
         Tokens behind a stop token do not count: vLLM cuts them off.
         """
+        matcher = self.matcher
         try:
             for token_id in tokens:
-                if self.matcher.is_terminated():
+                if matcher.is_terminated():
                     break
-                if self._has_failed or not self.matcher.accept_token(token_id):
+                if self._has_failed or not matcher.accept_token(token_id):
                     logger.error("request %s: token %d is refused", request_id, token_id)
                     return False
+            complete_ids = self._backend.complete_ids
+            if complete_ids is not None and matcher.is_complete():
+                complete_ids.add(request_id)
         except Exception:
             logger.exception("request %s: the matcher failed", request_id)
             self._has_failed = True

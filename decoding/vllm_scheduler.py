@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+from typing import Any, ClassVar
 
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
 from vllm.v1.core.sched.scheduler import Scheduler
+from vllm.v1.engine import EngineCoreOutputs, FinishReason
+from vllm.v1.outputs import ModelRunnerOutput
+from vllm.v1.request import RequestStatus
 
 from syntagma.decoding.interpreter import keep_pauses_short
 from syntagma.decoding.vllm_drafting import RequestDrafts, has_trees, is_ours, replace_drafts
@@ -14,15 +18,20 @@ from syntagma.decoding.vllm_grammar import SyntagmaBackend, SyntagmaGrammar
 from syntagma.decoding.vllm_vocabulary import vocabulary_of
 
 QUALIFIED_NAME = f"{__name__}.grammar_scheduler"
+# A complete output has stopped even if it has also come to its bound.
+NOT_STOPPED = (None, FinishReason.LENGTH)
 
 
 class _WithGrammars:
-    """Gives the manager of structured outputs our backend, and fills a step's masks in one call.
+    """Gives the manager of structured outputs our backend, fills a step's masks in one call, and ends outputs
+    that are complete.
 
     vLLM picks a backend when the first request needs one, but only if there is none yet.
     """
 
+    backend_class: ClassVar[type[SyntagmaBackend]] = SyntagmaBackend
     _backend: SyntagmaBackend
+    _complete_ids: set[str]
 
     def __init__(
         self,
@@ -36,12 +45,33 @@ class _WithGrammars:
         scheduler: Any = super()
         scheduler.__init__(vllm_config, kv_cache_config, structured_output_manager, *args, **kwargs)
         manager = structured_output_manager
-        self._backend = SyntagmaBackend(
+        self._backend = self.backend_class(
             vllm_config,
             tokenizer=manager.tokenizer,
             vocab_size=vllm_config.model_config.get_vocab_size(),
         )
+        self._complete_ids = self._backend.complete_ids = set()
         manager.backend = self._backend
+
+    def update_from_output(
+        self, scheduler_output: SchedulerOutput, model_runner_output: ModelRunnerOutput
+    ) -> dict[int, EngineCoreOutputs]:
+        """What came of a step; an output that its grammar lets do nothing but stop has stopped.
+
+        vLLM would have a stop token drawn first.
+        """
+        scheduler: Any = self
+        complete_ids = self._complete_ids
+        complete_ids.clear()  # of drafts
+        found: dict[int, EngineCoreOutputs] = super().update_from_output(  # type: ignore[misc]
+            scheduler_output, model_runner_output
+        )
+        if complete_ids:
+            for output in itertools.chain.from_iterable(news.outputs for news in found.values()):
+                if output.request_id in complete_ids and output.finish_reason in NOT_STOPPED:
+                    output.finish_reason = FinishReason.STOP
+            scheduler.finish_requests(complete_ids, RequestStatus.FINISHED_STOPPED)
+        return found
 
     def get_grammar_bitmask(self, scheduler_output: SchedulerOutput) -> GrammarOutput | None:
         """The rows of all positions of a step.

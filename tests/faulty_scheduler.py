@@ -69,12 +69,4 @@ class FaultyBackend(SyntagmaBackend):
 class FaultyScheduler(GrammarScheduler):
     """Ours with that backend."""
 
-    def __init__(
-        self, vllm_config: Any, kv_cache_config: Any, structured_output_manager: Any, **kwargs: Any
-    ) -> None:
-        super().__init__(vllm_config, kv_cache_config, structured_output_manager, **kwargs)
-        self._backend = structured_output_manager.backend = FaultyBackend(
-            vllm_config,
-            tokenizer=structured_output_manager.tokenizer,
-            vocab_size=vllm_config.model_config.get_vocab_size(),
-        )
+    backend_class = FaultyBackend

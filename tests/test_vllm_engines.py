@@ -91,30 +91,16 @@ def test_without_a_shared_directory_the_source_is_compiled(
     assert is_word(spec, text_of(vllm_running.answer(PROMPT, spec)))
 
 
-def test_tokens_of_another_grammar_are_noticed(vllm_running: Running) -> None:
-    """An artefact under the wrong name: its request fails, and what runs beside it does not."""
+def test_a_grammar_under_the_wrong_name_is_not_used(vllm_running: Running) -> None:
+    """The engine's process compiles the source instead."""
     engine: Any = vllm_running.engine
     right, wrong = GrammarSpec("regex", "right [0-9]{2}"), GrammarSpec("regex", "[A-Z]{9}")
     path = engine.artefact_dir / f"grammar-{vllm_running.compile(right).hash}.arrays"
     vllm_running.compile(wrong).save(path)
-
-    async def work() -> tuple[Any, Any]:
-        import asyncio
-
-        from running import collect
-
-        beside = vllm_running.request(PROMPT, SPECS["json_schema"], max_tokens=100)
-        mixed_up = vllm_running.request(PROMPT, right)
-        both = (collect(engine, beside), collect(engine, mixed_up))
-        answers = await asyncio.gather(*both, return_exceptions=True)
-        return answers[0], answers[1]
-
-    beside, mixed_up = vllm_running.run(work())
-    assert isinstance(mixed_up, EngineError)
-    assert "the matcher refuses token" in str(mixed_up)
-    spec = SPECS["json_schema"]
-    assert spec is not None and is_word(spec, text_of(beside[0]))
+    assert is_word(right, text_of(vllm_running.answer(PROMPT, right)))
+    request = replace(vllm_running.request(PROMPT, right), grammar_spec=None)
     path.unlink()
+    assert is_word(right, text_of(vllm_running.answers(request)[0][0]))
 
 
 def test_two_replicas_behind_one_front_end(embedded: Running) -> None:
