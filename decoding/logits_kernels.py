@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from syntagma.grammar.kernel_types import Int32Array, Int64Array, lean_kernel
+from syntagma.grammar.kernel_types import Int32Array, Int64Array, brief_kernel
 
 ALL_ALLOWED = np.int32(-1)
 NONE_ALLOWED = np.int32(0)
 FORBIDDEN = np.float32(-np.inf)
 
 
-@lean_kernel
+@brief_kernel
 def forbid_tokens(logits: NDArray[np.float32], targets: Int64Array, bitmask: Int32Array) -> None:
     """Set to -inf, in row ``targets[i]`` of the logits, what row i of the bitmask does not allow.
 

@@ -31,6 +31,7 @@ from syntagma.grammar.kernel_types import (
     Int64Array,
     UInt8Array,
     UInt64Array,
+    brief_kernel,
     kernel,
 )
 from syntagma.grammar.lexer_arrays import LexerArrays
@@ -115,7 +116,7 @@ def walk(
     )
 
 
-@kernel
+@brief_kernel
 def walk_root(
     context: Int64Array,
     trie: Int64Array,
@@ -159,7 +160,7 @@ def walk_root(
     return int(progress[NUM_INCOMPLETE])
 
 
-@kernel
+@brief_kernel
 def read(context: Int64Array, text: UInt8Array, count: int) -> int:
     """`read_bytes` from the first configs of a recognizer's context; those behind it take their place.
 
@@ -185,7 +186,7 @@ def read(context: Int64Array, text: UInt8Array, count: int) -> int:
     return int(num_found)
 
 
-@kernel
+@brief_kernel
 def read_token(context: Int64Array, token_id: int, count: int) -> int:
     """`read` for a token's text."""
     starts = int32_view(context, TOKEN_START)
