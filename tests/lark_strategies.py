@@ -16,7 +16,7 @@ LITERALS = ['"a"', '"b"', '"ab"', '"a"i', '" "']
 
 
 def random_pattern(rng: random.Random, depth: int = 0) -> str:
-    """A regular expression: sets, groups, greedy and lazy repetition, lookbehind."""
+    """A regular expression: sets, groups, greedy and lazy repetition, lookaround, anchors."""
     kind = rng.random()
     if depth > 2 or kind < 0.45:
         return rng.choice(["a", "b", "ab", "ba", "[ab]", "[^a]", " ", ".", "aa"])
@@ -25,11 +25,18 @@ def random_pattern(rng: random.Random, depth: int = 0) -> str:
         return part + random_pattern(rng, depth + 1)
     if kind < 0.75:
         return f"({part}|{random_pattern(rng, depth + 1)}{rng.choice(['', '|'])})"
-    if kind < 0.95:
+    if kind < 0.88:
         suffixes = ["*", "+", "?", "*?", "+?", "??", "{2}", "{1,2}", "{0,2}?"]
         return f"({part}){rng.choice(suffixes)}"
-    behind = rng.choice(["(?<=a)", "(?<!a)", "(?<![ab])"])
-    return part + behind + random_pattern(rng, depth + 1)
+    if rng.random() < 0.4:
+        inner = random_pattern(rng, depth + 1)
+        look = rng.choice(
+            [f"(?={inner})", f"(?!{inner})", f"(?:(?!{inner})[ab ])*", f"(?!{inner}$)"]
+        )
+    else:
+        look = rng.choice(["(?<=a)", "(?<!a)", "(?<![ab])", r"\b", r"\B", "$", r"\Z", "(?m:$)"])
+    rest = random_pattern(rng, depth + 1)
+    return rng.choice([part + look + rest, part + look, look + part])
 
 
 def random_grammar(rng: random.Random) -> str:
