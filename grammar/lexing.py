@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from lark.lexer import Scanner
 
 from syntagma.grammar.classed_nfa import ClassedNfa
 from syntagma.grammar.conditions import ALWAYS, NEVER, Conditions
@@ -42,6 +43,8 @@ Lexer = Literal["contextual", "dynamic", "scannerless"]
 
 NO_GUARD = ALWAYS
 IGNORED = -1
+# Before 1.3 Lark compares a lexeme with a literal and "$", so a line feed may stand behind it.
+BEHIND_LITERAL = "" if hasattr(Scanner, "fullmatch") else r"\n?"
 # Of terminals that have no pattern.
 NO_START = -1
 
@@ -116,6 +119,8 @@ class Lexing:
         nfa = PatternNfa()
         builder = PatternBuilder(nfa, budget)
         self.starts: list[int] = []
+        # Where literals begin that take the place of a lexeme.
+        self.whole_starts: dict[int, int] = {}
         blocks = grammar.lines.blocks() if grammar.lines is not None else {}
         for number, terminal in enumerate(grammar.terminals):
             if number in blocks:
@@ -123,6 +128,9 @@ class Lexing:
                 continue
             try:
                 self.starts.append(builder.add(terminal.pattern, number))
+                if terminal.text is not None and lexer == "contextual":
+                    whole = builder.add(f"(?:{terminal.pattern}){BEHIND_LITERAL}", number)
+                    self.whole_starts[number] = whole
             except UnsupportedGrammarError as error:
                 raise self._unsupported(error, terminal) from None
         if grammar.lines is not None:
@@ -254,7 +262,7 @@ class Lexing:
             self._start((self.starts[terminal],), terminal)
         tried = tuple(self.starts[number] for number in terminals if number not in embedded)
         others = {number for found in replacing.values() for number in found}
-        literals = tuple(self.starts[number] for number in sorted(others))
+        literals = tuple(self.whole_starts[number] for number in sorted(others))
         start = self.subsets.start(tried), self.sets.start(literals)
         numbers = {start: START}
         waiting = [start]

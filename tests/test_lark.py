@@ -13,11 +13,14 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from lark_strategies import (
     ALPHABET,
+    WIDE_ALPHABET,
     LarkLoopsError,
+    is_read,
     lark_of,
     lark_words,
     random_grammar,
     random_pattern,
+    random_wide_grammar,
 )
 from naive_language import IrWords
 from toy import accepts, allowed_ids, byte_vocabulary, sample
@@ -29,6 +32,7 @@ from syntagma.grammar import (
     GrammarError,
     GrammarLimitError,
     GrammarSyntaxError,
+    UnsatisfiableGrammarError,
     UnsupportedGrammarError,
 )
 from syntagma.grammar import code_points as cp
@@ -70,6 +74,52 @@ def test_lexed_grammars_have_the_words_that_lark_accepts(seed: int) -> None:
     except LarkLoopsError:
         assume(False)
     assert IrWords(grammar, ALPHABET, 4).known[0] - failed == expected, text
+
+
+@SETTINGS
+@given(SEEDS)
+def test_all_of_larks_syntax_means_what_it_means_to_lark(seed: int) -> None:
+    text = random_wide_grammar(random.Random(seed))
+    lark = lark_of(text)
+    assume(lark is not None)
+    assert lark is not None
+    try:
+        grammar = lark_to_grammar(text, unlimited())
+        expected, failed = lark_words(lark, WIDE_ALPHABET, 4)
+    except (UnsupportedGrammarError, LarkLoopsError):
+        assume(False)
+    assert IrWords(grammar, WIDE_ALPHABET, 4).known[0] - failed == expected, text
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
+@given(SEEDS)
+def test_outputs_and_changed_outputs_are_texts_to_lark_or_not(seed: int) -> None:
+    rng = random.Random(seed)
+    text = random_wide_grammar(rng)
+    lark = lark_of(text)
+    assume(lark is not None)
+    assert lark is not None
+    compiler = GrammarCompiler(
+        byte_vocabulary([b"ab", b" a", b"b\n"], alphabet=WIDE_ALPHABET.encode()),
+        limits=CompileLimits(max_seconds=60),
+    )
+    try:
+        grammar = compiler.compile_lark(text)
+    except (UnsupportedGrammarError, UnsatisfiableGrammarError):
+        assume(False)
+    for _ in range(5):
+        output = sample(grammar, rng, max_tokens=20, eager=0.3)
+        if output is None:
+            continue
+        word = output.decode()
+        at = rng.randrange(len(word) + 1)
+        inserted = rng.choice(["", rng.choice(WIDE_ALPHABET)])
+        changed = word[:at] + inserted + word[at + rng.randint(0, 1) :]
+        try:
+            assert is_read(lark, word), (text, word)
+            assert is_read(lark, changed) == accepts(grammar, changed), (text, changed)
+        except (RuntimeError, LarkLoopsError):
+            continue
 
 
 @SETTINGS
@@ -202,6 +252,8 @@ def test_wording(compiler: GrammarCompiler, text: str, words: list[str], others:
     grammar = compiler.compile_lark(text)
     lark = lark_of(text)
     assert lark is not None
+    for other in others:
+        assert not is_read(lark, other), other
     for word in words:
         lark.parse(word)
         assert accepts(grammar, word), word
@@ -340,7 +392,7 @@ UNSUPPORTED = [
     ("start: /(?<=a)b/", "(?<=", "line 1, column 8"),
     ("start: %json {}", "%json", "line 1, column 8"),
     ("start: <|end|>", "<...>", "line 1, column 8"),
-    ('start: x\nx: x* x* "a" |', "lexed", "line 2"),
+    ('start: x\nx.1: x* x* "a" |', "lexed", "line 2"),
 ]
 
 
