@@ -126,7 +126,7 @@ class LexedRules:
         self.readings: dict[Entry, Reading] = {}
         self.todo: list[tuple[Entry, Place]] = []
         self.num_places = 0
-        self._guards: dict[tuple[int, frozenset[int]], dict[tuple[bytes, ...], int]] = {}
+        self._guards: dict[tuple[int, frozenset[int]], dict[tuple[object, ...], int]] = {}
         self._known_guards: dict[tuple[int, frozenset[int], int], int] = {}
         self._skipped: dict[tuple[int, int], list[tuple[LexemeAutomaton, int, list[int]]]] = {}
         self._behind: dict[tuple[LexerState, int, Shift], list[LexerState]] = {}
@@ -288,14 +288,15 @@ class LexedRules:
             found = self._known_guards[key] = known.setdefault(self.effect(shift, guard), guard)
         return found
 
-    def effect(self, shift: Shift, guard: int) -> tuple[bytes, ...]:
-        """What is left of all lexemes under a guard."""
+    def effect(self, shift: Shift, guard: int) -> tuple[object, ...]:
+        """What is left of all lexemes under a guard, and of the end of the text."""
         automata = list(self.contexts.ignored(shift.context, self.lexing))
         for terminal in sorted(shift.accepts):
             automaton = self.contexts.lexemes(shift.context, terminal, self.lexing)
             if automaton is not None:
                 automata.append(automaton)
-        return tuple(self.lexing.guarded(automaton, guard).key for automaton in automata)
+        may_end = self.lexing.conditions.holds_at_end(guard)
+        return may_end, *(self.lexing.guarded(automaton, guard).key for automaton in automata)
 
     def seen_by(self, rule: int, state: LexerState) -> LexerState:
         """A lexer state that is the same to a rule; one that may be empty passes it on as it is."""
@@ -431,7 +432,8 @@ class LexedRules:
         rule = self.result.declare("end")
         call = self.tokens[state] = ir.Call(rule)
         skipped = self.skipped(state.context, state.guard)
-        ways: list[ir.Node] = [ir.EMPTY]
+        may_end = self.lexing.conditions.holds_at_end(state.guard)
+        ways: list[ir.Node] = [ir.EMPTY if may_end else ir.NOTHING]
         ways += [
             ir.Sequence((skip, self.skips(state._replace(guard=after))))
             for skip, after in self.skip_nodes(skipped)

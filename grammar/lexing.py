@@ -10,8 +10,9 @@ a set of automata here:
 - scannerless, which is not Lark's: any word of a terminal is a lexeme.
 
 Whether a word is a lexeme depends on what comes behind it: there may be a better match that is longer.
-So a lexeme ends with a *guard*: the moves that might still find one. If the text goes on so that they
-do, this was not the lexeme. Guards are kept as sets of moves; one of several lexemes is all their moves.
+So a lexeme ends with a *guard*: the condition on what comes next that no such match is found (see
+`conditions`), and that lookaheads within the pattern hold. If the text goes on otherwise, this was not the
+lexeme. Guards of several lexemes in a row hold together.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from lark.lexer import Scanner
 
+from syntagma.grammar.classed_nfa import ClassedNfa
+from syntagma.grammar.conditions import ALWAYS, NEVER, Conditions
 from syntagma.grammar.dfa import DEAD, START, Dfa
 from syntagma.grammar.dfa_builder import dfa_from_classes
 from syntagma.grammar.errors import UnsupportedGrammarError
@@ -32,14 +36,15 @@ from syntagma.grammar.kernel_types import BoolArray, Int32Array
 from syntagma.grammar.lark_grammar import LarkGrammar, LarkTerminal
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.minimise_kernels import canonical
-from syntagma.grammar.pattern_subsets import ClassedNfa, PatternSubsets
+from syntagma.grammar.pattern_subsets import PatternSubsets
 from syntagma.grammar.python_regex import PatternBuilder, PatternNfa
 
 Lexer = Literal["contextual", "dynamic", "scannerless"]
 
-NO_GUARD = 0
+NO_GUARD = ALWAYS
 IGNORED = -1
-NO_TOKEN = -2
+# Before 1.3 Lark compares a lexeme with a literal and "$", so a line feed may stand behind it.
+BEHIND_LITERAL = "" if hasattr(Scanner, "fullmatch") else r"\n?"
 # Of terminals that have no pattern.
 NO_START = -1
 
@@ -81,13 +86,18 @@ class _Scan:
 
     Attributes:
         table: as in `LexemeAutomaton`.
-        tokens: what a lexeme that ends in a state is: a terminal, IGNORED or NO_TOKEN.
-        labels: as in `LexemeAutomaton`, of all terminals.
+        lexemes: int32[n, 3]; a state where a lexeme may end, what it is (a terminal or IGNORED), its guard.
     """
 
     table: Int32Array
-    tokens: Int32Array
-    labels: Int32Array
+    lexemes: Int32Array
+
+    def labels(self, token: int) -> Int32Array:
+        """As in `LexemeAutomaton`, of one terminal."""
+        labels = np.zeros(len(self.table), np.int32)
+        states, _, guards = self.lexemes[self.lexemes[:, 1] == token].T
+        labels[states] = guards + 1
+        return labels
 
 
 class Lexing:
@@ -109,6 +119,8 @@ class Lexing:
         nfa = PatternNfa()
         builder = PatternBuilder(nfa, budget)
         self.starts: list[int] = []
+        # Where literals begin that take the place of a lexeme.
+        self.whole_starts: dict[int, int] = {}
         blocks = grammar.lines.blocks() if grammar.lines is not None else {}
         for number, terminal in enumerate(grammar.terminals):
             if number in blocks:
@@ -116,16 +128,19 @@ class Lexing:
                 continue
             try:
                 self.starts.append(builder.add(terminal.pattern, number))
+                if terminal.text is not None and lexer == "contextual":
+                    whole = builder.add(f"(?:{terminal.pattern}){BEHIND_LITERAL}", number)
+                    self.whole_starts[number] = whole
             except UnsupportedGrammarError as error:
                 raise self._unsupported(error, terminal) from None
         if grammar.lines is not None:
             # So that line feeds are a class of their own.
             builder.add("\n", len(grammar.terminals))
         self.classed = ClassedNfa(nfa, budget)
-        self.sets = PatternSubsets(nfa, self.classed, budget, is_ordered=False)
-        is_ordered = lexer != "scannerless"
-        self.subsets = (
-            PatternSubsets(nfa, self.classed, budget, is_ordered=True) if is_ordered else self.sets
+        self.conditions = Conditions(nfa, self.classed, budget)
+        self.sets, self.subsets = (
+            PatternSubsets(nfa, self.classed, self.conditions, budget, is_ordered=is_ordered)
+            for is_ordered in (False, lexer != "scannerless")
         )
         symbols = self.classed.symbols
         self._first_interval = np.unique(symbols.of_interval, return_index=True)[1]
@@ -177,8 +192,7 @@ class Lexing:
         found = self._automata.get((terminals, token))
         if found is None:
             scan = self._scan(terminals)
-            labels = np.where(scan.tokens == token, scan.labels, 0).astype(np.int32)
-            found = self._automata[terminals, token] = self.minimal(scan.table, labels)
+            found = self._automata[terminals, token] = self.minimal(scan.table, scan.labels(token))
         return found
 
     def minimal(self, table: Int32Array, labels: Int32Array) -> LexemeAutomaton:
@@ -221,14 +235,12 @@ class Lexing:
         if found is None:
             text = self.grammar.terminals[literal].text or ""
             state = self._start((self.starts[number],), number)
-            length = 0
-            for index, char in enumerate(text):
+            for char in text:
                 state = int(self.subsets.row(state)[self.class_of(char)])
-                if state == DEAD:
-                    break
-                if self.subsets.subsets[state].matched:
-                    length = index + 1
-            found = self._covers[number, literal] = length == len(text)
+            found = self._covers[number, literal] = any(
+                self.conditions.holds_at_end(guard)
+                for _, guard in self.subsets.subsets[state].matched
+            )
         return found
 
     def class_of(self, char: str) -> int:
@@ -250,21 +262,19 @@ class Lexing:
             self._start((self.starts[terminal],), terminal)
         tried = tuple(self.starts[number] for number in terminals if number not in embedded)
         others = {number for found in replacing.values() for number in found}
-        literals = tuple(self.starts[number] for number in sorted(others))
+        literals = tuple(self.whole_starts[number] for number in sorted(others))
         start = self.subsets.start(tried), self.sets.start(literals)
         numbers = {start: START}
         waiting = [start]
         rows = [np.zeros(self.classed.count, np.int32)]
-        tokens, labels = [NO_TOKEN], [0]
+        lexemes: list[tuple[int, int, int]] = []
         for state, literal in waiting:
-            token, guard = self._lexeme(
-                state, literal, replacing, is_start=(state, literal) == start
-            )
-            tokens.append(token)
-            labels.append(0 if token == NO_TOKEN else guard + 1)
+            if (state, literal) != start:
+                found = self._lexemes(state, literal, replacing)
+                lexemes += [(len(rows), token, guard) for token, guard in found.items()]
             rows.append(self._joint_row(state, literal, numbers, waiting))
             self.budget.check_table(len(rows) * self.classed.count, "states of a lexer")
-        return _Scan(np.array(rows), np.array(tokens, np.int32), np.array(labels, np.int32))
+        return _Scan(np.array(rows), np.array(lexemes, np.int32).reshape(-1, 3))
 
     def _joint_row(
         self,
@@ -290,24 +300,18 @@ class Lexing:
         row: Int32Array = np.array(targets, np.int32)[place.reshape(-1)]
         return row
 
-    def _lexeme(
-        self, state: int, literal: int, replacing: dict[int, list[int]], *, is_start: bool
-    ) -> tuple[int, int]:
-        """The token and guard of a lexeme that ends in a state."""
-        subset = self.subsets.subsets[state]
-        if not subset.matched or is_start:
-            return NO_TOKEN, NO_GUARD
-        token = subset.matched[0]
-        if self.lexer == "scannerless":
-            return token, NO_GUARD
-        guard = self.sets.of_moves(subset.moves)
-        if self.lexer == "contextual":
-            matched = self.sets.subsets[literal].matched
-            is_ignored = token in self.grammar.ignored
-            token = next((n for n in replacing.get(token, ()) if n in matched), token)
-            if is_ignored:
-                token = IGNORED
-        return token, guard
+    def _lexemes(self, state: int, literal: int, replacing: dict[int, list[int]]) -> dict[int, int]:
+        """The tokens of lexemes that end in a state, with their guards."""
+        literals = [number for number, _ in self.sets.subsets[literal].matched]
+        found: dict[int, int] = {}
+        for token, guard in self.subsets.subsets[state].matched:
+            if self.lexer == "contextual":
+                is_ignored = token in self.grammar.ignored
+                token = next((n for n in replacing.get(token, ()) if n in literals), token)
+                if is_ignored:
+                    token = IGNORED
+            found[token] = self.conditions.any_of([found.get(token, NEVER), guard])
+        return found
 
     # --- guards --------------------------------------------------------------------------------
 
@@ -317,7 +321,7 @@ class Lexing:
             return automaton
         found = self._guarded.get((automaton.key, guard))
         if found is None:
-            is_met = np.any(automaton.begins & (self.sets.row(guard) != DEAD))
+            is_met = np.any(automaton.begins & (self.conditions.row(guard) != ALWAYS))
             found = self._product(automaton, guard) if is_met else automaton
             self._guarded[automaton.key, guard] = found
         return found
@@ -329,13 +333,14 @@ class Lexing:
         labels = [0]
         for state, alive in waiting:
             label = int(automaton.labels[state])
-            labels.append(label and self._both(label - 1, alive) + 1)
+            both = self.conditions.both(label - 1, alive) if label else NEVER
+            labels.append(0 if both == NEVER else both + 1)
             after = automaton.table[state].astype(np.int64)
-            pairs, place = np.unique(after << 32 | self.sets.row(alive), return_inverse=True)
+            pairs, place = np.unique(after << 32 | self.conditions.row(alive), return_inverse=True)
             targets = []
             for pair in pairs.tolist():
                 goal = pair >> 32, pair & 0xFFFFFFFF
-                if goal[0] == DEAD or self.sets.subsets[goal[1]].matched:
+                if goal[0] == DEAD or goal[1] == NEVER:
                     targets.append(DEAD)
                     continue
                 if goal not in numbers:
@@ -345,10 +350,6 @@ class Lexing:
             rows.append(np.array(targets, np.int32)[place.reshape(-1)])
             self.budget.check_table(len(rows) * self.classed.count, "states of a guarded lexer")
         return self.minimal(np.array(rows), np.array(labels, np.int32))
-
-    def _both(self, first: int, second: int) -> int:
-        subsets = self.sets.subsets
-        return self.sets.of_moves(tuple({*subsets[first].moves, *subsets[second].moves}))
 
     def language(self, automaton: LexemeAutomaton, guards: Sequence[int]) -> Dfa:
         """The lexemes that end with one of some guards, in UTF-8."""

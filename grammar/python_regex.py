@@ -27,7 +27,9 @@ from syntagma.grammar.limits import Budget
 
 _parser: Any = importlib.import_module("re._parser")
 
-CHAR, FORK, BEHIND, MATCH = range(4)
+CHAR, FORK, BEHIND, MATCH, AHEAD, NOT_AHEAD = range(6)
+# The number of what lookaheads look for, which is no pattern by itself.
+LOOKED_FOR = -1
 # No character from here on has another case (Unicode 16).
 BEHIND_CASED = 0x20000
 
@@ -48,9 +50,10 @@ class PatternNfa:
     """The automata of any number of patterns, with one numbering of states.
 
     Attributes:
-        kinds: CHAR, FORK, BEHIND or MATCH.
+        kinds: CHAR, FORK, BEHIND, MATCH, AHEAD or NOT_AHEAD.
         labels: the set that is read (CHAR), or that the last character must be in (BEHIND); else empty.
-        targets: where a state leads, in order; for MATCH the number of the pattern.
+        targets: where a state leads, in order; for MATCH the number of the pattern, for AHEAD and NOT_AHEAD
+            the state behind and the one from which on a match must be found, or none.
     """
 
     kinds: list[int] = field(default_factory=list)
@@ -81,7 +84,7 @@ class PatternBuilder:
         """The state where a pattern begins; where it has matched it leads to a MATCH of that number.
 
         Raises:
-            UnsupportedGrammarError: anchors, look-around, back-references, atomic groups.
+            UnsupportedGrammarError: lookbehind at more than one character, back-references, atomic groups.
             GrammarLimitError: more than ``max_nfa_states``.
         """
         end = self.nfa.add(MATCH, (), (number,))
@@ -103,16 +106,10 @@ class PatternBuilder:
                 return self._fork(pairs)
             case "MAX_REPEAT" | "MIN_REPEAT":
                 return self._repeat(argument, after, flags, is_lazy=op == "MIN_REPEAT")
-            case "ASSERT" | "ASSERT_NOT" if argument[0] < 0 and len(argument[1]) == 1:
-                points = _characters(argument[1][0][0], argument[1][0][1], flags)
-                if points is None:
-                    raise _unsupported("lookbehind at more than one character", "(?<=")
-                if op == "ASSERT_NOT":
-                    points = cp.complement(points)
-                first = self._state(BEHIND, points, (after[0],))
-                return first, first if after[0] == after[1] else self._state(
-                    BEHIND, points, (after[1],)
-                )
+            case "ASSERT" | "ASSERT_NOT":
+                return self._assertion(argument, after, flags, is_negative=op == "ASSERT_NOT")
+            case "AT":
+                return self._anchor(str(argument), after, flags)
             case "FAILURE":
                 return self._fork([])
         points = _characters(op, argument, flags)
@@ -120,6 +117,59 @@ class PatternBuilder:
             raise _unsupported(*_NAMES.get(op, (f"the construct {op}", op)))
         state = self._state(CHAR, points, (after[1],))
         return state, state
+
+    def _assertion(self, argument: Any, after: _Pair, flags: int, *, is_negative: bool) -> _Pair:
+        direction, items = argument
+        if direction > 0:
+            end = self._state(MATCH, (), (LOOKED_FOR,))
+            begin = self._sequence(items, (end, end), flags)[0]
+            return self._both(NOT_AHEAD if is_negative else AHEAD, (), after, begin)
+        points = _characters(items[0][0], items[0][1], flags) if len(items) == 1 else None
+        if points is None:
+            raise _unsupported("lookbehind at more than one character", "(?<=")
+        return self._both(BEHIND, cp.complement(points) if is_negative else points, after)
+
+    def _anchor(self, name: str, after: _Pair, flags: int) -> _Pair:
+        """Anchors and word boundaries, as what they look at."""
+        end = self._both(NOT_AHEAD, (), after, self._looked_for(cp.ANY))
+        if name in ("AT_BOUNDARY", "AT_NON_BOUNDARY"):
+            word = _category("WORD", bool(flags & re.ASCII))
+            kinds = (NOT_AHEAD, AHEAD) if name == "AT_BOUNDARY" else (AHEAD, NOT_AHEAD)
+            within, outside = (
+                self._both(kind, (), after, self._looked_for(word)) for kind in kinds
+            )
+            return self._fork(
+                [
+                    self._both(BEHIND, word, within),
+                    self._both(BEHIND, cp.complement(word), outside),
+                ]
+            )
+        if name == "AT_END_STRING":
+            return end
+        is_multiline = bool(flags & re.MULTILINE)
+        line_feed = cp.from_chars("\n")
+        if name == "AT_END":
+            behind = None if is_multiline else self._looked_for(cp.ANY)
+            return self._fork(
+                [end, self._both(AHEAD, (), after, self._looked_for(line_feed, behind))]
+            )
+        # What is not the beginning of a lexeme is the beginning of a line, or nothing's.
+        is_line = is_multiline and name == "AT_BEGINNING"
+        return self._both(BEHIND, line_feed if is_line else (), after)
+
+    def _looked_for(self, points: CodePointSet, not_behind: int | None = None) -> int:
+        """A character to look for, which something else must not stand behind."""
+        end = self._state(MATCH, (), (LOOKED_FOR,))
+        if not_behind is not None:
+            end = self._state(NOT_AHEAD, (), (end, not_behind))
+        return self._state(CHAR, points, (end,))
+
+    def _both(self, kind: int, label: CodePointSet, after: _Pair, *others: int) -> _Pair:
+        """A state that reads nothing, before both of what may follow."""
+        first = self._state(kind, label, (after[0], *others))
+        if after[0] == after[1]:
+            return first, first
+        return first, self._state(kind, label, (after[1], *others))
 
     def _repeat(self, argument: Any, after: _Pair, flags: int, *, is_lazy: bool) -> _Pair:
         low, high, items = argument
@@ -168,9 +218,6 @@ class PatternBuilder:
 
 
 _NAMES = {
-    "AT": ("an anchor or word boundary (^, $, \\b, ...)", "^"),
-    "ASSERT": ("look-around", "(?="),
-    "ASSERT_NOT": ("negative look-around", "(?!"),
     "GROUPREF": ("a back-reference", "\\1"),
     "GROUPREF_EXISTS": ("a conditional group", "(?(1)"),
     "ATOMIC_GROUP": ("an atomic group", "(?>"),

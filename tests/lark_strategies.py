@@ -16,7 +16,7 @@ LITERALS = ['"a"', '"b"', '"ab"', '"a"i', '" "']
 
 
 def random_pattern(rng: random.Random, depth: int = 0) -> str:
-    """A regular expression: sets, groups, greedy and lazy repetition, lookbehind."""
+    """A regular expression: sets, groups, greedy and lazy repetition, lookaround, anchors."""
     kind = rng.random()
     if depth > 2 or kind < 0.45:
         return rng.choice(["a", "b", "ab", "ba", "[ab]", "[^a]", " ", ".", "aa"])
@@ -25,11 +25,18 @@ def random_pattern(rng: random.Random, depth: int = 0) -> str:
         return part + random_pattern(rng, depth + 1)
     if kind < 0.75:
         return f"({part}|{random_pattern(rng, depth + 1)}{rng.choice(['', '|'])})"
-    if kind < 0.95:
+    if kind < 0.88:
         suffixes = ["*", "+", "?", "*?", "+?", "??", "{2}", "{1,2}", "{0,2}?"]
         return f"({part}){rng.choice(suffixes)}"
-    behind = rng.choice(["(?<=a)", "(?<!a)", "(?<![ab])"])
-    return part + behind + random_pattern(rng, depth + 1)
+    if rng.random() < 0.4:
+        inner = random_pattern(rng, depth + 1)
+        look = rng.choice(
+            [f"(?={inner})", f"(?!{inner})", f"(?:(?!{inner})[ab ])*", f"(?!{inner}$)"]
+        )
+    else:
+        look = rng.choice(["(?<=a)", "(?<!a)", "(?<![ab])", r"\b", r"\B", "$", r"\Z", "(?m:$)"])
+    rest = random_pattern(rng, depth + 1)
+    return rng.choice([part + look + rest, part + look, look + part])
 
 
 def random_grammar(rng: random.Random) -> str:
@@ -55,6 +62,78 @@ def random_grammar(rng: random.Random) -> str:
     if rng.random() < 0.4:
         ignored = ['" "', "/ +/", "/ /", '"b"', "/a?b/", *terminals]
         lines.append(f"%ignore {rng.choice(ignored)}")
+    return "\n".join(lines) + "\n"
+
+
+WIDE_ALPHABET = "ab \n"
+
+
+def random_terminal_body(rng: random.Random, others: list[str], depth: int = 0) -> str:
+    """What a terminal may be built of: literals, ranges, flags, other terminals, operators."""
+    kind = rng.random()
+    if kind < 0.2 and depth < 2:
+        first, second = (random_terminal_body(rng, others, depth + 1) for _ in range(2))
+        return f"{first} {second}" if rng.random() < 0.5 else f"({first} | {second})"
+    if kind < 0.4 and depth < 2:
+        inner = random_terminal_body(rng, others, depth + 1)
+        return f"({inner}){rng.choice(['?', '*', '+', '~2', '~1..2', '~0..1'])}"
+    if kind < 0.6 and others:
+        return rng.choice(others)
+    if kind < 0.75:
+        return f"/{random_pattern(rng)}/{rng.choice(['', 'i', 's', 'm', 'x', 'is', 'im'])}"
+    return rng.choice(['"a"', '"b"i', '"ab"i', '"a".."b"', '"\\n"', '" "', '"A"i', '"ba"'])
+
+
+def random_expression(rng: random.Random, symbols: list[str], depth: int = 0) -> str:
+    """A rule's symbols in a row, with groups, optional parts, counts and uses of templates."""
+    parts = []
+    for _ in range(rng.choice([0, 1, 1, 2, 2, 3]) if depth == 0 else rng.choice([1, 1, 2])):
+        kind = rng.random()
+        part = rng.choice(symbols)
+        if kind < 0.15 and depth < 2:
+            first, second = (random_expression(rng, symbols, depth + 1) for _ in range(2))
+            part = f"[{first}]" if rng.random() < 0.4 else f"({first} | {second})"
+        elif kind < 0.3:
+            template = rng.choice(["list{{{}, {}}}", "_either{{{}, {}}}"])
+            part = template.format(part, rng.choice(symbols))
+        if not part.startswith("[") and rng.random() < 0.25:
+            part += rng.choice(["?", "*", "+", "~2", "~1..2", "~0..2"])
+        parts.append(part)
+    return " ".join(parts)
+
+
+def random_wide_grammar(rng: random.Random) -> str:
+    """All that Lark's syntax has but `%declare`: `random_grammar` has fewer kinds of everything."""
+    terminals = ["A", "B", "C", "_D"][: rng.randint(1, 4)]
+    rules = ["start", "x", "_y"][: rng.randint(1, 3)]
+    names = ["LETTER", "LCASE_LETTER", "WORD", "WS_INLINE", "NEWLINE", "CNAME"]
+    imported = rng.sample(names, rng.choice([0, 0, 1, 2]))
+    lines = [f"%import common.{name}" for name in imported[:1]]
+    if len(imported) > 1:
+        lines.append(f"%import common.{imported[1]} -> IMPORTED")
+        imported[1] = "IMPORTED"
+    literals = ['"a"', '"b"', '"ab"', '"a"i', '" "', '"\\n"', '"a".."b"', "/b/i"]
+    symbols = rng.sample(literals, 4) + (terminals + imported) * 2 + rules
+    for rule in rules:
+        bodies = []
+        for index in range(rng.randint(1, 3)):
+            alias = f" -> other{index}" if rule[0] != "_" and rng.random() < 0.2 else ""
+            bodies.append(random_expression(rng, symbols) + alias)
+        prefix = "" if rule == "_y" else rng.choice(["", "", "?", "!", "?!", "!?"])
+        priority = rng.choice(["", "", "", ".1", ".2", ".-1"])
+        lines.append(f"{prefix}{rule}{priority}: {' | '.join(bodies)}")
+    lines += ["list{item, sep}: item (sep item)*", "_either{one, other}: one | other | one one"]
+    for index, terminal in enumerate(terminals):
+        body = random_terminal_body(rng, terminals[:index] + imported)
+        lines.append(f"{terminal}{rng.choice(['', '', '', '.1', '.2', '.-1'])}: {body}")
+    if rng.random() < 0.3:
+        changed = rng.choice(["start", *terminals, *imported])
+        is_rule = changed == "start"
+        body = random_expression(rng, symbols) if is_rule else random_terminal_body(rng, [])
+        lines.append(f"%{rng.choice(['extend', 'override'])} {changed}: {body}")
+    if rng.random() < 0.4:
+        lines.append(f"%ignore {rng.choice(['/ +/', '/[ b]/', 'NL', *terminals, *imported])}")
+        lines.append(r"NL: /\n/")
     return "\n".join(lines) + "\n"
 
 

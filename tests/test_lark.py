@@ -13,11 +13,14 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from lark_strategies import (
     ALPHABET,
+    WIDE_ALPHABET,
     LarkLoopsError,
+    is_read,
     lark_of,
     lark_words,
     random_grammar,
     random_pattern,
+    random_wide_grammar,
 )
 from naive_language import IrWords
 from toy import accepts, allowed_ids, byte_vocabulary, sample
@@ -29,14 +32,17 @@ from syntagma.grammar import (
     GrammarError,
     GrammarLimitError,
     GrammarSyntaxError,
+    UnsatisfiableGrammarError,
     UnsupportedGrammarError,
 )
 from syntagma.grammar import code_points as cp
+from syntagma.grammar.classed_nfa import ClassedNfa
+from syntagma.grammar.conditions import Conditions
 from syntagma.grammar.from_lark import lark_to_grammar
 from syntagma.grammar.lalr import LalrBuilder
 from syntagma.grammar.lark_loader import load_lark
 from syntagma.grammar.limits import Budget
-from syntagma.grammar.pattern_subsets import ClassedNfa, PatternSubsets
+from syntagma.grammar.pattern_subsets import PatternSubsets
 from syntagma.grammar.python_regex import CHAR, PatternBuilder, PatternNfa
 
 SETTINGS = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
@@ -68,6 +74,52 @@ def test_lexed_grammars_have_the_words_that_lark_accepts(seed: int) -> None:
     except LarkLoopsError:
         assume(False)
     assert IrWords(grammar, ALPHABET, 4).known[0] - failed == expected, text
+
+
+@SETTINGS
+@given(SEEDS)
+def test_all_of_larks_syntax_means_what_it_means_to_lark(seed: int) -> None:
+    text = random_wide_grammar(random.Random(seed))
+    lark = lark_of(text)
+    assume(lark is not None)
+    assert lark is not None
+    try:
+        grammar = lark_to_grammar(text, unlimited())
+        expected, failed = lark_words(lark, WIDE_ALPHABET, 4)
+    except (UnsupportedGrammarError, LarkLoopsError):
+        assume(False)
+    assert IrWords(grammar, WIDE_ALPHABET, 4).known[0] - failed == expected, text
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
+@given(SEEDS)
+def test_outputs_and_changed_outputs_are_texts_to_lark_or_not(seed: int) -> None:
+    rng = random.Random(seed)
+    text = random_wide_grammar(rng)
+    lark = lark_of(text)
+    assume(lark is not None)
+    assert lark is not None
+    compiler = GrammarCompiler(
+        byte_vocabulary([b"ab", b" a", b"b\n"], alphabet=WIDE_ALPHABET.encode()),
+        limits=CompileLimits(max_seconds=60),
+    )
+    try:
+        grammar = compiler.compile_lark(text)
+    except (UnsupportedGrammarError, UnsatisfiableGrammarError):
+        assume(False)
+    for _ in range(5):
+        output = sample(grammar, rng, max_tokens=20, eager=0.3)
+        if output is None:
+            continue
+        word = output.decode()
+        at = rng.randrange(len(word) + 1)
+        inserted = rng.choice(["", rng.choice(WIDE_ALPHABET)])
+        changed = word[:at] + inserted + word[at + rng.randint(0, 1) :]
+        try:
+            assert is_read(lark, word), (text, word)
+            assert is_read(lark, changed) == accepts(grammar, changed), (text, changed)
+        except (RuntimeError, LarkLoopsError):
+            continue
 
 
 @SETTINGS
@@ -117,21 +169,27 @@ def test_patterns_match_first_what_python_matches_first(seed: int, texts: list[s
     nfa = PatternNfa()
     start = PatternBuilder(nfa, unlimited()).add(pattern, 0)
     classed = ClassedNfa(nfa, unlimited())
-    subsets = PatternSubsets(nfa, classed, unlimited(), is_ordered=True)
+    conditions = Conditions(nfa, classed, unlimited())
+    subsets = PatternSubsets(nfa, classed, conditions, unlimited(), is_ordered=True)
     try:
         first = subsets.start((start,))
     except UnsupportedGrammarError:
         return
     symbols = classed.symbols
     for text in texts:
-        state, length = first, 0 if subsets.subsets[first].matched else None
-        for index, char in enumerate(text):
-            interval = int((symbols.bounds <= ord(char)).sum()) - 1
-            state = int(subsets.row(state)[symbols.of_interval[interval]])
-            if subsets.subsets[state].matched:
-                length = index + 1
+        intervals = [int((symbols.bounds <= ord(char)).sum()) - 1 for char in text]
+        read = [int(symbols.of_interval[interval]) for interval in intervals]
+        lengths = []
+        state = first
+        for length in range(len(text) + 1):
+            for _, guard in subsets.subsets[state].matched:
+                for symbol in read[length:]:
+                    guard = int(conditions.row(guard)[symbol])
+                lengths += [length] if conditions.holds_at_end(guard) else []
+            if length < len(text):
+                state = int(subsets.row(state)[read[length]])
         found = re.compile(pattern).match(text)
-        assert length == (None if found is None else found.end()), (pattern, text)
+        assert lengths == ([] if found is None else [found.end()]), (pattern, text)
 
 
 CHARACTERS = [
@@ -169,6 +227,17 @@ CASES = [
     ("start: KEY NAME\nKEY.1: \"let\"i\nNAME: /[a-z]+/\n%ignore / +/", ["LET x", "letx"], ["le x"]),
     ('start: "é" /./ ("日"|"本")~2', ["é!日本", "éé本本"], ["é!日", "é\n日本"]),
     ("start: /(?i)a/x", [], ["b"]),
+    ('start: (A | "b" | "c")+\nA: /a(?=b)/', ["ab", "cabb", "b"], ["a", "ac", "aab"]),
+    ("start: /a(?=b)/", [], ["a", "ab"]),
+    ('start: (NAME | "1")+\nNAME: /(?!if\\b)[a-z]+/\n%ignore " "', ["iff", "in 1", "i f"], ["if", "a if"]),
+    ('start: (IF | NAME)+\nIF.1: /if\\b/\nNAME: /[a-z]{2}/', ["if", "iffi", "abif"], ["iff", "abi"]),
+    ('start: (A | "\\n")+\nA: /a$/', ["a", "a\n", "\na"], ["aa", "a\na", "a\n\n"]),
+    ('start: (A | "\\n")+\nA: /a$/m', ["a", "a\na", "a\n\n"], ["aa", "\naa"]),
+    ('start: (A | B)+\nA: /a(?!b)|ab(?!c)/\nB: /[abc]/', ["a", "ab", "abc", "aa"], ["d"]),
+    ("start: COMMENT\nCOMMENT: /\\/\\*(\\*(?!\\/)|[^*])*\\*\\//", ["/**/", "/* a * **/"], ["/**/*/", "/*/"]),
+    ('%import python (STRING, LONG_STRING)\nstart: (STRING | LONG_STRING)+\n%ignore " "',
+     ["''", '"a" ""', '"""a"b"""', '"" ""', "'a'\"b\""], ['"""', '"""a"', "'a\nb'"]),
+    ("%import python (DEC_NUMBER, NAME)\nstart: (DEC_NUMBER | NAME)+", ["0", "10_0", "0a", "00"], ["01", "a01 "]),
     ('start: "(" start ")" | "x" -> leaf', ["x", "((x))"], ["(x"]),
     ("!?start: [_a] B\n_a: \"a\"\nB: \"b\"", ["ab", "b"], ["a"]),
 ]  # fmt: skip
@@ -183,6 +252,8 @@ def test_wording(compiler: GrammarCompiler, text: str, words: list[str], others:
     grammar = compiler.compile_lark(text)
     lark = lark_of(text)
     assert lark is not None
+    for other in others:
+        assert not is_read(lark, other), other
     for word in words:
         lark.parse(word)
         assert accepts(grammar, word), word
@@ -314,14 +385,14 @@ def test_malformed_grammars(
 
 UNSUPPORTED = [
     ("start: X\n%declare X", "%declare", "line 2, column 1"),
-    ("start: /a(?=b)/", "(?=", "line 1, column 8"),
-    ("start: A\nA: /a(?!b)/", "(?!", "line 2, column 1"),
-    (r"start: /a\b/", "^", "line 1, column 8"),
+    ("start: A\nA: /a(?<!ab)/", "(?<=", "line 2, column 1"),
+    (r"start: /\ba/", "(?<=", "line 1, column 8"),
+    ("start: /(?>a)/", "(?>", "line 1, column 8"),
     (r"start: /(a)\1/", "\\1", "line 1, column 8"),
     ("start: /(?<=a)b/", "(?<=", "line 1, column 8"),
     ("start: %json {}", "%json", "line 1, column 8"),
     ("start: <|end|>", "<...>", "line 1, column 8"),
-    ('start: x\nx: x* x* "a" |', "lexed", "line 2"),
+    ('start: x\nx.1: x* x* "a" |', "lexed", "line 2"),
 ]
 
 
