@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
 
 from syntagma.decoding.draft_store import DraftStore
 from syntagma.decoding.draft_tree import SOURCES, Source
@@ -27,6 +28,7 @@ def new_speculator(
     corpus: Sequence[str] = (),
     new_model_drafter: Callable[[Vocabulary], Drafter] | None = None,
     max_nodes: int = 32,
+    max_depth: int = 16,
 ) -> Speculator:
     """Drafts from every source there is.
 
@@ -37,6 +39,7 @@ def new_speculator(
         corpus: texts that outputs are likely to resemble, for all tenants.
         new_model_drafter: loads a draft model for the vocabulary; None: there is none.
         max_nodes: drafted tokens that one pass verifies, at most.
+        max_depth: of them one behind the other, at most.
     """
     encode = functools.partial(tokenizer.encode, add_special_tokens=False)
     store = DraftStore(vocabulary.hash, corpus=[encode(text) for text in corpus])
@@ -55,5 +58,22 @@ def new_speculator(
         [drafter for drafter in drafters if drafter.source in sources],
         forced_text=forced_text if "forced" in sources else None,
         max_nodes=max_nodes,
+        max_depth=max_depth,
         chains_only=chains_only,
     )
+
+
+def corpus_texts(files: Iterable[str]) -> list[str]:
+    """The documents of text files: each line of a ``.jsonl`` file is one, any other file is one.
+
+    Raises:
+        ValueError: a file cannot be read.
+    """
+    documents: list[str] = []
+    for file in files:
+        try:
+            text = Path(file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"cannot read the draft corpus {file}: {error}") from None
+        documents += text.splitlines() if file.endswith(".jsonl") else [text]
+    return [document for document in documents if document]

@@ -102,6 +102,16 @@ class SpeculationUsage:
             mine.drafted += usage.drafted
             mine.accepted += usage.accepted
 
+    def since(self, earlier: SpeculationUsage) -> SpeculationUsage:
+        """What was done after an earlier count of the same output."""
+        news = SpeculationUsage(steps=self.steps - earlier.steps)
+        for source, usage in self.by_source.items():
+            before = earlier.by_source.get(source, SourceUsage())
+            news.by_source[source] = SourceUsage(
+                usage.drafted - before.drafted, usage.accepted - before.accepted
+            )
+        return news
+
     def count(self, tree: DraftTree, accepted: Sequence[int]) -> None:
         """One step: the tree that was verified and its nodes that were accepted."""
         self.steps += 1

@@ -14,7 +14,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 from syntagma.decoding import vllm_scheduler, vllm_worker
-from syntagma.decoding.vllm_grammar import CONFIG_KEY
+from syntagma.decoding.vllm_options import CONFIG_KEY
 from syntagma.decoding.vllm_support import TREE_PROPOSER
 from syntagma.decoding.vllm_tree import WORKER
 from syntagma.grammar import CompileLimits
@@ -65,7 +65,10 @@ def split_adapters(arguments: Sequence[str]) -> tuple[dict[str, Path], list[str]
 
 
 def with_our_classes(
-    arguments: AsyncEngineArgs, directory: Path, limits: CompileLimits | None
+    arguments: AsyncEngineArgs,
+    directory: Path,
+    limits: CompileLimits | None,
+    draft_corpus: Sequence[Path] = (),
 ) -> AsyncEngineArgs:
     """The arguments with our classes and options.
 
@@ -77,6 +80,7 @@ def with_our_classes(
         "directory": str(directory),
         "max_seconds": limits.max_seconds,
         "max_schema_depth": limits.max_schema_depth,
+        "draft_corpus": [str(file.absolute()) for file in draft_corpus],
     }
     if arguments.scheduler_cls is not None:
         raise ValueError(

@@ -13,7 +13,9 @@ from typing import Any
 from syntagma.decoding.detokenizer import Detokenizer
 from syntagma.decoding.engine import Delta, EngineError, FinishReason, StepReport, TokenLogprob
 from syntagma.decoding.sequence import Sequence
+from syntagma.decoding.speculation import SpeculationUsage
 from syntagma.decoding.vllm_reasoning import Reasoning
+from syntagma.decoding.vllm_usage import usage_of
 
 
 class FollowedChoice:
@@ -35,6 +37,7 @@ class FollowedChoice:
         self._count = count
         self._matcher = output.matcher
         self._is_constrained = output.is_constrained
+        self._usage: SpeculationUsage | None = None
         if reasoning is not None:
             output.matcher, output.is_constrained = None, False
         self._note_forced()
@@ -53,13 +56,16 @@ class FollowedChoice:
         """The last delta of an output that is to end now."""
         return self._delta(self.output.finish(reason))
 
-    def take(self, news: Any) -> Delta:
+    def take(self, result: Any) -> Delta:
         """Accept the tokens of one of vLLM's messages.
+
+        Args:
+            result: vLLM's ``RequestOutput``.
 
         Raises:
             EngineError: vLLM has failed, or a matcher of ours refuses what vLLM's allowed.
         """
-        output = self.output
+        output, news = self.output, result.outputs[0]
         num_before = len(output.output_token_ids)
         text, reasoning = "", ""
         logprobs: list[TokenLogprob] = []
@@ -81,7 +87,15 @@ class FollowedChoice:
                 (text + rest, reasoning) if self._reasoning is None else (text, reasoning + rest)
             )
         token_ids = tuple(output.output_token_ids[num_before:])
+        self._note_drafts(usage_of(result, len(news.token_ids) - len(token_ids)))
         return self._delta(text, reasoning, token_ids, tuple(logprobs))
+
+    def _note_drafts(self, usage: SpeculationUsage | None) -> None:
+        """Keep what the scheduler says of its drafts, and report what is new in it."""
+        if usage is not None:
+            news = usage.since(self._usage or SpeculationUsage())
+            self._count(StepReport(speculation=news))
+            self._usage = usage
 
     def _accept(self, token_id: int, accept: Callable[[int], str]) -> str:
         output = self.output
@@ -168,6 +182,7 @@ class FollowedChoice:
             logprobs=logprobs,
             finish_reason=output.finish_reason,
             stop_reason=output.detokenizer.stop_reason,
+            speculation=self._usage if output.is_finished else None,
         )
 
 

@@ -9,30 +9,28 @@ whether that is what the draft says.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
-from syntagma.decoding.draft_store import DraftStore
+from syntagma.decoding.draft_sources import corpus_texts, new_speculator
 from syntagma.decoding.draft_tree import EMPTY_TREE, DraftTree, Source
 from syntagma.decoding.drafter import DraftScope
-from syntagma.decoding.forced_drafter import ForcedDrafter
-from syntagma.decoding.forced_text import ForcedText
 from syntagma.decoding.matcher import Matcher
-from syntagma.decoding.speculation import SpeculationOptions, SpeculationSession, Speculator
+from syntagma.decoding.speculation import SpeculationOptions, SpeculationSession
 from syntagma.decoding.step_costs import StepCosts
-from syntagma.decoding.suffix_drafters import CorpusDrafter, PromptDrafter
 from syntagma.decoding.tree_merging import best_chain, subtree
 from syntagma.decoding.verification import Walk
+from syntagma.decoding.vllm_options import BackendOptions
 from syntagma.decoding.vllm_sampling import SPECULATION_KEY
 from syntagma.decoding.vllm_support import DRAFT_PROPOSER, TREE_PROPOSER
+from syntagma.decoding.vllm_usage import UsageLog
 from syntagma.grammar import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-VLLM_SOURCES: Final[tuple[Source, ...]] = ("forced", "prompt", "corpus")
+VLLM_SOURCES: Final[tuple[Source, ...]] = ("forced", "prompt", "corpus", "habit")
 """What the scheduler can draft from; it is not told what the model held likely."""
 
 
@@ -66,54 +64,47 @@ class Drafted:
     """One request's drafts.
 
     Attributes:
-        request: vLLM's, which holds the tokens.
-        num_observed: output tokens that the session knows.
-        draft: what is being verified.
+        log: what became of them; None: the request asked for none.
+        draft: the latest; vLLM may verify less of it, or nothing.
     """
 
-    request: Any
     session: SpeculationSession
-    num_observed: int = 0
+    log: UsageLog | None
     draft: DraftTree = EMPTY_TREE
 
 
 class RequestDrafts:
-    """Drafts for the requests of one scheduler, which calls from one thread."""
+    """Drafts for the requests of one scheduler, which calls from one thread.
+
+    Raises:
+        ValueError: a file of the draft corpus cannot be read.
+    """
 
     def __init__(self, vllm_config: Any, vocabulary: Vocabulary, tokenizer: Any) -> None:
         self._chains_only = not has_trees(vllm_config)
-        forced_text = ForcedText(
-            vocabulary, functools.partial(tokenizer.encode, add_special_tokens=False)
-        )
         self._max_drafts = int(vllm_config.speculative_config.num_speculative_tokens)
         self._max_model_len = int(vllm_config.model_config.max_model_len)
-        self._speculator = Speculator(
+        self._speculator = new_speculator(
             vocabulary,
-            [
-                ForcedDrafter(vocabulary, forced_text),
-                PromptDrafter(),
-                CorpusDrafter(DraftStore(vocabulary.hash)),
-            ],
-            forced_text=forced_text,
+            tokenizer,
+            self._chains_only,
+            sources=VLLM_SOURCES,
+            corpus=corpus_texts(BackendOptions.of(vllm_config).draft_corpus),
             max_nodes=self._max_drafts,
             max_depth=self._max_drafts,
-            chains_only=self._chains_only,
         )
         # Steps are shared by many requests; what a token of one of them adds is not measured here.
         self._costs = StepCosts(self._max_drafts).costs
         self._open: dict[str, Drafted] = {}
 
     def draft(self, request: Any, matcher: Matcher | None) -> DraftTree:
-        """What may come next in a request, after its session has seen what came.
+        """What may come next in a request.
 
         Args:
             request: vLLM's.
             matcher: of its output; None: nothing constrains it now.
         """
-        drafted = self._open.get(request.request_id)
-        if drafted is None:
-            drafted = self._open[request.request_id] = Drafted(request, self._begin(request))
-        self._catch_up(drafted)
+        drafted = self._drafted(request)
         # Branches take places in the cache, too.
         places = max(min(self._max_drafts, self._max_model_len - request.num_tokens - 1), 0)
         if not self._chains_only and forbids_drafts(request):
@@ -137,8 +128,37 @@ class RequestDrafts:
             logger.exception("request %s: no draft", request.request_id)
             return EMPTY_TREE
 
-    def verifiable(self, request_id: str, token_ids: list[int]) -> DraftTree | None:
-        """The part of a request's tree that vLLM has scheduled; None if that is a chain, or no draft of ours.
+    def note_step(self, request: Any, scheduled: list[int], output: Any) -> None:
+        """Learn from a step, and say in its output what the request's drafts have come to.
+
+        Args:
+            request: vLLM's.
+            scheduled: what was verified, as in `verified`.
+            output: of vLLM's engine core, with the tokens that the request has got.
+        """
+        drafted = self._drafted(request)
+        tree = self.verified(request.request_id, scheduled)
+        drafted.draft = EMPTY_TREE
+        walk = Walk(tree)
+        for token_id in output.new_token_ids:
+            if not walk.step(token_id):
+                break
+        drafted.session.observe(tree, walk.accepted, output.new_token_ids)
+        if drafted.log is not None:
+            drafted.log.count(tree, walk.accepted, len(output.new_token_ids))
+            drafted.log.attach(output)
+        if output.finish_reason is not None:
+            self._close(request.request_id)
+
+    def note_safely(self, request: Any, scheduled: list[int], output: Any) -> None:
+        """`note_step`, or nothing where that fails."""
+        try:
+            self.note_step(request, scheduled, output)
+        except Exception:
+            logger.exception("request %s: a step could not be learned from", request.request_id)
+
+    def verified(self, request_id: str, token_ids: list[int]) -> DraftTree:
+        """The part of a request's draft that vLLM has scheduled; nothing if it is none of ours.
 
         Args:
             token_ids: what it scheduled: the first nodes of the draft, which are a tree as well, or padding.
@@ -146,18 +166,30 @@ class RequestDrafts:
         drafted = self._open.get(request_id)
         number = len(token_ids)
         if drafted is None or drafted.draft.token_ids[:number].tolist() != token_ids:
-            return None
-        tree = subtree(drafted.draft, range(number))
+            return EMPTY_TREE
+        return subtree(drafted.draft, range(number))
+
+    def verifiable(self, request_id: str, token_ids: list[int]) -> DraftTree | None:
+        """`verified`; None if that is a chain."""
+        tree = self.verified(request_id, token_ids)
         return None if tree.is_chain else tree
 
     def close_all_but(self, open_ids: Any) -> None:
         """Finish the sessions of requests that vLLM no longer has."""
         for request_id in [found for found in self._open if found not in open_ids]:
-            drafted = self._open.pop(request_id)
-            self._catch_up(drafted)
-            drafted.session.finish()
+            self._close(request_id)
 
-    def _begin(self, request: Any) -> SpeculationSession:
+    def _close(self, request_id: str) -> None:
+        self._open.pop(request_id).session.finish()
+
+    def _drafted(self, request: Any) -> Drafted:
+        """A request's drafts, begun where it is seen for the first time."""
+        drafted = self._open.get(request.request_id)
+        if drafted is None:
+            drafted = self._open[request.request_id] = self._begin(request)
+        return drafted
+
+    def _begin(self, request: Any) -> Drafted:
         given = (request.sampling_params.extra_args or {}).get(SPECULATION_KEY, {})
         options = SpeculationOptions(
             enabled=given.get("enabled", True),
@@ -165,19 +197,8 @@ class RequestDrafts:
             sources=frozenset(given.get("sources", VLLM_SOURCES)),
         )
         scope = DraftScope(grammar_key=_grammar_key(request), tenant=given.get("tenant", ""))
-        return self._speculator.begin(request.prompt_token_ids or [], scope, options)
-
-    def _catch_up(self, drafted: Drafted) -> None:
-        """Tell a session what its request has said since."""
-        new = list(drafted.request.output_token_ids[drafted.num_observed :])
-        if new:
-            drafted.num_observed += len(new)
-            walk = Walk(drafted.draft)
-            for token_id in new:
-                if not walk.step(token_id):
-                    break
-            drafted.session.observe(drafted.draft, walk.accepted, new)
-            drafted.draft = EMPTY_TREE
+        session = self._speculator.begin(request.prompt_token_ids or [], scope, options)
+        return Drafted(session, UsageLog() if options.enabled else None)
 
 
 def forbids_drafts(request: Any) -> bool:

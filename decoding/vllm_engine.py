@@ -26,6 +26,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from syntagma.decoding.admission import check_request, check_speculation
 from syntagma.decoding.artefact_directory import ArtefactDirectory
+from syntagma.decoding.draft_sources import corpus_texts
 from syntagma.decoding.engine import (
     Engine,
     EngineError,
@@ -72,11 +73,14 @@ class VllmEngine(Engine):
             with the engine. Processes on other hosts that do not share it compile for themselves.
         max_waiting: requests that may wait for a place; one more is an `EngineOverloadedError`.
         limits: of compilations in the engine's processes.
+        draft_corpus: files of texts that outputs are likely to resemble (`corpus_texts`), which the engine's
+            processes read; for drafts of all tenants.
         observer: told about every token, from the event loop.
 
     Raises:
         VllmUnsupportedError: the installed vLLM does not fit.
-        ValueError: vLLM refuses the arguments.
+        ValueError: vLLM refuses the arguments, a file of the corpus cannot be read, or there is a corpus and our
+            drafts are not asked for.
         OSError: there is no such model, or the directory cannot be made.
         RuntimeError: vLLM's processes do not start.
     """
@@ -90,9 +94,11 @@ class VllmEngine(Engine):
         artefact_dir: Path | None = None,
         max_waiting: int = 256,
         limits: CompileLimits | None = None,
+        draft_corpus: tuple[Path, ...] = (),
         observer: StepObserver | None = None,
     ) -> None:
         check_installed()
+        corpus_texts(map(str, draft_corpus))  # what an engine process says of it is hard to find
         self._model_name = model_name
         self._max_waiting = max_waiting
         self._observer = observer
@@ -108,8 +114,10 @@ class VllmEngine(Engine):
                 made = tempfile.TemporaryDirectory(prefix="syntagma-", ignore_cleanup_errors=True)
                 directory = Path(undo.enter_context(made))
             self._artefacts = ArtefactDirectory(directory)
-            arguments = with_our_classes(arguments, directory, limits)
+            arguments = with_our_classes(arguments, directory, limits, draft_corpus)
             config = arguments.create_engine_config(UsageContext.OPENAI_API_SERVER)
+            if draft_corpus and not is_ours(config):
+                raise ValueError("a draft corpus is for our own drafts, which are not asked for")
             check_trees(config)
             self._tokenizer: Any = cached_tokenizer_from_config(config.model_config)
             self._vocabulary = vocabulary_of(config.model_config, self._tokenizer)
@@ -311,7 +319,7 @@ class VllmEngine(Engine):
         )
         async with aclosing(results):
             async for result in results:
-                tasks.send(choice.take(result.outputs[0]))
+                tasks.send(choice.take(result))
                 if choice.is_finished and not result.finished:
                     return  # closing the generator tells vLLM to stop
         if not choice.is_finished:

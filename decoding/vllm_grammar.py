@@ -12,7 +12,6 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,44 +29,14 @@ from syntagma.decoding.grammar_cache import GrammarCache
 from syntagma.decoding.grammar_spec import TICKET_PREFIX, GrammarSpec, GrammarTicket
 from syntagma.decoding.matcher import Matcher
 from syntagma.decoding.tree_masks import fill_tree
+from syntagma.decoding.vllm_options import BackendOptions
 from syntagma.decoding.vllm_vocabulary import vocabulary_of
 from syntagma.grammar import CompiledGrammar, CompileLimits, GrammarCompiler
 
 logger = logging.getLogger(__name__)
 
-# Where our options lie in vLLM's ``additional_config``.
-CONFIG_KEY = "syntagma"
 MAX_CACHED_GRAMMARS = 1024
 MAX_CACHED_BYTES = 256 << 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackendOptions:
-    """What the engine core's side is told through ``additional_config``.
-
-    Attributes:
-        directory: of finished grammars and of what depends on the vocabulary alone; None: no files.
-        max_seconds: that compiling one grammar may take where no artefact is found.
-        max_schema_depth: of schemas, likewise.
-    """
-
-    directory: str | None = None
-    max_seconds: float = CompileLimits().max_seconds
-    max_schema_depth: int = CompileLimits().max_schema_depth
-
-    @classmethod
-    def of(cls, vllm_config: Any) -> BackendOptions:
-        """The options in a `VllmConfig`; what is not there has its default.
-
-        Raises:
-            ValueError: an option that is not known.
-        """
-        additional = vllm_config.additional_config
-        given = additional.get(CONFIG_KEY, {}) if isinstance(additional, dict) else {}
-        try:
-            return cls(**{key: value for key, value in given.items() if key != "plugin"})
-        except TypeError as error:
-            raise ValueError(f"additional_config[{CONFIG_KEY!r}]: {error}") from None
 
 
 class SyntagmaBackend(StructuredOutputBackend):

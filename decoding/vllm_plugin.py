@@ -86,7 +86,7 @@ def _note_choice(
 
 
 def _asks_for_us(vllm_config: Any) -> bool:
-    from syntagma.decoding.vllm_grammar import CONFIG_KEY
+    from syntagma.decoding.vllm_options import CONFIG_KEY
 
     additional = vllm_config.additional_config
     options = additional.get(CONFIG_KEY, {}) if isinstance(additional, dict) else {}

@@ -122,6 +122,27 @@ class DraftingScheduler(GrammarScheduler):
         super().update_draft_token_ids(draft_token_ids)
         replace_drafts(self, self._drafts, draft_token_ids)
 
+    def update_from_output(
+        self, scheduler_output: SchedulerOutput, model_runner_output: ModelRunnerOutput
+    ) -> dict[int, EngineCoreOutputs]:
+        """vLLM's, after which the drafts know what became of them, and so do the outputs."""
+        # Those that end here are not among the requests afterwards.
+        requests = {
+            request_id: request
+            for request_id in scheduler_output.num_scheduled_tokens
+            if (request := self.requests.get(request_id)) is not None
+        }
+        by_client = super().update_from_output(scheduler_output, model_runner_output)
+        scheduled = scheduler_output.scheduled_spec_decode_tokens
+        for outputs in by_client.values():
+            for output in outputs.outputs:
+                if output.new_token_ids:
+                    request_id = output.request_id
+                    self._drafts.note_safely(
+                        requests[request_id], scheduled.get(request_id, []), output
+                    )
+        return by_client
+
 
 class AsyncGrammarScheduler(_WithGrammars, AsyncScheduler):
     """For steps that are scheduled while the one before still runs."""

@@ -104,6 +104,24 @@ HOOKS: Hooks = (
         ("scheduler_output", "logits", "spec_decode_metadata"),
     ),
     ("vllm.v1.sample.sampler", "Sampler.compute_logprobs", ("logits",)),
+    (
+        "vllm.v1.sample.rejection_sampler",
+        "RejectionSampler.__init__",
+        ("self", "sampler", "spec_config", "device"),
+    ),
+    (
+        "vllm.v1.sample.rejection_sampler",
+        "RejectionSampler._get_logprobs_tensors",
+        (
+            "self",
+            "max_num_logprobs",
+            "metadata",
+            "logits",
+            "target_logits",
+            "bonus_logits",
+            "sampled_token_ids",
+        ),
+    ),
     ("vllm.v1.worker.gpu_worker", "Worker.sample_tokens", ("self", "grammar_output")),
     (
         "vllm.v1.engine.async_llm",

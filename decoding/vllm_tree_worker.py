@@ -109,13 +109,16 @@ class TreeWorker(GrammarWorker):
     """
 
     runner_cls = TreeModelRunner
-    keeps_raw_logits_of_drafts = True
 
     def init_device(self) -> None:
         """Make the runner, and one of ours of it."""
         register_backend(AttentionBackendEnum.CPU_ATTN, ATTENTION)
         super().init_device()
         self.runner_cls.adopt(self.model_runner)
+
+    def _drawing_sampler(self, has_drafts: bool) -> Any:
+        """Trees are walked with the sampler of steps without drafts."""
+        return super()._drawing_sampler(has_drafts=False)
 
     def load_model(self, *args: Any, **kwargs: Any) -> None:
         """Load the model, and look at its layers.

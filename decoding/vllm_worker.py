@@ -2,10 +2,8 @@
 
 vLLM writes the mask into the logits before its sampler sees them, so that its ``raw_logprobs`` are those of
 the masked law: a forced token shows 0. This worker keeps a copy of the logits of steps in which a constrained
-request asks for log-probabilities, and its sampler computes them from there. ``--logprobs-mode
-processed_logprobs`` still gives the masked law.
-
-Under speculation of chains vLLM's rejection sampler computes them elsewhere; they are then those of the masked law.
+request asks for log-probabilities, and its samplers, that of steps without drafts and that of steps that verify
+chains, compute them from there. ``--logprobs-mode processed_logprobs`` still gives the masked law.
 
 Where logits are in this process's memory the worker writes masks into them itself, before vLLM would: of a large
 vocabulary that is most of what a grammar costs in a step.
@@ -21,7 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from vllm.platforms import current_platform
+from vllm.v1.outputs import LogprobsTensors
+from vllm.v1.sample.rejection_sampler import RejectionSampler
 from vllm.v1.sample.sampler import Sampler
+from vllm.v1.spec_decode.metadata import SpecDecodeMetadata
 
 from syntagma.decoding.vllm_mending import mend_expand
 
@@ -52,6 +53,35 @@ class RawLogprobsSampler(Sampler):
         return Sampler.compute_logprobs(logits if raw is None else raw)
 
 
+class RawLogprobsRejectionSampler(RejectionSampler):
+    """What verifies chains in vLLM, which can be told what the logits were.
+
+    Attributes:
+        raw_logits: of the coming call, before the mask, in the order of the logits; None: there was none.
+    """
+
+    raw_logits: torch.Tensor | None = None
+
+    def _get_logprobs_tensors(
+        self,
+        max_num_logprobs: int,
+        metadata: SpecDecodeMetadata,
+        logits: torch.Tensor,
+        target_logits: torch.Tensor,
+        bonus_logits: torch.Tensor,
+        sampled_token_ids: torch.Tensor,
+    ) -> LogprobsTensors:
+        """vLLM's, from the logits as they were; these are used up by the call."""
+        raw, self.raw_logits = self.raw_logits, None
+        if raw is not None:
+            target_logits = raw[metadata.target_logits_indices]
+            bonus_logits = raw[metadata.bonus_logits_indices]
+        found: LogprobsTensors = super()._get_logprobs_tensors(
+            max_num_logprobs, metadata, logits, target_logits, bonus_logits, sampled_token_ids
+        )
+        return found
+
+
 def mask_targets(
     batch_ids: Sequence[str], mask_ids: Sequence[str], drafts: Mapping[str, Sequence[int]]
 ) -> NDArray[np.int64]:
@@ -78,13 +108,8 @@ def mask_targets(
 
 
 class GrammarWorker(DeviceWorker):
-    """The platform's worker with that sampler, our masking, and its known faults mended.
+    """The platform's worker with those samplers, our masking, and its known faults mended."""
 
-    Attributes:
-        keeps_raw_logits_of_drafts: what draws in steps with drafts has a use for them.
-    """
-
-    keeps_raw_logits_of_drafts = False
     _forbid_tokens: Callable[..., None] | None = None
 
     def load_model(self, *args: Any, **kwargs: Any) -> None:
@@ -96,6 +121,10 @@ class GrammarWorker(DeviceWorker):
         sampler = getattr(runner, "sampler", None)
         if type(sampler) is Sampler and hasattr(runner, "execute_model_state"):
             runner.sampler = RawLogprobsSampler(sampler.logprobs_mode, sampler.use_fp64_gumbel)
+            if type(getattr(runner, "rejection_sampler", None)) is RejectionSampler:
+                runner.rejection_sampler = RawLogprobsRejectionSampler(
+                    runner.sampler, self.vllm_config.speculative_config, runner.device
+                )
         else:
             logger.warning("log-probabilities of constrained outputs are those after the mask")
         if current_platform.is_cpu():
@@ -135,14 +164,20 @@ class GrammarWorker(DeviceWorker):
         return True
 
     def _keep_raw_logits(self) -> None:
+        """Let what draws this step's tokens know the logits, where log-probabilities are asked for."""
         runner: Any = self.model_runner
-        sampler = getattr(runner, "sampler", None)
         state = getattr(runner, "execute_model_state", None)
-        if (
-            isinstance(sampler, RawLogprobsSampler)
-            and sampler.logprobs_mode == "raw_logprobs"
-            and state is not None
-            and (state.spec_decode_metadata is None or self.keeps_raw_logits_of_drafts)
-            and runner.input_batch.sampling_metadata.max_num_logprobs is not None
-        ):
+        if state is None or runner.input_batch.sampling_metadata.max_num_logprobs is None:
+            return
+        sampler = self._drawing_sampler(state.spec_decode_metadata is not None)
+        if sampler is not None and runner.sampler.logprobs_mode == "raw_logprobs":
             sampler.raw_logits = state.logits.clone()
+
+    def _drawing_sampler(
+        self, has_drafts: bool
+    ) -> RawLogprobsSampler | RawLogprobsRejectionSampler | None:
+        """What draws the tokens of a step with drafts or without; None where it cannot be told the logits."""
+        runner: Any = self.model_runner
+        sampler = runner.rejection_sampler if has_drafts else runner.sampler
+        can_be_told = isinstance(sampler, RawLogprobsSampler | RawLogprobsRejectionSampler)
+        return sampler if can_be_told else None

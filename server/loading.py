@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from syntagma.decoding.draft_sources import new_speculator
+from syntagma.decoding.draft_sources import corpus_texts, new_speculator
 from syntagma.decoding.drafter import Drafter
 from syntagma.decoding.embedded_engine import (
     EmbeddedEngine,
@@ -84,7 +84,6 @@ def load_embedded(settings: Settings, metrics: Metrics) -> Engine:
         raise ValueError("speculation_tree is for vLLM; the embedded engine verifies trees anyway")
     if settings.speculation:
         corpus = corpus_texts(settings.draft_corpus)
-
         options["new_speculator"] = functools.partial(
             new_speculator,
             corpus=corpus,
@@ -113,22 +112,6 @@ def model_drafter_of(settings: Settings) -> Callable[[Vocabulary], Drafter] | No
     return functools.partial(load_model_drafter, settings.draft_model, device=device, dtype=dtype)
 
 
-def corpus_texts(files: Iterable[str]) -> list[str]:
-    """The documents of text files: each line of a ``.jsonl`` file is one, any other file is one.
-
-    Raises:
-        LoadingError: a file cannot be read.
-    """
-    documents: list[str] = []
-    for file in files:
-        try:
-            text = Path(file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise LoadingError(f"cannot read the draft corpus {file}: {error}") from None
-        documents += text.splitlines() if file.endswith(".jsonl") else [text]
-    return [document for document in documents if document]
-
-
 def load_vllm(
     settings: Settings, metrics: Metrics, limits: CompileLimits
 ) -> tuple[Engine, GrammarCompiler]:
@@ -147,6 +130,7 @@ def load_vllm(
         artefact_dir=settings.artefact_dir,
         max_waiting=settings.max_waiting,
         limits=limits,
+        draft_corpus=tuple(map(Path, settings.draft_corpus)),
         observer=metrics.observe_step,
     )
     compiler = GrammarCompiler(engine.vocabulary, cache_dir=engine.artefact_dir, limits=limits)
@@ -164,12 +148,11 @@ def arguments_of_settings(settings: Settings) -> list[str]:
         raise ValueError(
             f"device={settings.device!r} is not for vLLM, which takes the device it was built for"
         )
-    for key in ("draft_corpus", "draft_model"):
-        if key in given and getattr(settings, key):
-            raise ValueError(
-                f"{key} is for the embedded engine; vLLM's own drafters are asked for with "
-                "--speculative-config"
-            )
+    if settings.draft_model is not None:
+        raise ValueError(
+            "draft_model is for the embedded engine; vLLM's own drafters are asked for with "
+            "--speculative-config"
+        )
     has_trees = settings.speculation_tree
     if has_trees and not settings.speculation:
         raise ValueError("speculation_tree asks for drafts, and speculation=False for none")
@@ -177,6 +160,10 @@ def arguments_of_settings(settings: Settings) -> list[str]:
     if "max_draft_tokens" in given and not has_drafts:
         raise ValueError(
             "max_draft_tokens needs --speculation on vLLM, which does not draft by default"
+        )
+    if settings.draft_corpus and not has_drafts:
+        raise ValueError(
+            "draft_corpus needs --speculation on vLLM, which does not draft by default"
         )
     names = {"dtype": "--dtype", "max_model_len": "--max-model-len", "max_active": "--max-num-seqs"}
     arguments = [

@@ -84,7 +84,10 @@ def environment(**variables: str) -> Iterator[None]:
 
 
 def new_vllm_engine(
-    artefact_dir: Path | None = None, adapters: dict[str, Path] | None = None, **options: Any
+    artefact_dir: Path | None = None,
+    adapters: dict[str, Path] | None = None,
+    draft_corpus: tuple[Path, ...] = (),
+    **options: Any,
 ) -> Engine:
     """vLLM with the demo model unless another is named; its own warnings are its own business."""
     with environment(**ENVIRONMENT), warnings.catch_warnings():
@@ -95,7 +98,11 @@ def new_vllm_engine(
 
         arguments = AsyncEngineArgs(**{"model": str(demo_model_path())} | ARGUMENTS | options)
         return VllmEngine(
-            arguments, model_name="demo", artefact_dir=artefact_dir, adapters=adapters
+            arguments,
+            model_name="demo",
+            artefact_dir=artefact_dir,
+            adapters=adapters,
+            draft_corpus=draft_corpus,
         )
 
 

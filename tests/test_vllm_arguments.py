@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from running import ENVIRONMENT, environment, require_vllm
 
+from syntagma.decoding.draft_sources import corpus_texts
 from syntagma.decoding.embedded_engine import demo_model_path
 from syntagma.decoding.vllm_support import DRAFT_PROPOSER, TREE_PROPOSER
 from syntagma.server import serve as serve_module
 from syntagma.server.cli import run
-from syntagma.server.loading import LoadingError, arguments_of_settings, corpus_texts, load
+from syntagma.server.loading import LoadingError, arguments_of_settings, load
 from syntagma.server.metrics import Metrics
 from syntagma.server.settings import Settings, SettingsError, load_settings
 
@@ -117,7 +118,7 @@ def test_a_draft_corpus_is_read_as_documents(tmp_path: Path) -> None:
     assert corpus_texts(files) == ['{"a": 1}', '{"b": 2}', "one\ntext"]
     (tmp_path / "c.txt").write_bytes(b"\xff")
     for name in ("c.txt", "missing"):
-        with pytest.raises(LoadingError, match=f"cannot read the draft corpus .*{name}"):
+        with pytest.raises(ValueError, match=f"cannot read the draft corpus .*{name}"):
             corpus_texts([str(tmp_path / name)])
 
 
@@ -131,9 +132,41 @@ def test_speculation_is_asked_for_explicitly() -> None:
     assert arguments_of_settings(Settings(model="m", speculation=False)) == []
     with pytest.raises(ValueError, match="max_draft_tokens needs --speculation"):
         arguments_of_settings(Settings(model="m", max_draft_tokens=3))
-    for key, value in (("draft_corpus", ("a.txt",)), ("draft_model", "small")):
-        with pytest.raises(ValueError, match=f"{key} is for the embedded engine"):
-            arguments_of_settings(Settings(model="m", **{key: value}))
+    with pytest.raises(ValueError, match="draft_model is for the embedded engine"):
+        arguments_of_settings(Settings(model="m", draft_model="small"))
+    with pytest.raises(ValueError, match="draft_corpus needs --speculation"):
+        arguments_of_settings(Settings(model="m", draft_corpus=("a.txt",)))
+    arguments_of_settings(Settings(model="m", speculation=True, draft_corpus=("a.txt",)))
+
+
+@pytest.mark.parametrize("engine", ["embedded", "vllm"])
+def test_a_corpus_that_cannot_be_read_ends_the_start(tmp_path: Path, engine: Any) -> None:
+    if engine == "vllm":
+        require_vllm()
+    missing = str(tmp_path / "missing.txt")
+    settings = Settings(engine=engine, speculation=True, draft_corpus=(missing,))
+    with environment(**ENVIRONMENT), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(LoadingError, match=r"cannot read the draft corpus .*missing\.txt"):
+            load(settings, Metrics("m"))
+
+
+def test_a_corpus_is_for_our_own_drafts(tmp_path: Path) -> None:
+    """An argument of vLLM's may take the place of what the setting stands for."""
+    require_vllm()
+    (tmp_path / "a.txt").write_text("a", encoding="utf-8")
+    ngram = {"method": "ngram", "num_speculative_tokens": 2, "prompt_lookup_max": 3}
+    text = json.dumps(ngram, separators=(",", ":"))
+    settings = Settings(
+        engine="vllm",
+        speculation=True,
+        draft_corpus=(str(tmp_path / "a.txt"),),
+        engine_args=(f"--speculative-config '{text}'",),
+    )
+    with environment(**ENVIRONMENT), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(LoadingError, match="a draft corpus is for our own drafts"):
+            load(settings, Metrics("m"))
 
 
 def test_trees_are_asked_for_explicitly() -> None:
