@@ -15,25 +15,31 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from syntagma.decoding.draft_store import DraftStore
 from syntagma.decoding.draft_tree import EMPTY_TREE, DraftTree, Source
 from syntagma.decoding.drafter import DraftScope
 from syntagma.decoding.forced_drafter import ForcedDrafter
 from syntagma.decoding.forced_text import ForcedText
+from syntagma.decoding.habit_drafter import HabitDrafter
 from syntagma.decoding.matcher import Matcher
+from syntagma.decoding.recycling_drafter import RecyclingDrafter
 from syntagma.decoding.speculation import SpeculationOptions, SpeculationSession, Speculator
 from syntagma.decoding.step_costs import StepCosts
 from syntagma.decoding.suffix_drafters import CorpusDrafter, PromptDrafter
 from syntagma.decoding.tree_merging import best_chain, subtree
 from syntagma.decoding.verification import Walk
+from syntagma.decoding.vllm_recycling import LikeliestRows
 from syntagma.decoding.vllm_sampling import SPECULATION_KEY
 from syntagma.decoding.vllm_support import DRAFT_PROPOSER, TREE_PROPOSER
 from syntagma.grammar import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-VLLM_SOURCES: Final[tuple[Source, ...]] = ("forced", "prompt", "corpus")
-"""What the scheduler can draft from; it is not told what the model held likely."""
+VLLM_SOURCES: Final[tuple[Source, ...]] = ("forced", "prompt", "corpus", "recycling", "habit")
+"""What the scheduler can draft from."""
 
 
 class NullProposer:
@@ -93,6 +99,8 @@ class RequestDrafts:
                 ForcedDrafter(vocabulary, forced_text),
                 PromptDrafter(),
                 CorpusDrafter(DraftStore(vocabulary.hash)),
+                RecyclingDrafter(),
+                HabitDrafter(vocabulary),
             ],
             forced_text=forced_text,
             max_nodes=self._max_drafts,
@@ -110,9 +118,7 @@ class RequestDrafts:
             request: vLLM's.
             matcher: of its output; None: nothing constrains it now.
         """
-        drafted = self._open.get(request.request_id)
-        if drafted is None:
-            drafted = self._open[request.request_id] = Drafted(request, self._begin(request))
+        drafted = self._drafted(request)
         self._catch_up(drafted)
         # Branches take places in the cache, too.
         places = max(min(self._max_drafts, self._max_model_len - request.num_tokens - 1), 0)
@@ -150,6 +156,35 @@ class RequestDrafts:
         tree = subtree(drafted.draft, range(number))
         return None if tree.is_chain else tree
 
+    def wants_likeliest(self, request: Any) -> bool:
+        """Whether it is of use what the model holds likely in the step that is being sent."""
+        drafted = self._open.get(request.request_id)
+        if drafted is not None:
+            return drafted.session.wants_likeliest
+        options = _options_of(request)
+        is_chosen = options.enabled and "recycling" in options.sources
+        return is_chosen and not request.is_prefill_chunk
+
+    def learn(self, request: Any, draft_ids: list[int], likeliest: LikeliestRows) -> None:
+        """Take in a step of a request and what the model held likely in it; a fault is logged and ends there.
+
+        Args:
+            request: vLLM's, with the step's tokens.
+            draft_ids: what vLLM has verified: the first nodes of the draft, or padding.
+            likeliest: the row after the request's last token, and that of each of these.
+        """
+        try:
+            drafted = self._drafted(request)
+            number = len(draft_ids)
+            if drafted.draft.token_ids[:number].tolist() == draft_ids:
+                drafted.draft = subtree(drafted.draft, range(number))
+            else:
+                drafted.draft = EMPTY_TREE
+            num_read = 1 + drafted.draft.num_nodes
+            self._catch_up(drafted, *(part[:num_read] for part in likeliest))
+        except Exception:
+            logger.exception("request %s: nothing is learned", request.request_id)
+
     def close_all_but(self, open_ids: Any) -> None:
         """Finish the sessions of requests that vLLM no longer has."""
         for request_id in [found for found in self._open if found not in open_ids]:
@@ -157,18 +192,25 @@ class RequestDrafts:
             self._catch_up(drafted)
             drafted.session.finish()
 
-    def _begin(self, request: Any) -> SpeculationSession:
-        given = (request.sampling_params.extra_args or {}).get(SPECULATION_KEY, {})
-        options = SpeculationOptions(
-            enabled=given.get("enabled", True),
-            max_tokens=given.get("max_tokens"),
-            sources=frozenset(given.get("sources", VLLM_SOURCES)),
-        )
-        scope = DraftScope(grammar_key=_grammar_key(request), tenant=given.get("tenant", ""))
-        return self._speculator.begin(request.prompt_token_ids or [], scope, options)
+    def _drafted(self, request: Any) -> Drafted:
+        drafted = self._open.get(request.request_id)
+        if drafted is None:
+            drafted = self._open[request.request_id] = Drafted(request, self._begin(request))
+        return drafted
 
-    def _catch_up(self, drafted: Drafted) -> None:
-        """Tell a session what its request has said since."""
+    def _begin(self, request: Any) -> SpeculationSession:
+        scope = DraftScope(
+            grammar_key=_grammar_key(request), tenant=_given_of(request).get("tenant", "")
+        )
+        return self._speculator.begin(request.prompt_token_ids or [], scope, _options_of(request))
+
+    def _catch_up(
+        self,
+        drafted: Drafted,
+        successors: NDArray[np.int32] | None = None,
+        probabilities: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Tell a session what its request has said since, and what the model held likely then."""
         new = list(drafted.request.output_token_ids[drafted.num_observed :])
         if new:
             drafted.num_observed += len(new)
@@ -176,7 +218,7 @@ class RequestDrafts:
             for token_id in new:
                 if not walk.step(token_id):
                     break
-            drafted.session.observe(drafted.draft, walk.accepted, new)
+            drafted.session.observe(drafted.draft, walk.accepted, new, successors, probabilities)
             drafted.draft = EMPTY_TREE
 
 
@@ -184,6 +226,21 @@ def forbids_drafts(request: Any) -> bool:
     """What changes within a step and is only looked at before it, in a step that verifies a tree."""
     params = request.sampling_params
     return request.num_output_tokens < params.min_tokens or params.thinking_token_budget is not None
+
+
+def _given_of(request: Any) -> dict[str, Any]:
+    """What a request says of its drafts, as `vllm_sampling` has written it down."""
+    given: dict[str, Any] = (request.sampling_params.extra_args or {}).get(SPECULATION_KEY, {})
+    return given
+
+
+def _options_of(request: Any) -> SpeculationOptions:
+    given = _given_of(request)
+    return SpeculationOptions(
+        enabled=given.get("enabled", True),
+        max_tokens=given.get("max_tokens"),
+        sources=frozenset(given.get("sources", VLLM_SOURCES)),
+    )
 
 
 def _grammar_key(request: Any) -> str:

@@ -9,8 +9,10 @@ from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
 from vllm.v1.core.sched.scheduler import Scheduler
 
 from syntagma.decoding.interpreter import keep_pauses_short
+from syntagma.decoding.recycling_drafter import NUM_SUCCESSORS
 from syntagma.decoding.vllm_drafting import RequestDrafts, has_trees, is_ours, replace_drafts
 from syntagma.decoding.vllm_grammar import SyntagmaBackend, SyntagmaGrammar
+from syntagma.decoding.vllm_recycling import ask_for, received_likeliest
 from syntagma.decoding.vllm_vocabulary import vocabulary_of
 
 QUALIFIED_NAME = f"{__name__}.grammar_scheduler"
@@ -86,6 +88,29 @@ class DraftingScheduler(GrammarScheduler):
         tokenizer = structured_output_manager.tokenizer
         vocabulary = vocabulary_of(vllm_config.model_config, tokenizer)
         self._drafts = RequestDrafts(vllm_config, vocabulary, tokenizer)
+
+    def schedule(self, *args: Any, **kwargs: Any) -> SchedulerOutput:
+        """vLLM's step, with the requests of which the model's likeliest tokens are to be told."""
+        output = super().schedule(*args, **kwargs)
+        learners = [
+            request_id
+            for request_id in output.num_scheduled_tokens
+            if self._drafts.wants_likeliest(self.requests[request_id])
+        ]
+        ask_for(output, learners, NUM_SUCCESSORS)
+        return output
+
+    def update_from_output(
+        self, scheduler_output: SchedulerOutput, model_runner_output: Any
+    ) -> Any:
+        """vLLM's, then what drafters learn from the step; by then some of its requests may be gone."""
+        received = received_likeliest(model_runner_output)
+        learners = [(found, received[i]) for i in received if (found := self.requests.get(i))]
+        outputs = super().update_from_output(scheduler_output, model_runner_output)
+        for request, likeliest in learners:
+            draft_ids = scheduler_output.scheduled_spec_decode_tokens.get(request.request_id, [])
+            self._drafts.learn(request, draft_ids, likeliest)
+        return outputs
 
     def update_draft_token_ids(self, draft_token_ids: Any) -> None:
         """What vLLM calls after a step with the worker's drafts, which are empty."""
