@@ -85,8 +85,11 @@ def send_likeliest(output: Any, likeliest: Likeliest | None) -> None:
 
 def received_likeliest(output: Any) -> dict[str, LikeliestRows]:
     """The rows that came with what a model runner has returned, by request."""
-    num_rows, token_ids, probabilities = getattr(output, _LIKELIEST, ({}, None, None))
     found: dict[str, LikeliestRows] = {}
+    sent = getattr(output, _LIKELIEST, None)
+    if sent is None:
+        return found
+    num_rows, token_ids, probabilities = sent
     end = 0
     for request_id, number in num_rows.items():
         first, end = end, end + number
