@@ -201,6 +201,11 @@ class SpeculationSession:
         self._tail = b""
         self.usage = SpeculationUsage()
 
+    @property
+    def wants_likeliest(self) -> bool:
+        """Whether a drafter has a use for what the model holds likely in the step under way."""
+        return self.is_attentive and "recycling" in self._sessions
+
     def propose(
         self, matcher: Matcher | None, *, costs: NDArray[np.float64], max_tokens: int
     ) -> DraftTree:

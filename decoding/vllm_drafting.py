@@ -23,6 +23,7 @@ from syntagma.decoding.step_costs import StepCosts
 from syntagma.decoding.tree_merging import best_chain, subtree
 from syntagma.decoding.verification import Walk
 from syntagma.decoding.vllm_options import BackendOptions
+from syntagma.decoding.vllm_recycling import LikeliestRows
 from syntagma.decoding.vllm_sampling import SPECULATION_KEY
 from syntagma.decoding.vllm_support import DRAFT_PROPOSER, TREE_PROPOSER
 from syntagma.decoding.vllm_usage import UsageLog
@@ -30,8 +31,8 @@ from syntagma.grammar import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-VLLM_SOURCES: Final[tuple[Source, ...]] = ("forced", "prompt", "corpus", "habit")
-"""What the scheduler can draft from; it is not told what the model held likely."""
+VLLM_SOURCES: Final[tuple[Source, ...]] = ("forced", "prompt", "corpus", "recycling", "habit")
+"""What the scheduler can draft from."""
 
 
 class NullProposer:
@@ -128,13 +129,25 @@ class RequestDrafts:
             logger.exception("request %s: no draft", request.request_id)
             return EMPTY_TREE
 
-    def note_step(self, request: Any, scheduled: list[int], output: Any) -> None:
+    def wants_likeliest(self, request: Any) -> bool:
+        """Whether it is of use what the model holds likely in the step that is being sent."""
+        drafted = self._open.get(request.request_id)
+        if drafted is not None:
+            return drafted.session.wants_likeliest
+        options = _options_of(request)
+        is_chosen = options.enabled and "recycling" in options.sources
+        return is_chosen and not request.is_prefill_chunk
+
+    def note_step(
+        self, request: Any, scheduled: list[int], output: Any, likeliest: LikeliestRows | None
+    ) -> None:
         """Learn from a step, and say in its output what the request's drafts have come to.
 
         Args:
             request: vLLM's.
             scheduled: what was verified, as in `verified`.
             output: of vLLM's engine core, with the tokens that the request has got.
+            likeliest: the row after the request's last token, and that of each token scheduled.
         """
         drafted = self._drafted(request)
         tree = self.verified(request.request_id, scheduled)
@@ -143,17 +156,20 @@ class RequestDrafts:
         for token_id in output.new_token_ids:
             if not walk.step(token_id):
                 break
-        drafted.session.observe(tree, walk.accepted, output.new_token_ids)
+        rows = () if likeliest is None else (part[: 1 + tree.num_nodes] for part in likeliest)
+        drafted.session.observe(tree, walk.accepted, output.new_token_ids, *rows)
         if drafted.log is not None:
             drafted.log.count(tree, walk.accepted, len(output.new_token_ids))
             drafted.log.attach(output)
         if output.finish_reason is not None:
             self._close(request.request_id)
 
-    def note_safely(self, request: Any, scheduled: list[int], output: Any) -> None:
+    def note_safely(
+        self, request: Any, scheduled: list[int], output: Any, likeliest: LikeliestRows | None
+    ) -> None:
         """`note_step`, or nothing where that fails."""
         try:
-            self.note_step(request, scheduled, output)
+            self.note_step(request, scheduled, output, likeliest)
         except Exception:
             logger.exception("request %s: a step could not be learned from", request.request_id)
 
@@ -190,15 +206,27 @@ class RequestDrafts:
         return drafted
 
     def _begin(self, request: Any) -> Drafted:
-        given = (request.sampling_params.extra_args or {}).get(SPECULATION_KEY, {})
-        options = SpeculationOptions(
-            enabled=given.get("enabled", True),
-            max_tokens=given.get("max_tokens"),
-            sources=frozenset(given.get("sources", VLLM_SOURCES)),
+        options = _options_of(request)
+        scope = DraftScope(
+            grammar_key=_grammar_key(request), tenant=_given_of(request).get("tenant", "")
         )
-        scope = DraftScope(grammar_key=_grammar_key(request), tenant=given.get("tenant", ""))
         session = self._speculator.begin(request.prompt_token_ids or [], scope, options)
         return Drafted(session, UsageLog() if options.enabled else None)
+
+
+def _given_of(request: Any) -> dict[str, Any]:
+    """What our front end has said of drafts for a request."""
+    given: dict[str, Any] = (request.sampling_params.extra_args or {}).get(SPECULATION_KEY, {})
+    return given
+
+
+def _options_of(request: Any) -> SpeculationOptions:
+    given = _given_of(request)
+    return SpeculationOptions(
+        enabled=given.get("enabled", True),
+        max_tokens=given.get("max_tokens"),
+        sources=frozenset(given.get("sources", VLLM_SOURCES)),
+    )
 
 
 def forbids_drafts(request: Any) -> bool:

@@ -13,8 +13,10 @@ from vllm.v1.outputs import ModelRunnerOutput
 from vllm.v1.request import RequestStatus
 
 from syntagma.decoding.interpreter import keep_pauses_short
+from syntagma.decoding.recycling_drafter import NUM_SUCCESSORS
 from syntagma.decoding.vllm_drafting import RequestDrafts, has_trees, is_ours, replace_drafts
 from syntagma.decoding.vllm_grammar import SyntagmaBackend, SyntagmaGrammar
+from syntagma.decoding.vllm_recycling import ask_for, received_likeliest
 from syntagma.decoding.vllm_vocabulary import vocabulary_of
 
 QUALIFIED_NAME = f"{__name__}.grammar_scheduler"
@@ -117,6 +119,17 @@ class DraftingScheduler(GrammarScheduler):
         vocabulary = vocabulary_of(vllm_config.model_config, tokenizer)
         self._drafts = RequestDrafts(vllm_config, vocabulary, tokenizer)
 
+    def schedule(self, *args: Any, **kwargs: Any) -> SchedulerOutput:
+        """vLLM's step, with the requests of which the model's likeliest tokens are to be told."""
+        output = super().schedule(*args, **kwargs)
+        learners = [
+            request_id
+            for request_id in output.num_scheduled_tokens
+            if self._drafts.wants_likeliest(self.requests[request_id])
+        ]
+        ask_for(output, learners, NUM_SUCCESSORS)
+        return output
+
     def update_draft_token_ids(self, draft_token_ids: Any) -> None:
         """What vLLM calls after a step with the worker's drafts, which are empty."""
         super().update_draft_token_ids(draft_token_ids)
@@ -134,13 +147,16 @@ class DraftingScheduler(GrammarScheduler):
         }
         by_client = super().update_from_output(scheduler_output, model_runner_output)
         scheduled = scheduler_output.scheduled_spec_decode_tokens
-        for outputs in by_client.values():
-            for output in outputs.outputs:
-                if output.new_token_ids:
-                    request_id = output.request_id
-                    self._drafts.note_safely(
-                        requests[request_id], scheduled.get(request_id, []), output
-                    )
+        likeliest = received_likeliest(model_runner_output)
+        for output in itertools.chain.from_iterable(news.outputs for news in by_client.values()):
+            if output.new_token_ids:
+                request_id = output.request_id
+                self._drafts.note_safely(
+                    requests[request_id],
+                    scheduled.get(request_id, []),
+                    output,
+                    likeliest.get(request_id),
+                )
         return by_client
 
 

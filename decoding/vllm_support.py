@@ -83,6 +83,12 @@ HOOKS: Hooks = (
         "Scheduler.update_draft_token_ids",
         ("self", "draft_token_ids"),
     ),
+    ("vllm.v1.core.sched.scheduler", "Scheduler.schedule", ("self",)),
+    (
+        "vllm.v1.core.sched.scheduler",
+        "Scheduler.update_from_output",
+        ("self", "scheduler_output", "model_runner_output"),
+    ),
     (
         "vllm.v1.structured_output",
         "StructuredOutputManager._get_constraint_bounds",
@@ -149,7 +155,6 @@ HOOKS: Hooks = (
 
 # Those of trees alone, and of vLLM's CPU build.
 TREE_HOOKS: Hooks = (
-    ("vllm.v1.core.sched.scheduler", "Scheduler.schedule", ("self",)),
     (
         "vllm.v1.worker.cpu_model_runner",
         "CPUModelRunner._prepare_inputs",

@@ -25,6 +25,7 @@ from vllm.v1.sample.sampler import Sampler
 from vllm.v1.spec_decode.metadata import SpecDecodeMetadata
 
 from syntagma.decoding.vllm_mending import mend_expand
+from syntagma.decoding.vllm_recycling import find_likeliest, send_likeliest
 
 if TYPE_CHECKING:
     from vllm.v1.worker.gpu_worker import Worker as DeviceWorker
@@ -138,11 +139,14 @@ class GrammarWorker(DeviceWorker):
 
     def sample_tokens(self, grammar_output: Any) -> Any:
         """Draw a step's tokens."""
+        likeliest = find_likeliest(self.model_runner)
         if grammar_output is not None:
             self._keep_raw_logits()
             if self._has_masked(grammar_output):
                 grammar_output = None
-        return super().sample_tokens(grammar_output)
+        output = super().sample_tokens(grammar_output)
+        send_likeliest(output, likeliest)
+        return output
 
     def _has_masked(self, grammar_output: Any) -> bool:
         """Write the masks into the logits of the step; False where vLLM has to."""

@@ -92,8 +92,6 @@ class Worker(Generic[LogitsT]):
         self._new_matcher = new_matcher
         self._observer = observer
         self._speculator = speculator
-        sources = () if speculator is None else tuple(d.source for d in speculator.drafters)
-        self._num_likeliest = NUM_SUCCESSORS if "recycling" in sources else 0
         self._step_costs = StepCosts(0 if speculator is None else speculator.max_nodes)
         self._text_bitmask = text_bitmask(vocabulary)
         self._running: list[Sequence] = []
@@ -334,9 +332,9 @@ class Worker(Generic[LogitsT]):
     def _likeliest(self, done: Pass[LogitsT]) -> Likeliest:
         """What the model held likely, where a drafter learns from it."""
         drafts = done.sequence.drafts
-        if drafts is None or not drafts.is_attentive or not self._num_likeliest:
+        if drafts is None or not drafts.wants_likeliest:
             return None, None
-        return self._model.likeliest(done.logits, self._num_likeliest)
+        return self._model.likeliest(done.logits, NUM_SUCCESSORS)
 
     def _fetch(self, done: Pass[LogitsT]) -> NDArray[np.float32]:
         """A pass's logits: float32[1 + num_nodes, vocab_size]. Notes what it has cost."""

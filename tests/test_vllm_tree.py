@@ -88,6 +88,24 @@ def test_the_law_of_samples(outputs: dict[str, Any]) -> None:
     assert homogeneity(expected, found["law of a mutant"]) > 4.5
 
 
+@pytest.mark.parametrize("name", ["greedy", "greedy again", "seeded", "penalties", "context"])
+def test_recycled_drafts_change_no_output(outputs: dict[str, Any], name: str) -> None:
+    """Trees of what workers say that the model held likely; those branch, and stand in part."""
+    found = outputs["found"]["recycled"][name]
+    assert found["outputs"] == outputs["expected"][name.removesuffix(" again")]
+    if name != "greedy":  # at first sight of everything
+        assert found["trees"] > 0 and found["accepted"] > 0
+    if name == "greedy again":
+        assert found["steps"] < outputs["found"]["recycled"]["greedy"]["steps"]
+
+
+def test_the_law_of_samples_with_recycled_drafts(outputs: dict[str, Any]) -> None:
+    """The drafts depend on what was drawn before; the law does not."""
+    found = outputs["found"]["recycled"]["law"]
+    assert found["trees"] > 0 and found["accepted"] > NUM_SAMPLES / 2
+    assert homogeneity(outputs["expected"]["law"], found["outputs"]) < 4.5
+
+
 def homogeneity(one: list[list[int]], other: list[list[int]]) -> float:
     """The chi-square statistic of two samples of equal size, as deviations of a normal variable (Wilson and Hilferty)."""
     counts = [Counter(map(tuple, sample)) for sample in (one, other)]

@@ -27,7 +27,15 @@ os.environ |= {
 
 import vllm_trees
 from speculation_workloads import WORKLOADS, prompt_of, tasks
-from vllm_trees import Case, answers, draft_randomly, engine, num_free_blocks, results
+from vllm_trees import (
+    Case,
+    answers,
+    draft_itself,
+    draft_randomly,
+    engine,
+    num_free_blocks,
+    results,
+)
 
 MAX_NODES = 64
 NUM_BLOCKS = 24
@@ -153,6 +161,7 @@ def with_trees(cases: list[Case], expected: dict[str, Any], num_samples: int) ->
         found |= reused(llm, cases, expected)
         found |= aborted(llm, few, expected)
         found["law"], found["steps"]["law"] = law(llm, cases, expected, num_samples)
+        found["recycled"] = recycled(llm, cases, num_samples)
         found["free blocks"] = [free_before, num_free_blocks(llm)]
         found["mutants"] = mutants(llm, cases[:24], expected)
         found["law of a mutant"] = favoured(llm, cases, expected, num_samples)
@@ -216,6 +225,30 @@ def law(
     drafts = draft_randomly(llm, sampled[:1], [likely], 16)
     found = answers(llm, sampled, **LAW)
     return found, [drafts.steps, drafts.accepted, drafts.branching]
+
+
+def recycled(llm: Any, cases: list[Case], num_samples: int) -> dict[str, Any]:
+    """Drafts of the scheduler itself, from what the model held likely alone; greedily a second time when it is known."""
+    from syntagma.decoding.vllm_sampling import SPECULATION_KEY
+
+    def asking(some: Sequence[Case]) -> list[Case]:
+        sources = ("extra_args", {SPECULATION_KEY: {"sources": ["recycling"]}})
+        return [Case(case.prompt, case.schema, (*case.options, sources)) for case in some]
+
+    found: dict[str, Any] = {}
+    parts = scenarios(cases)
+    sampled = [Case(unusual(cases))] * num_samples
+    for name, part, options in (
+        ("greedy", cases, {}),
+        ("greedy again", cases, {}),
+        ("seeded", parts["seeded"], {}),
+        ("penalties", parts["penalties"], {}),
+        ("context", parts["context"], {}),
+        ("law", sampled, LAW),
+    ):
+        drafts = draft_itself(llm)
+        found[name] = {"outputs": answers(llm, asking(part), **options), **drafts.counts()}
+    return found
 
 
 def favoured(

@@ -218,9 +218,50 @@ class RandomTrees:
         tree = subtree(tree, range(number))
         return None if tree.is_chain else tree
 
+    def wants_likeliest(self, request: Any) -> bool:
+        return False
+
     def close_all_but(self, open_ids: Any) -> None:
         for request_id in [found for found in self.trees if found not in open_ids]:
             self._count(request_id)
+
+
+class CountedDrafts:
+    """A scheduler's own drafts.
+
+    Attributes:
+        usage: what became of those of finished requests.
+        trees: how many drafts were no chains.
+    """
+
+    def __init__(self, own: Any) -> None:
+        from syntagma.decoding.speculation import SpeculationUsage
+
+        self.own = own
+        self.usage = SpeculationUsage()
+        self.trees = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.own, name)
+
+    def verifiable(self, request_id: str, token_ids: list[int]) -> Any:
+        tree = self.own.verifiable(request_id, token_ids)
+        self.trees += tree is not None
+        return tree
+
+    def close_all_but(self, open_ids: Any) -> None:
+        sessions = [d.session for name, d in self.own._open.items() if name not in open_ids]
+        self.own.close_all_but(open_ids)
+        for session in sessions:
+            self.usage.add(session.usage)
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "steps": self.usage.steps,
+            "trees": self.trees,
+            "drafted": self.usage.drafted,
+            "accepted": self.usage.accepted,
+        }
 
 
 def draft_randomly(
@@ -230,4 +271,13 @@ def draft_randomly(
     known = {case.prompt: truth for case, truth in zip(cases, truths, strict=False)}
     drafts = RandomTrees(scheduler, known, num_nodes, seed)
     scheduler._drafts = drafts
+    return drafts
+
+
+def draft_itself(llm: Any) -> CountedDrafts:
+    """Let the scheduler draft as it does, as though drafted tokens cost next to nothing: its trees branch most then."""
+    scheduler = scheduler_of(llm)
+    own = getattr(scheduler._drafts, "own", scheduler._drafts)
+    own._costs = np.linspace(1.0, 1.0001, own._max_drafts + 1)
+    scheduler._drafts = drafts = CountedDrafts(own)
     return drafts
