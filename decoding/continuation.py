@@ -43,10 +43,9 @@ class Continuation:
         path = 1.0
         while len(found) < max_tokens and not matcher.is_terminated():
             new = self._forced(matcher, tail, max_tokens - len(found)) or self._habit(matcher, path)
-            if not new:
-                break
+            if not new or not matcher.accept_tokens([guess.token_id for guess in new]):
+                break  # habits of another mask with the same hash may be refused
             path *= math.prod(guess.probability for guess in new)
-            matcher.accept_tokens([guess.token_id for guess in new])
             tail += b"".join(self._vocabulary.token_bytes(guess.token_id) for guess in new)
             found += new
         matcher.rollback(len(found))

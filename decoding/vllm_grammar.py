@@ -45,26 +45,28 @@ class SyntagmaBackend(StructuredOutputBackend):
     Its constructor builds the token trie and loads the kernels, so that no request waits for that.
 
     Attributes:
-        complete_ids: where grammars note the requests whose outputs can only end; None: nobody wants to know.
+        vocabulary: of the model.
+        rows: int32[max_num_seqs, num_words], what `allocate_token_bitmask` made.
+        complete_ids: where grammars note the requests whose outputs can only end; None: tokens are only tried.
     """
 
     def __init__(self, vllm_config: Any, tokenizer: Any, vocab_size: int) -> None:
         super().__init__(vllm_config, tokenizer=tokenizer, vocab_size=vocab_size)
         options = BackendOptions.of(vllm_config)
-        self._vocabulary = vocabulary_of(vllm_config.model_config, tokenizer)
+        self.vocabulary = vocabulary_of(vllm_config.model_config, tokenizer)
         self._artefacts = options.directory and ArtefactDirectory(options.directory)
         limits = CompileLimits(
             max_seconds=options.max_seconds, max_schema_depth=options.max_schema_depth
         )
         self._compiler = GrammarCompiler(
-            self._vocabulary, cache_dir=options.directory, limits=limits
+            self.vocabulary, cache_dir=options.directory, limits=limits
         )
         self._lock = threading.Lock()
         self._grammars: GrammarCache[tuple[str, str]] = GrammarCache(
             max_entries=MAX_CACHED_GRAMMARS, max_bytes=MAX_CACHED_BYTES
         )
         self._pending: dict[tuple[str, str], Future[CompiledGrammar]] = {}
-        self.rows: NDArray[np.int32] = np.empty((0, self._vocabulary.num_words), np.int32)
+        self.rows: NDArray[np.int32] = np.empty((0, self.vocabulary.num_words), np.int32)
         self._bitmask: torch.Tensor | None = None
         self.complete_ids: set[str] | None = None
 
@@ -129,10 +131,10 @@ class SyntagmaBackend(StructuredOutputBackend):
 
     def _redeem(self, ticket: GrammarTicket) -> CompiledGrammar:
         """The finished grammar if it can be found, else one compiled from its source."""
-        if ticket.vocabulary_hash != self._vocabulary.hash:
+        if ticket.vocabulary_hash != self.vocabulary.hash:
             raise ValueError(
                 f"the grammar was compiled for the vocabulary {ticket.vocabulary_hash}, but this "
-                f"engine's is {self._vocabulary.hash}: do both have the same model and tokenizer?"
+                f"engine's is {self.vocabulary.hash}: do both have the same model and tokenizer?"
             )
         if self._artefacts:
             grammar = self._artefacts.load(self._compiler, ticket.grammar_hash)
@@ -147,7 +149,7 @@ class SyntagmaBackend(StructuredOutputBackend):
 
     def allocate_token_bitmask(self, max_num_seqs: int) -> torch.Tensor:
         """int32[max_num_seqs, num_words], one row a position; the backend keeps a view of it."""
-        self.rows = np.full((max_num_seqs, self._vocabulary.num_words), -1, np.int32)
+        self.rows = np.full((max_num_seqs, self.vocabulary.num_words), -1, np.int32)
         self._bitmask = torch.from_numpy(self.rows)
         return self._bitmask
 
@@ -189,18 +191,21 @@ class SyntagmaGrammar(StructuredOutputGrammar):
     def accept_tokens(self, request_id: str, tokens: list[int]) -> bool:
         """Advance by drawn tokens; False ends the request with an error.
 
-        Tokens behind a stop token do not count: vLLM cuts them off.
+        Tokens behind a stop token do not count: vLLM cuts them off. While completeness is noted, a stop token behind a
+        complete output does not count either, for the scheduler takes it away.
         """
-        matcher = self.matcher
+        matcher, complete_ids = self.matcher, self._backend.complete_ids
+        stop_ids = matcher.grammar.vocabulary.stop_ids
         try:
             for token_id in tokens:
                 if matcher.is_terminated():
                     break
+                if complete_ids is not None and token_id in stop_ids and matcher.is_complete():
+                    break
                 if self._has_failed or not matcher.accept_token(token_id):
                     logger.error("request %s: token %d is refused", request_id, token_id)
                     return False
-            complete_ids = self._backend.complete_ids
-            if complete_ids is not None and matcher.is_complete():
+            if complete_ids is not None and not matcher.is_terminated() and matcher.is_complete():
                 complete_ids.add(request_id)
         except Exception:
             logger.exception("request %s: the matcher failed", request_id)

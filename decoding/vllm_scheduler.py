@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
 from vllm.v1.core.sched.scheduler import Scheduler
-from vllm.v1.engine import EngineCoreOutputs, FinishReason
+from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, FinishReason
 from vllm.v1.outputs import ModelRunnerOutput
 from vllm.v1.request import RequestStatus
 
@@ -33,7 +33,7 @@ class _WithGrammars:
 
     backend_class: ClassVar[type[SyntagmaBackend]] = SyntagmaBackend
     _backend: SyntagmaBackend
-    _complete_ids: set[str]
+    _stop_ids: tuple[int, ...]
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class _WithGrammars:
             tokenizer=manager.tokenizer,
             vocab_size=vllm_config.model_config.get_vocab_size(),
         )
-        self._complete_ids = self._backend.complete_ids = set()
+        self._stop_ids = self._backend.vocabulary.stop_ids
         manager.backend = self._backend
 
     def update_from_output(
@@ -60,18 +60,22 @@ class _WithGrammars:
     ) -> dict[int, EngineCoreOutputs]:
         """What came of a step; an output that its grammar lets do nothing but stop has stopped.
 
-        vLLM would have a stop token drawn first.
+        vLLM would have a stop token drawn first. Where it was drafted, it does not belong to the output.
         """
         scheduler: Any = self
-        complete_ids = self._complete_ids
-        complete_ids.clear()  # of drafts
+        complete_ids: set[str] = set()
+        self._backend.complete_ids = complete_ids
         found: dict[int, EngineCoreOutputs] = super().update_from_output(  # type: ignore[misc]
             scheduler_output, model_runner_output
         )
+        self._backend.complete_ids = None
         if complete_ids:
             for output in itertools.chain.from_iterable(news.outputs for news in found.values()):
-                if output.request_id in complete_ids and output.finish_reason in NOT_STOPPED:
-                    output.finish_reason = FinishReason.STOP
+                if output.request_id in complete_ids:
+                    if output.new_token_ids and output.new_token_ids[-1] in self._stop_ids:
+                        _drop_last_token(output)
+                    if output.finish_reason in NOT_STOPPED:
+                        output.finish_reason = FinishReason.STOP
             scheduler.finish_requests(complete_ids, RequestStatus.FINISHED_STOPPED)
         return found
 
@@ -97,6 +101,12 @@ class _WithGrammars:
             return None
         rows = self._backend.step_rows(list(grammars.values()))
         return GrammarOutput(list(grammars), rows, [0] * len(grammars))
+
+
+def _drop_last_token(output: EngineCoreOutput) -> None:
+    output.new_token_ids = output.new_token_ids[:-1]
+    if output.new_logprobs is not None:
+        output.new_logprobs = output.new_logprobs.slice_request(0, len(output.new_token_ids))
 
 
 class GrammarScheduler(_WithGrammars, Scheduler):

@@ -194,13 +194,14 @@ def aborted(llm: Any, cases: list[Case], expected: dict[str, Any]) -> dict[str, 
     for i, case in enumerate(cases):
         core.add_request(str(i), {"prompt_token_ids": list(case.prompt)}, sampling_params(case))
     outputs: dict[str, list[int]] = {}
-    for step in range(1000):
+    waiting = False
+    running = scheduler_of(llm).requests
+    for _ in range(1000):
         for result in core.step():
             outputs[result.request_id] = list(result.outputs[0].token_ids)
-        if step == 2:
-            running = scheduler_of(llm).requests
-            first = next(name for name in running if name.startswith("0"))
-            waiting = bool(running[first].spec_token_ids)
+        first = [running[name].spec_token_ids for name in running if name.startswith("0")]
+        if not waiting and any(first):
+            waiting = True
             core.abort_request(["0"])
         if not core.has_unfinished_requests():
             break
@@ -263,7 +264,7 @@ def favoured(
         first = 0
         for tree in trees:
             for node, parent in enumerate(tree.parents.tolist()):
-                logits[first + 1 + parent, tree.token_ids[node]] += 3.0
+                logits[first + 1 + parent, tree.token_ids[node]] += 6.0
             first += 1 + tree.num_nodes
         return sample_along(sampler, logits, trees, *rest)
 

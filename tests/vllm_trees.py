@@ -221,6 +221,9 @@ class RandomTrees:
     def wants_likeliest(self, request: Any) -> bool:
         return False
 
+    def note_safely(self, request: Any, scheduled: Any, output: Any, likeliest: Any) -> None:
+        pass
+
     def close_all_but(self, open_ids: Any) -> None:
         for request_id in [found for found in self.trees if found not in open_ids]:
             self._count(request_id)
@@ -249,10 +252,10 @@ class CountedDrafts:
         self.trees += tree is not None
         return tree
 
-    def close_all_but(self, open_ids: Any) -> None:
-        sessions = [d.session for name, d in self.own._open.items() if name not in open_ids]
-        self.own.close_all_but(open_ids)
-        for session in sessions:
+    def note_safely(self, request: Any, scheduled: Any, output: Any, likeliest: Any) -> None:
+        session = self.own._drafted(request).session
+        self.own.note_safely(request, scheduled, output, likeliest)
+        if output.finish_reason is not None:
             self.usage.add(session.usage)
 
     def counts(self) -> dict[str, int]:
