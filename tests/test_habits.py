@@ -167,3 +167,15 @@ def test_unlikely_chains_are_not_followed() -> None:
     habits.learn(matcher, greedy(b"xyzxyz"))
     assert max(p for _, p in habits.likely(matcher)) < MIN_PATH
     assert continuation(VOCABULARY, habits).after(matcher, b"", 20) == []
+
+
+def test_a_chain_ends_where_the_grammar_refuses_a_habit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The matcher is left as it was found, too."""
+    matcher, habits = Matcher(DIGITS), Habits(VOCABULARY)
+    assert matcher.accept_tokens(greedy(b"a1b2"))
+    before = matcher.num_tokens
+    refused = VOCABULARY.tokens.index(b"9")
+    monkeypatch.setattr(habits, "likely", lambda matcher: [(refused, 0.9)])
+    assert Continuation(VOCABULARY, None, habits).after(matcher, b"a1b2", 8) == []
+    assert matcher.num_tokens == before
+    assert matcher.accept_tokens(greedy(b"c0"))
