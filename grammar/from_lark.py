@@ -68,9 +68,7 @@ def lark_to_grammar(
 
 def _lexed(grammar: LarkGrammar, source: GrammarSource, budget: Budget) -> ir.Grammar:
     table = LalrBuilder(grammar, budget).table()
-    has_lalr_tables = table.is_lalr or any(p.priority for p in grammar.productions)
-    # Larger lookaheads have the same conflicts, and only priorities could resolve them.
-    if table.loop is not None and has_lalr_tables:
+    if table.loop is not None:
         name = grammar.rule_names[table.loop - len(grammar.terminals)]
         # Lark makes rules of its own for repetitions, and for uses of templates.
         written = re.sub(r"^__(.+?)_(?:star|plus|repeat)_.*$", r"\1", name).split("{")[0]
