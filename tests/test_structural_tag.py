@@ -325,7 +325,7 @@ BAD: list[tuple[dict[str, Any], type[GrammarError], str, str]] = [
         "",
     ),
     (
-        {"type": "json_schema", "json_schema": True, "style": "qwen_xml"},
+        {"type": "json_schema", "json_schema": True, "style": "no_such_xml"},
         UnsupportedGrammarError,
         "/style",
         "json",
