@@ -167,9 +167,9 @@ def test_determinise(
         subset = key[1] if isinstance(key, tuple) else key
         assert members[offsets[state] : offsets[state + 1]].tolist() == sorted(subset)
         assert table[state] == [number[moves[c]] if c in moves else 0 for c in range(3)]
-    assert kernels.determinise(*arguments, num_states, 1000)[0] == num_states
+    assert kernels.determinise(*arguments, num_states, 100_000)[0] == num_states
     if num_states > 2:
-        assert kernels.determinise(*arguments, num_states - 1, 1000)[0] == kernels.LIMIT_REACHED
+        assert kernels.determinise(*arguments, num_states - 1, 100_000)[0] == kernels.LIMIT_REACHED
         assert kernels.determinise(*arguments, num_states, 0)[0] == kernels.LIMIT_REACHED
 
 
