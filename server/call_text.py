@@ -19,6 +19,13 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Reasoning:
+    """What the model says to itself before it answers, where its format of answers has that."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class CallBegins:
     """The name of the next call's function is known.
 
@@ -37,7 +44,19 @@ class Arguments:
     text: str
 
 
-Event = Text | CallBegins | Arguments
+Event = Text | Reasoning | CallBegins | Arguments
+
+
+class AnswerReader(Protocol):
+    """Tells what an output is made of while it is being written."""
+
+    def feed(self, text: str) -> list[Event]:
+        """Take more of the output."""
+        ...
+
+    def finish(self) -> list[Event]:
+        """What was held back and turned out to be text, at the end of the output."""
+        ...
 
 
 class CallMarks(Protocol):
