@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from syntagma.grammar.value_types import STRING, type_of, value_types_of
+from syntagma.grammar.value_types import STRING, spelled_type, value_types_of
 from syntagma.server.call_text import CallMarks, CallTextReader, overlap
 
 NAME = re.compile(r"[\w-]+")
@@ -143,7 +143,7 @@ def _escaped(text: str) -> str:
 def _told_apart(text: str, types: frozenset[str]) -> str:
     """A value that may be a string or something else."""
     try:
-        found = type_of(json.loads(text))
+        found = spelled_type(json.loads(text))
     except (ValueError, RecursionError):
         return _escaped(text)
     is_number = found == "integer" and "number" in types
