@@ -13,6 +13,10 @@ from vllm.parser.engine.adapters import ParserEngineReasoningAdapter
 from vllm.reasoning import ReasoningParserManager
 from vllm.reasoning.abs_reasoning_parsers import ReasoningParser
 
+# vLLM names it for gpt-oss where nobody names one. It finds no end of anything: reasoning is a part of these
+# answers as grammars know them.
+WITHOUT_MARKS = "openai_gptoss"
+
 
 class ReasoningMarks:
     """How a model marks its reasoning, by the parser that vLLM has for it.
@@ -56,12 +60,12 @@ class ReasoningMarks:
 
 
 def reasoning_marks(config: Any, tokenizer: Any) -> ReasoningMarks | None:
-    """The marks by vLLM's `StructuredOutputsConfig`; None if no parser is named.
+    """The marks by vLLM's `StructuredOutputsConfig`; None if no parser is named that looks for any.
 
     Raises:
         ValueError: the parser cannot be used, or grammars are to hold within the reasoning.
     """
-    if not config.reasoning_parser:
+    if config.reasoning_parser in ("", WITHOUT_MARKS):
         return None
     if config.enable_in_reasoning:
         raise ValueError("enable_in_reasoning cannot be given: grammars begin behind the reasoning")

@@ -72,15 +72,23 @@ def plain_texts(grammar: ir.Grammar, budget: Budget) -> Dfa:
         GrammarLimitError: it is too large.
         UnsatisfiableGrammarError: there are no strings.
     """
+    found = regular_texts(grammar, budget)
+    if found is None:
+        raise _too_long()
+    texts = without_escapes(found)
+    if texts.is_empty:
+        raise UnsatisfiableGrammarError("no text fits this schema", pointer="")
+    return texts
+
+
+def regular_texts(grammar: ir.Grammar, budget: Budget) -> Dfa | None:
+    """The texts of a grammar; None where they are not regular, or too many to be told apart."""
     parts = RegularParts(grammar.produce_all(), budget)
     start = ir.Call(0)
     size = parts.size(start)
     if size == NOT_REGULAR or size > MAX_SIZE:
-        raise _too_long()
-    texts = without_escapes(parts.automaton(start, budget))
-    if texts.is_empty:
-        raise UnsatisfiableGrammarError("no text fits this schema", pointer="")
-    return texts
+        return None
+    return parts.automaton(start, budget)
 
 
 def without_escapes(dfa: Dfa) -> Dfa:

@@ -83,7 +83,7 @@ def shown(value: Any) -> str:
 
 
 def type_of(value: Any) -> str:
-    """The narrowest type of a JSON value."""
+    """The narrowest type of a JSON value: to JSON Schema ``1.0`` is an integer; cf. `value_types.spelled_type`."""
     match value:
         case None:
             return "null"

@@ -24,13 +24,14 @@ from syntagma.grammar.ir_productive import has_word
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.markup import Markup
-from syntagma.grammar.plain_strings import bounded_texts, plain_texts
+from syntagma.grammar.plain_strings import bounded_texts, plain_texts, regular_texts
 from syntagma.grammar.readable_texts import BLANK, readable_texts
 from syntagma.grammar.schema_text import canonical_text, shorten
 from syntagma.grammar.terminals import WordList
 from syntagma.grammar.value_types import STRING, value_types
 
 NOTATION = "tags"
+INTEGER_OR_STRING = frozenset({"integer", "string"})
 # Counted strings without escapes have several states for each character.
 MAX_DFA_STATES = 120_000
 
@@ -141,8 +142,12 @@ class TaggedArguments:
         kinds: list[Callable[[], ir.Node]] = []
         if types >= STRING:
             kinds.append(lambda: self._string(declared, types - STRING))
-        if types > STRING or not types & STRING:
-            kinds.append(lambda: self._json(declared, types - STRING))
+        others = types - STRING
+        if types >= INTEGER_OR_STRING and "number" not in types:
+            kinds.append(lambda: self._integers(declared))
+            others -= INTEGER_OR_STRING
+        if others or not types:
+            kinds.append(lambda: self._json(declared, others))
         nodes: list[ir.Node] = []
         refusal = None
         for kind in kinds:
@@ -185,6 +190,24 @@ class TaggedArguments:
                     )
             texts = plain_texts(rules, self._wide)
         return dfas.intersection(texts, writable, self._wide)
+
+    def _integers(self, declared: Property) -> ir.Node:
+        """Integers beside strings: written without fraction and exponent, for to readers ``1.0`` is a string then."""
+        options = dataclasses.replace(self._options, numbers="canonical")
+        rules = self._rules(_of_type(declared, ["integer"]), declared.pointer, options)
+        texts = regular_texts(rules, self._wide)
+        if texts is None:
+            raise UnsupportedGrammarError(
+                "these integers are too many to be told from strings without quotation marks",
+                keyword="type",
+                pointer=declared.pointer,
+            )
+        texts = dfas.intersection(texts, readable_texts(frozenset(["integer"])), self._wide)
+        if texts.is_empty:
+            raise UnsatisfiableGrammarError(
+                "no integer that fits can be written beside strings", pointer=declared.pointer
+            )
+        return ir.regular(texts, non_empty=texts)
 
     def _json(self, declared: Property, types: frozenset[str]) -> ir.Node:
         rules = self._rules(_of_type(declared, sorted(types)), declared.pointer, self._options)

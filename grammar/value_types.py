@@ -58,9 +58,9 @@ class _Reading:
         elif isinstance(named, list):
             yield frozenset(name for name in named if isinstance(name, str))
         if isinstance(schema.get("enum"), list):
-            yield frozenset(map(type_of, schema["enum"]))
+            yield frozenset(map(spelled_type, schema["enum"]))
         if "const" in schema:
-            yield frozenset({type_of(schema["const"])})
+            yield frozenset({spelled_type(schema["const"])})
         if isinstance(schema.get("$ref"), str):
             yield self.types(self._target(schema["$ref"]), depth)
         if isinstance(schema.get("allOf"), list):
@@ -96,8 +96,8 @@ def _common(left: frozenset[str], right: frozenset[str]) -> frozenset[str]:
     return found
 
 
-def type_of(value: object) -> str:
-    """The type of a JSON value."""
+def spelled_type(value: object) -> str:
+    """The type of a JSON value as readers of texts tell it: ``1.0`` is no integer, though to schemas it is one."""
     match value:
         case None:
             return "null"

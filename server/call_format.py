@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from syntagma.server.call_text import CallTextReader
+from syntagma.server.call_text import AnswerReader
 from syntagma.server.constraint_kinds import ToolFormatName
 from syntagma.server.special_marks import between
 
@@ -50,7 +50,7 @@ class CallFormat(Protocol):
         """
         ...
 
-    def reader(self, functions: Sequence[CallableFunction]) -> CallTextReader:
+    def reader(self, functions: Sequence[CallableFunction]) -> AnswerReader:
         """What finds the calls of some functions in an output."""
         ...
 

@@ -19,6 +19,13 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Reasoning:
+    """What the model says to itself before it answers, where its format of answers has that."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class CallBegins:
     """The name of the next call's function is known.
 
@@ -37,7 +44,19 @@ class Arguments:
     text: str
 
 
-Event = Text | CallBegins | Arguments
+Event = Text | Reasoning | CallBegins | Arguments
+
+
+class AnswerReader(Protocol):
+    """Tells what an output is made of while it is being written."""
+
+    def feed(self, text: str) -> list[Event]:
+        """Take more of the output."""
+        ...
+
+    def finish(self) -> list[Event]:
+        """What was held back and turned out to be text, at the end of the output."""
+        ...
 
 
 class CallMarks(Protocol):
@@ -131,7 +150,7 @@ class CallTextReader:
 
     def _num_open(self, text: str) -> int:
         """How much of the end of a text may become a trigger."""
-        return _overlap(text, self._form.trigger)
+        return overlap(text, self._form.trigger)
 
     def _emit(self, text: str, events: list[Event]) -> None:
         if text:
@@ -141,14 +160,18 @@ class CallTextReader:
     def _read_wrapping(self, text: str) -> str:
         """What stands around calls, up to the next call or the end of the wrapping."""
         for place, character in enumerate(text):
-            if character == "{":
-                self._call = CallReader()
+            if character == "{" and (call := self._new_call()) is not None:
+                self._call = call
                 return text[place:]
             self._behind_calls += character
             if self._behind_calls.endswith(self._form.closing):
                 self._leave()
                 return text[place + 1 :]
         return ""
+
+    def _new_call(self) -> OneCall | None:
+        """What reads a call from its brace on; None: the brace begins none."""
+        return CallReader()
 
     def _read_call(self, call: OneCall, text: str, events: list[Event]) -> str:
         """A call, from its brace to its brace."""
@@ -177,9 +200,9 @@ class CallTextReader:
         self._is_beside_call = True
 
 
-def _overlap(text: str, trigger: str) -> int:
-    """How much of the end of a text is a beginning of the trigger."""
-    for length in range(min(len(text), len(trigger) - 1), 0, -1):
-        if text.endswith(trigger[:length]):
+def overlap(text: str, mark: str) -> int:
+    """How much of the end of a text is a beginning of the mark."""
+    for length in range(min(len(text), len(mark) - 1), 0, -1):
+        if text.endswith(mark[:length]):
             return length
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from syntagma.server.answer_channels import in_channels
 from syntagma.server.answers import Answer, Choice
 from syntagma.server.chat_choices import ChatChoice, chat_message
 from syntagma.server.constraint_reader import ConstraintReader
@@ -33,17 +34,18 @@ async def answer_chat(context: ServerContext, payload: JsonBody) -> Response:
     constraint = await payload.run(chat_constraint, reader, body, calls)
     if calls is not None and constraint is not calls.constraint:
         calls = None
+    told, held_to, opening = in_channels(context.tool_format, body, calls, constraint)
     plan = Plan(
         body=body,
-        constraint=constraint,
+        constraint=held_to,
         max_tokens=max_tokens(body),
         logprobs=num_logprobs(body),
         prompt_param="messages",
         may_reason=True,
     )
-    prompt = await context.prompts.chat(body.messages, shown_tools(body))
+    prompt = await context.prompts.chat(body.messages, shown_tools(body), opening)
     generation = await start(context, plan, [prompt])
-    answer = chat_answer(body.model or context.engine.model_name, body, calls, constraint)
+    answer = chat_answer(body.model or context.engine.model_name, body, told, constraint)
     return await answer.respond(generation, stream=bool(body.stream))
 
 

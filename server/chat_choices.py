@@ -6,7 +6,7 @@ import uuid
 from typing import Any, Protocol
 
 from syntagma.decoding.engine import Delta, TokenLogprob
-from syntagma.server.call_text import CallBegins, Event, Text
+from syntagma.server.call_text import CallBegins, Event, Reasoning, Text
 from syntagma.server.logprobs import chat_logprobs
 from syntagma.server.tool_text import CallReader, JsonStringReader
 from syntagma.server.tools import CallsInText, ForcedCall
@@ -150,6 +150,7 @@ class CallsMessage:
         self._wanted = calls
         self._reader = calls.form.reader(calls.functions)
         self._text: list[str] = []
+        self._reasoning: list[str] = []
         self._calls: list[GrowingCall] = []
 
     def opening(self) -> dict[str, Any]:
@@ -168,6 +169,9 @@ class CallsMessage:
         if isinstance(event, Text):
             self._text.append(event.text)
             return {"content": event.text}
+        if isinstance(event, Reasoning):
+            self._reasoning.append(event.text)
+            return {"reasoning": event.text}
         if isinstance(event, CallBegins):
             call = GrowingCall(event, is_custom=event.name in self._wanted.custom_names)
             self._calls.append(call)
@@ -183,6 +187,8 @@ class CallsMessage:
         message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
         if self._calls or self._wanted.is_forced:
             message["content"] = content or None
+        if self._reasoning:
+            message["reasoning"] = "".join(self._reasoning)
         if self._calls:
             message["tool_calls"] = [call.as_dict() for call in self._calls]
         return message

@@ -32,6 +32,7 @@ ToolFormatName = Literal[
     "kimi_k2",
     "glm45",
     "glm47",
+    "harmony",
 ]
 ToolCallParser = Literal[ToolFormatName, "qwen3_xml", "auto", "none"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from syntagma.server.call_text import CallMarks, CallTextReader
+from syntagma.server.call_text import CallMarks, CallTextReader, OneCall
 from syntagma.server.tool_text import JsonNesting
 
 
@@ -61,15 +61,10 @@ class MarkedTextReader(CallTextReader):
         self._head = re.compile(f"{head}$")
         self._is_numbered = "{number}" in form.head
 
-    def _read_wrapping(self, text: str) -> str:
-        for place, character in enumerate(text):
-            if character == "{" and (found := self._head.search(self._behind_calls)):
-                name = found["name"]
-                call_id = f"functions.{name}{found['number']}" if self._is_numbered else None
-                self._call = MarkedCallReader(name, call_id)
-                return text[place:]
-            self._behind_calls += character
-            if self._behind_calls.endswith(self._form.closing):
-                self._leave()
-                return text[place + 1 :]
-        return ""
+    def _new_call(self) -> OneCall | None:
+        found = self._head.search(self._behind_calls)
+        if found is None:
+            return None
+        name = found["name"]
+        call_id = f"functions.{name}{found['number']}" if self._is_numbered else None
+        return MarkedCallReader(name, call_id)

@@ -69,9 +69,17 @@ class PromptEncoder:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="prompts")
 
     async def chat(
-        self, messages: Sequence[Message], tools: list[dict[str, Any]] | None
+        self,
+        messages: Sequence[Message],
+        tools: list[dict[str, Any]] | None,
+        opening: str = "",
     ) -> tuple[int, ...]:
         """The tokens of a conversation up to where the model answers.
+
+        Args:
+            messages: the conversation.
+            tools: for the template.
+            opening: what the answer begins with; control tokens in it count.
 
         Raises:
             ApiError: 400 if there is no chat template, or it refuses the messages.
@@ -82,7 +90,7 @@ class PromptEncoder:
                 param="messages",
                 code="chat_template_missing",
             )
-        return await self._in_thread(lambda: self._encode_chat(messages, tools))
+        return await self._in_thread(lambda: self._encode_chat(messages, tools, opening))
 
     async def text(self, prompt: str) -> tuple[int, ...]:
         """The tokens of a raw prompt, with what the tokenizer puts around a text."""
@@ -97,11 +105,11 @@ class PromptEncoder:
         return await asyncio.get_running_loop().run_in_executor(self._thread, encode)
 
     def _encode_chat(
-        self, messages: Sequence[Message], tools: list[dict[str, Any]] | None
+        self, messages: Sequence[Message], tools: list[dict[str, Any]] | None, opening: str
     ) -> tuple[int, ...]:
         conversation: Any = [template_message(message, i) for i, message in enumerate(messages)]
         (conversation, tools), cut = self._cut_control_texts([conversation, tools])
-        rendered = self._render(conversation, tools)
+        rendered = self._render(conversation, tools) + opening
         self._refuse_hopeless(rendered, "messages")
         pieces = rendered.split(cut) if cut else [rendered]
         encode = self._tokenizer.encode

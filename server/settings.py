@@ -162,8 +162,8 @@ class Settings(BaseSettings):
         "auto",
         "grammar",
         "how the model writes tool calls: hermes, llama3_json, mistral, pythonic, qwen3_coder (or qwen3_xml), "
-        "deepseek_v3, deepseek_v31, kimi_k2, glm45 or glm47; auto: as its chat template shows; none: calls are "
-        "forced only",
+        "deepseek_v3, deepseek_v31, kimi_k2, glm45, glm47 or harmony; auto: as its chat template shows; none: calls "
+        "are forced only",
     )
     compile_timeout: float = setting(
         2.0, "grammar", "seconds that compiling one grammar may take", gt=0

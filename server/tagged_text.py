@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from syntagma.grammar.value_types import STRING, type_of, value_types_of
-from syntagma.server.call_text import CallMarks, CallTextReader
+from syntagma.grammar.value_types import STRING, spelled_type, value_types_of
+from syntagma.server.call_text import CallMarks, CallTextReader, overlap
 
 NAME = re.compile(r"[\w-]+")
 
@@ -129,7 +129,7 @@ class TaggedCallReader:
             return value if STRING.isdisjoint(types) else _told_apart(value, types)
         if types >= STRING and types != STRING:
             return None
-        certain = len(self._held) - _num_open(self._held, closing)
+        certain = len(self._held) - overlap(self._held, closing)
         value, self._held = self._held[:certain], self._held[certain:]
         if not value:
             return None
@@ -143,19 +143,11 @@ def _escaped(text: str) -> str:
 def _told_apart(text: str, types: frozenset[str]) -> str:
     """A value that may be a string or something else."""
     try:
-        found = type_of(json.loads(text))
+        found = spelled_type(json.loads(text))
     except (ValueError, RecursionError):
         return _escaped(text)
     is_number = found == "integer" and "number" in types
     return text if (found in types and found != "string") or is_number else _escaped(text)
-
-
-def _num_open(text: str, mark: str) -> int:
-    """How much of the end of a text is a beginning of the mark."""
-    for length in range(min(len(text), len(mark) - 1), 0, -1):
-        if text.endswith(mark[:length]):
-            return length
-    return 0
 
 
 class TaggedTextReader(CallTextReader):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Container
 
 from syntagma.server.call_format import CallFormat
+from syntagma.server.harmony_format import CHANNEL, HARMONY
+from syntagma.server.harmony_text import MESSAGE
 from syntagma.server.marked_formats import DEEPSEEK_V3, DEEPSEEK_V31, KIMI_K2, MARKED_FORMATS
 from syntagma.server.pythonic_format import PYTHONIC, TEMPLATE_MARK
 from syntagma.server.tagged_formats import GLM45, GLM47, QWEN3_CODER, TAGGED_FORMATS
@@ -16,6 +18,7 @@ FORMATS: dict[str, CallFormat] = {
     PYTHONIC.name: PYTHONIC,
     **MARKED_FORMATS,
     **TAGGED_FORMATS,
+    HARMONY.name: HARMONY,
 }
 
 
@@ -27,6 +30,8 @@ def format_of_template(template: str | None) -> CallFormat | None:
     """
     if template is None:
         return None
+    if CHANNEL in template and MESSAGE in template:
+        return HARMONY
     if TEMPLATE_MARK in template:
         return PYTHONIC
     if "[TOOL_CALLS]" in template:

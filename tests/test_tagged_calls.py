@@ -26,7 +26,7 @@ from syntagma.grammar import (
     UnsatisfiableGrammarError,
     UnsupportedGrammarError,
 )
-from syntagma.grammar.value_types import type_of, value_types
+from syntagma.grammar.value_types import spelled_type, value_types
 from syntagma.server.call_format import CallableFunction
 from syntagma.server.tagged_formats import GLM45, GLM47, QWEN3_CODER, TaggedFormat
 
@@ -97,10 +97,12 @@ def written(form: TaggedFormat, name: str, arguments: dict[str, Any]) -> str:
     return f"<tool_call>{name}{gap}{''.join(parts)}</tool_call>"
 
 
-def drawn(form: TaggedFormat, schemas: dict[str, Any], seeds: Iterable[int]) -> list[str]:
+def drawn(
+    form: TaggedFormat, schemas: dict[str, Any], seeds: Iterable[int], **policies: Any
+) -> list[str]:
     """Answers of calls only, drawn through the masks."""
     tag, _ = form.tag(functions_of(schemas), is_forced=True, may_repeat=True)
-    grammar = COMPILER.compile_structural_tag(tag)
+    grammar = COMPILER.compile_structural_tag(tag, **policies)
     found = (sample(grammar, random.Random(seed), max_tokens=600) for seed in seeds)
     return [text.decode() for text in found if text is not None]
 
@@ -127,7 +129,7 @@ def test_vllm_reads_the_same(form: TaggedFormat) -> None:
 
 
 listed = st.lists(
-    st.sampled_from(["a", "é<", "</b", "12a", "", 'q"\\', "null!", 3, 2.5, -1, True, None]),
+    st.sampled_from(["a", "é<", "</b", "12a", "", 'q"\\', "null!", 3, 3.0, 2.5, -1, True, None]),
     min_size=1,
     max_size=3,
     unique_by=repr,
@@ -141,6 +143,7 @@ scalars = st.sampled_from(
         {"type": "string", "format": "date"},
         {"type": ["string", "null"], "maxLength": 6},
         {"type": ["string", "integer"], "maxLength": 3},
+        {"type": ["string", "integer"], "enum": ["12a", 3.0, -1]},
         {"type": ["boolean", "string"], "maxLength": 5},
         {"type": ["string", "number", "null"], "pattern": "^[0-9.eE+-]{1,4}$"},
         {"type": "integer", "minimum": -20, "maximum": 200},
@@ -176,7 +179,8 @@ def test_random_parameters(form: TaggedFormat, properties: dict[str, Any], rng: 
     schema = {"type": "object", "properties": properties, "required": required}
     schemas = {"f": {**schema, "additionalProperties": False}}
     try:
-        texts = drawn(form, schemas, [rng.randrange(1 << 30) for _ in range(3)])
+        seeds = [rng.randrange(1 << 30) for _ in range(3)]
+        texts = drawn(form, schemas, seeds, numbers=rng.choice(["canonical", "any"]))
     except (UnsupportedGrammarError, UnsatisfiableGrammarError):
         assume(False)
     for text in texts:
@@ -227,8 +231,8 @@ def meant(text: str, schema: dict[str, Any]) -> Any:
             found = json.loads(text)
     if "string" not in types:
         return found
-    is_known = found is not NOTHING and type_of(found) in types - {"string"}
-    is_known |= found is not NOTHING and type_of(found) == "integer" and "number" in types
+    is_known = found is not NOTHING and spelled_type(found) in types - {"string"}
+    is_known |= found is not NOTHING and spelled_type(found) == "integer" and "number" in types
     return found if is_known else text
 
 
@@ -312,6 +316,53 @@ def test_every_value_that_can_be_written(form: TaggedFormat, schema: Any, value:
     assert accepts(grammar, text) == expected
     if expected:
         assert read(form, text, {"f": whole}) == ("", [("f", {"a": value})])
+
+
+@by_form
+@pytest.mark.parametrize("numbers", ["canonical", "any"])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": ["integer", "string"], "maxLength": 1, "maximum": 9},
+        {"type": ["integer", "string"], "enum": [3.0, 1, "x"]},
+        {
+            "type": ["integer", "string", "null"],
+            "maxLength": 2,
+            "multipleOf": 5,
+            "maximum": 99,
+            "minimum": 0,
+        },
+        {"anyOf": [{"type": "integer", "enum": [2.0, 5]}, {"type": "string", "maxLength": 2}]},
+        {"type": ["number", "string"], "maxLength": 1, "minimum": 0, "maximum": 9},
+        {"enum": [4.0, "x"]},
+    ],
+)
+def test_whole_numbers_beside_strings(form: TaggedFormat, numbers: Any, schema: Any) -> None:
+    """To readers ``1.0`` is no integer, so where it would be a string it must not be written as one."""
+    parameters = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
+    functions = functions_of({"f": parameters})
+    tag, _ = form.tag(functions, is_forced=True, may_repeat=False)
+    grammar = COMPILER.compile_structural_tag(tag, numbers=numbers)
+    values = [str(i) for i in range(12)] + [
+        "-5",
+        "x",
+        "3.0",
+        "2.0",
+        "1e0",
+        "4.0",
+        "4e0",
+        "5E0",
+        "1.50",
+        "null",
+    ]
+    found = []
+    for value in values:
+        text = written(form, "f", {"a": value})
+        if accepts(grammar, text):
+            ((_, arguments),) = read(form, [text], {"f": parameters})[1]
+            validate(arguments, parameters)
+            found.append(arguments["a"])
+    assert any(type(value) is int for value in found) and "x" in found
 
 
 def arguments_of(schema: Any, style: str = "qwen_xml") -> dict[str, Any]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from running import ENVIRONMENT, environment, require_vllm
@@ -82,3 +83,16 @@ def test_hooks_that_differ_are_named(
         warnings.simplefilter("ignore")
         with pytest.raises(VllmUnsupportedError, match=f"{hook[0]}.{hook[1]} {message}"):
             vllm_support.check_hooks()
+
+
+def test_reasoning_that_is_a_part_of_the_answer() -> None:
+    """For gpt-oss vLLM names a parser that finds no marks; that is no reason not to serve the model."""
+    require_vllm()
+    with environment(**ENVIRONMENT), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from syntagma.decoding.vllm_reasoning import WITHOUT_MARKS, ReasoningMarks, reasoning_marks
+
+        config = SimpleNamespace(reasoning_parser=WITHOUT_MARKS)
+        assert reasoning_marks(config, None) is None
+        with pytest.raises(ValueError, match="cannot be given"):
+            ReasoningMarks(WITHOUT_MARKS, SimpleNamespace(get_vocab=dict))

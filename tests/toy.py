@@ -54,13 +54,21 @@ def accepts(grammar: CompiledGrammar, text: str | bytes) -> bool:
 def sample(
     grammar: CompiledGrammar, rng: random.Random, *, max_tokens: int = 400, eager: float = 0.5
 ) -> bytes | None:
-    """A random walk through the masks to a stop token; None if it takes too long.
+    """The text of `sample_ids`."""
+    found = sample_ids(grammar, rng, max_tokens=max_tokens, eager=eager)
+    return None if found is None else b"".join(map(grammar.vocabulary.tokens.__getitem__, found))
+
+
+def sample_ids(
+    grammar: CompiledGrammar, rng: random.Random, *, max_tokens: int = 400, eager: float = 0.5
+) -> list[int] | None:
+    """A random walk through the masks up to a stop token; None if it takes too long.
 
     The older the walk, the more it prefers to stop or to close something.
     """
     matcher = Matcher(grammar)
     vocabulary = grammar.vocabulary
-    out = b""
+    found: list[int] = []
     for step in range(max_tokens):
         allowed = sorted(allowed_ids(matcher))
         assert allowed, "the mask is empty"
@@ -74,8 +82,8 @@ def sample(
             token_id = rng.choice(allowed)
         assert matcher.accept_token(token_id)
         if matcher.is_terminated():
-            return out
-        out += vocabulary.tokens[token_id]
+            return found
+        found.append(token_id)
     return None
 
 
