@@ -196,9 +196,9 @@ def compare(options: argparse.Namespace, arguments: Sequence[str]) -> None:
         command = [sys.executable, str(Path(__file__)), *arguments, "--arm", arm]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         results[arm] = json.loads(done.stdout.splitlines()[-1])
+        if options.json:  # after each arm: a run takes long
+            Path(options.json).write_text(json.dumps(results), encoding="utf-8")
     print_rows(arms, results, options.workloads)
-    if options.json:
-        Path(options.json).write_text(json.dumps(results), encoding="utf-8")
 
 
 def main(arguments: Sequence[str]) -> None:
