@@ -74,7 +74,7 @@ vllm-overhead: $(STAMP) $(VLLM_STAMP) ## vLLM without and with grammars, by back
 speculation: $(STAMP) ## what drafts save, by source, on four workloads
 	$(BIN)/python benchmarks/speculation.py $(ARGS)
 
-vllm-speculation: $(STAMP) $(VLLM_STAMP) ## our drafts in vLLM beside its own n-grams
+vllm-speculation: $(STAMP) $(VLLM_STAMP) ## our drafts in vLLM beside its own methods
 	$(BIN)/python benchmarks/vllm_speculation.py $(ARGS)
 
 tree-or-chain: $(STAMP) ## whether verifying trees of drafts pays

@@ -131,13 +131,12 @@ class Player:
         return key, self.grammars[key]
 
     def speculator(self) -> Speculator:
-        forced_text = ForcedText(self.vocabulary, self.encode)
         drafters: list[Drafter] = [
-            ForcedDrafter(self.vocabulary, forced_text),
+            ForcedDrafter(self.vocabulary, ForcedText(self.vocabulary, self.encode)),
             PromptDrafter(),
             CorpusDrafter(DraftStore(self.vocabulary.hash)),
         ]
-        return Speculator(self.vocabulary, drafters, forced_text=forced_text)
+        return Speculator(self.vocabulary, drafters)
 
     def play(self, recordings: Sequence[Recording], sources: frozenset[Source]) -> Score:
         """All recordings, one after the other, with some sources."""

@@ -1,13 +1,16 @@
-"""Our drafts in vLLM, as chains and as trees, beside vLLM's own n-grams: tokens a pass on the four workloads of
-`speculation.py`.
+"""Our drafts in vLLM, as chains and as trees, beside vLLM's own methods without a model and no drafts: tokens a pass on
+the four workloads of `speculation.py`.
 
     make vllm-speculation ARGS="--tasks 24"
 
 All arms run the same vLLM with the same model, greedily, one request at a time, each in a process of its own, with as
-many drafted tokens at most. The n-gram arm uses vLLM's xgrammar backend, ours our own. Counted is what vLLM counts: a
-pass yields the drafted tokens that it accepted and one more. Whether the outputs of ours are the same is told, too, and
-how many tokens were drafted for one that was said.
-(`suffix`, vLLM's other method without a model, needs a package that is not installed with it.)
+many drafted tokens at most. vLLM's methods, `ngram` and `suffix`, get vLLM's xgrammar backend or, with ``--masks ours``, our
+own, so that all arms write the same. Counted is what vLLM counts: a pass yields the drafted tokens that it accepted
+and one more. Told are, too, how many tokens were drafted for one that was said, how many outputs differ from those
+without drafts, and the time (arms run one after the other: only an idle machine gives times worth reading).
+
+`suffix` (SuffixDecoding) needs the package `arctic-inference` and is left out without it; `docs/speculation.md` says how to
+install it.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +30,22 @@ from speculation_workloads import Task, new_parser, prompt_of, tasks
 from vllm_arms import model_arguments
 
 # No import of ours up here: vLLM's CPU build does not start where numba was imported first.
-ARMS = ("ngram", "chains", "trees")
+NO_DRAFTS = "none"
+PEERS = ("ngram", "suffix")
+ARMS = (NO_DRAFTS, *PEERS, "chains", "trees")
 ACCEPTED = "vllm:spec_decode_num_accepted_tokens_total"
 DRAFTED = "vllm:spec_decode_num_draft_tokens_total"
 
 
-def speculation(arm: str, num_drafts: int) -> dict[str, Any]:
+def speculation(arm: str, num_drafts: int) -> dict[str, Any] | None:
+    """What vLLM is told of an arm's drafts; vLLM's methods have its defaults where it has any."""
+    if arm == NO_DRAFTS:
+        return None
     if arm == "ngram":
-        return {
-            "method": "ngram",
-            "num_speculative_tokens": num_drafts,
-            "prompt_lookup_min": 2,
-            "prompt_lookup_max": 5,
-        }
+        lengths = {"prompt_lookup_min": 2, "prompt_lookup_max": 5}
+        return {"method": arm, "num_speculative_tokens": num_drafts, **lengths}
+    if arm == "suffix":
+        return {"method": arm, "num_speculative_tokens": num_drafts}
     from syntagma.decoding.vllm_support import DRAFT_PROPOSER, TREE_PROPOSER
 
     proposer = TREE_PROPOSER if arm == "trees" else DRAFT_PROPOSER
@@ -54,13 +62,13 @@ def engine_arguments(arm: str, options: argparse.Namespace) -> Any:
     )
 
 
-class NgramArm:
+class PeerArm:
     """vLLM as it is."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        self.llm = AsyncLLM.from_engine_args(engine_arguments("ngram", options))
+        self.llm = AsyncLLM.from_engine_args(engine_arguments(options.arm, options))
         self.tokenizer = self.llm.renderer.tokenizer
 
     async def one(self, request_id: str, task: Task, prompt: list[int], limit: int) -> list[int]:
@@ -84,7 +92,7 @@ class NgramArm:
 
 
 class OurArm:
-    """The engine of `syntagma serve --engine vllm --speculation`, with `--speculation-tree` or without."""
+    """The engine of `syntagma serve --engine vllm`: with our drafts, with vLLM's, or with none."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         from syntagma.decoding.vllm_engine import VllmEngine
@@ -127,47 +135,83 @@ def counted(name: str) -> float:
 
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
-    """One arm: per workload its outputs and how many tokens were accepted."""
-    arm = NgramArm(options) if options.arm == "ngram" else OurArm(options)
+    """One arm: per workload its outputs, how many tokens were drafted and accepted, and the time."""
+    is_plain = options.arm in PEERS and options.masks == "xgrammar"
+    arm: PeerArm | OurArm = PeerArm(options) if is_plain else OurArm(options)
+    # What the first request would load is loaded before, by a task that is not counted.
+    unseen = tasks("editing", options.tasks + 1)[-1]
+    await arm.one("warm-up", unseen, list(prompt_of(arm.tokenizer, unseen)), 40)
     found: dict[str, Any] = {}
     for workload in options.workloads:
-        outputs, before = [], (counted(ACCEPTED), counted(DRAFTED))
+        await asyncio.sleep(0.5)  # counters follow the last output
+        outputs, seconds = [], 0.0
+        before = counted(ACCEPTED), counted(DRAFTED)
         for number, task in enumerate(tasks(workload, options.tasks)):
             prompt = list(prompt_of(arm.tokenizer, task))
-            name = f"{workload}-{number}"
-            outputs.append(await arm.one(name, task, prompt, options.max_tokens))
-        await asyncio.sleep(0.5)  # counters follow the last output
+            started = time.perf_counter()
+            outputs.append(await arm.one(f"{workload}-{number}", task, prompt, options.max_tokens))
+            seconds += time.perf_counter() - started
+        await asyncio.sleep(0.5)
         found[workload] = {
             "outputs": outputs,
             "accepted": counted(ACCEPTED) - before[0],
             "drafted": counted(DRAFTED) - before[1],
+            "seconds": seconds,
         }
     await arm.stop()
     return found
 
 
+def arms_to_run(names: Sequence[str]) -> list[str]:
+    """Those that can run here; says why another cannot."""
+    if "suffix" in names and find_spec("arctic_inference") is None:
+        print("suffix is left out: arctic-inference is not installed (docs/speculation.md)")
+        return [name for name in names if name != "suffix"]
+    return list(names)
+
+
+def print_rows(arms: Sequence[str], results: dict[str, Any], workloads: Sequence[str]) -> None:
+    """A row for each arm and workload; times and differences are against no drafts, if that ran."""
+    heads = ("tokens", "tokens/pass", "drafted/token", "different", "times as fast")
+    print(f"{'':22}" + "".join(f"{head:>15}" for head in heads))
+    for workload in workloads:
+        plain = results.get(NO_DRAFTS, {}).get(workload)
+        for arm in arms:
+            row = results[arm][workload]
+            size = sum(map(len, row["outputs"]))
+            rate, drafted = size / (size - row["accepted"]), row["drafted"] / size
+            line = f"{workload:14}{arm:8}{size:15}{rate:15.2f}{drafted:15.2f}"
+            if plain is not None:
+                pairs = zip(row["outputs"], plain["outputs"], strict=True)
+                plain_size = sum(map(len, plain["outputs"]))
+                faster = plain["seconds"] / plain_size * size / row["seconds"]
+                line += f"{sum(a != b for a, b in pairs):15}{faster:15.2f}"
+            print(line)
+
+
 def compare(options: argparse.Namespace, arguments: Sequence[str]) -> None:
+    arms = arms_to_run(options.arms)
     results = {}
-    for arm in ARMS:
+    for arm in arms:
         command = [sys.executable, str(Path(__file__)), *arguments, "--arm", arm]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         results[arm] = json.loads(done.stdout.splitlines()[-1])
-    columns = "".join(f"{arm:>8}" for arm in ARMS)
-    print(f"{'':14}{'tokens':>8}{columns}{'different':>11}{'drafted a token':>20}")
-    for workload in options.workloads:
-        rows = [results[arm][workload] for arm in ARMS]
-        sizes = [sum(map(len, row["outputs"])) for row in rows]
-        pairs = list(zip(rows, sizes, strict=True))
-        rates = "".join(f"{size / (size - row['accepted']):8.2f}" for row, size in pairs)
-        drafted = "".join(f"{row['drafted'] / size:10.2f}" for row, size in pairs[1:])
-        ours = zip(rows[1]["outputs"], rows[2]["outputs"], strict=True)
-        different = sum(a != b for a, b in ours)
-        print(f"{workload:14}{sizes[1]:8}{rates}{different:11}{drafted}")
+        if options.json:  # after each arm: a run takes long
+            Path(options.json).write_text(json.dumps(results), encoding="utf-8")
+    print_rows(arms, results, options.workloads)
 
 
 def main(arguments: Sequence[str]) -> None:
     parser = new_parser(__doc__, num_tasks=24)
-    parser.add_argument("--num-drafts", type=int, default=8, help="drafted tokens in a pass")
+    parser.add_argument("--num-drafts", type=int, default=16, help="drafted tokens in a pass")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="these only")
+    parser.add_argument(
+        "--masks",
+        choices=("xgrammar", "ours"),
+        default="xgrammar",
+        help="whose grammar backend the arms with vLLM's methods get",
+    )
+    parser.add_argument("--json", help="write all outputs and counts here, too")
     parser.add_argument("--arm", choices=ARMS, help="run this one and print what it did")
     options = parser.parse_args(arguments)
     if options.arm is None:

@@ -43,9 +43,8 @@ def new_speculator(
     """
     encode = functools.partial(tokenizer.encode, add_special_tokens=False)
     store = DraftStore(vocabulary.hash, corpus=[encode(text) for text in corpus])
-    forced_text = ForcedText(vocabulary, encode)
     drafters: list[Drafter] = [
-        ForcedDrafter(vocabulary, forced_text),
+        ForcedDrafter(vocabulary, ForcedText(vocabulary, encode)),
         PromptDrafter(),
         CorpusDrafter(store),
         RecyclingDrafter(),
@@ -56,7 +55,6 @@ def new_speculator(
     return Speculator(
         vocabulary,
         [drafter for drafter in drafters if drafter.source in sources],
-        forced_text=forced_text if "forced" in sources else None,
         max_nodes=max_nodes,
         max_depth=max_depth,
         chains_only=chains_only,

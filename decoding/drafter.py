@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from syntagma.decoding.draft_tree import DraftTree, Source
 from syntagma.decoding.matcher import Matcher
+from syntagma.decoding.tree_pruning import Guess
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,19 @@ class DraftSession(ABC):
         The matcher is that of the output and left as it was found. A drafter may ask it; what it
         proposes is pruned by the grammar afterwards in any case.
         """
+
+    def after(
+        self, matcher: Matcher, path: Sequence[int], *, max_tokens: int, path_probability: float
+    ) -> list[Guess]:
+        """What a leaf of any draft goes on with, as far as that is nearly certain; most drafters leave it as it is.
+
+        Args:
+            matcher: behind the leaf, left as it was found.
+            path: the tokens from the output's end to the leaf.
+            max_tokens: of the chain returned.
+            path_probability: that what was appended to the draft so far stands, if the draft does.
+        """
+        return []
 
     def learn(  # noqa: B027 - most drafters have no use for it
         self,

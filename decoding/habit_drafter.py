@@ -12,10 +12,14 @@ from syntagma.decoding.drafter import DraftScope, DraftSession
 from syntagma.decoding.growing_lru import GrowingLru
 from syntagma.decoding.habits import Habits
 from syntagma.decoding.matcher import Matcher
+from syntagma.decoding.tree_pruning import Guess
 from syntagma.grammar import Vocabulary
 
 NUM_CHOICES: Final = 4
-"""Drafted for the next token, the likeliest ones; what follows them is left to `Continuation`."""
+"""Drafted for the next token, the likeliest ones; what follows them is left to `continue_leaf`."""
+
+MIN_PATH: Final = 0.3
+"""Habits are followed behind a leaf as long as the whole chain there is as likely as this to stand."""
 
 DEFAULT_MAX_BYTES: Final = 64 << 20
 
@@ -42,14 +46,10 @@ class HabitDrafter:
 
 
 class HabitSession(DraftSession):
-    """One output's place among its tenant's habits.
-
-    Attributes:
-        habits: of the tenant.
-    """
+    """One output's place among its tenant's habits."""
 
     def __init__(self, tenants: GrowingLru[str, Habits], tenant: str, habits: Habits) -> None:
-        self.habits = habits
+        self._habits = habits
         self._tenants = tenants
         self._tenant = tenant
         self._matcher: Matcher | None = None
@@ -63,7 +63,7 @@ class HabitSession(DraftSession):
             return EMPTY_TREE
         self._matcher = matcher
         self._take_in()
-        likely = self.habits.likely(matcher)[: min(NUM_CHOICES, max_nodes)]
+        likely = self._habits.likely(matcher)[: min(NUM_CHOICES, max_nodes)]
         return DraftTree(
             token_ids=np.array([token_id for token_id, _ in likely], np.int32),
             parents=np.full(len(likely), ROOT, np.int32),
@@ -71,12 +71,21 @@ class HabitSession(DraftSession):
             sources=np.full(len(likely), SOURCES.index("habit"), np.int8),
         )
 
+    def after(
+        self, matcher: Matcher, path: Sequence[int], *, max_tokens: int, path_probability: float
+    ) -> list[Guess]:
+        return [
+            Guess(token_id, probability, "habit")
+            for token_id, probability in self._habits.likely(matcher)[:1]
+            if path_probability * probability >= MIN_PATH
+        ]
+
     def finish(self) -> None:
         self._take_in()
-        self._tenants.note_growth(self._tenant, self.habits)
+        self._tenants.note_growth(self._tenant, self._habits)
 
     def _take_in(self) -> None:
         """Count the latest tokens, whose masks the matcher can go back to."""
         if self._matcher is not None and self._matcher.num_tokens >= len(self._new):
-            self.habits.learn(self._matcher, self._new)
+            self._habits.learn(self._matcher, self._new)
         self._new = []

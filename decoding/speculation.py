@@ -17,12 +17,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from syntagma.decoding.continuation import Continuation
+from syntagma.decoding.continuation import continue_leaf
 from syntagma.decoding.draft_tree import EMPTY_TREE, ROOT, SOURCES, DraftTree, Source
 from syntagma.decoding.draft_warm_up import warm_draft_kernels
 from syntagma.decoding.drafter import Drafter, DraftScope, DraftSession
-from syntagma.decoding.forced_text import TAIL_BYTES, ForcedText
-from syntagma.decoding.habit_drafter import HabitSession
 from syntagma.decoding.matcher import Matcher
 from syntagma.decoding.pause import Pause
 from syntagma.decoding.source_record import SourceRecord
@@ -127,7 +125,6 @@ class Speculator:
     Args:
         vocabulary: of the model.
         drafters: the sources, each at most once.
-        forced_text: appended to drafts of other sources where the grammar forces it; None: it is not.
         max_nodes: tokens in one draft, at most.
         max_depth: of them one behind the other, at most.
         chains_only: the engine verifies chains, not trees.
@@ -138,7 +135,6 @@ class Speculator:
         vocabulary: Vocabulary,
         drafters: Sequence[Drafter],
         *,
-        forced_text: ForcedText | None = None,
         max_nodes: int = 32,
         max_depth: int = 16,
         chains_only: bool = False,
@@ -146,7 +142,6 @@ class Speculator:
         warm_draft_kernels()
         self.vocabulary = vocabulary
         self.drafters = tuple(drafters)
-        self.forced_text = forced_text
         self.max_nodes = max_nodes
         self.max_depth = max_depth
         self.chains_only = chains_only
@@ -185,12 +180,6 @@ class SpeculationSession:
             if drafter.source in sources
         }
         self._records: dict[Source, SourceRecord] = {s: SourceRecord() for s in self._sessions}
-        habits = self._sessions.get("habit")
-        self._continuation = Continuation(
-            speculator.vocabulary,
-            speculator.forced_text if "forced" in sources else None,
-            habits.habits if isinstance(habits, HabitSession) else None,
-        )
         self._pause = Pause(speculator.vocabulary)
         self._proposed: dict[Source, DraftTree] = {}
         self._unread: list[int] = []
@@ -198,7 +187,6 @@ class SpeculationSession:
         most = speculator.max_nodes
         self._max_nodes = most if options.max_tokens is None else min(most, options.max_tokens)
         self._last_token = prompt_token_ids[-1] if prompt_token_ids else 0
-        self._tail = b""
         self.usage = SpeculationUsage()
 
     @property
@@ -269,8 +257,7 @@ class SpeculationSession:
         def after_leaf(path: list[int]) -> list[Guess]:
             if matcher is None or len(path) >= max_depth:
                 return []
-            tail = self._tail + b"".join(map(self._speculator.vocabulary.token_bytes, path))
-            return self._continuation.after(matcher, tail, max_depth - len(path))
+            return continue_leaf(self._sessions.values(), matcher, path, max_depth - len(path))
 
         return prune(
             tree,
@@ -334,8 +321,6 @@ class SpeculationSession:
         token_ids, self._unread = self._unread, []
         for session in self._sessions.values():
             session.extend(token_ids)
-        new = b"".join(map(self._speculator.vocabulary.token_bytes, token_ids))
-        self._tail = (self._tail + new)[-TAIL_BYTES:]
 
     def finish(self) -> None:
         """The output has ended, in whatever way; drafters may learn from it."""

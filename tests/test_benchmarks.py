@@ -26,6 +26,7 @@ import peers
 import python_files
 import startup
 import tree_or_chain
+import vllm_speculation
 import vocabularies
 
 SCHEMA = json.dumps({"type": "object", "properties": {"a": {"type": "integer"}}})
@@ -290,3 +291,24 @@ def test_trees_and_chains_are_compared_on_outputs_of_the_demo_model() -> None:
     for row in rows:
         assert 1 <= row["chain"] <= row["nodes"] + 1
         assert 1 <= row["tree"] <= row["nodes"] + 1
+
+
+def test_vllm_speculation_counts_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Six tokens in three passes; half as many seconds; one output of two is another."""
+    plain = {"outputs": [[1, 2, 3], [4, 5, 6]], "accepted": 0, "drafted": 0, "seconds": 4.0}
+    ours = {"outputs": [[1, 2, 3], [4, 5, 7]], "accepted": 3, "drafted": 9, "seconds": 2.0}
+    results = {"none": {"editing": plain}, "chains": {"editing": ours}}
+    vllm_speculation.print_rows(["none", "chains"], results, ["editing"])
+    rows = [line.split()[1:] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert rows[0] == ["none", "6", "1.00", "0.00", "0", "1.00"]
+    assert rows[1] == ["chains", "6", "2.00", "1.50", "1", "2.00"]
+
+
+def test_vllm_speculation_says_which_arm_cannot_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_speculation, "find_spec", lambda name: None)
+    assert vllm_speculation.arms_to_run(["ngram", "suffix"]) == ["ngram"]
+    assert "arctic-inference" in capsys.readouterr().out
+    monkeypatch.setattr(vllm_speculation, "find_spec", lambda name: object())
+    assert vllm_speculation.arms_to_run(["ngram", "suffix"]) == ["ngram", "suffix"]

@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 from toy import JSON_TOKENS, allowed_ids, byte_vocabulary
 
 from syntagma.decoding import habits as habits_module
-from syntagma.decoding.continuation import MIN_PATH, Continuation
+from syntagma.decoding.continuation import continue_leaf
 from syntagma.decoding.draft_tree import SOURCES
-from syntagma.decoding.drafter import DraftScope
+from syntagma.decoding.drafter import DraftScope, DraftSession
+from syntagma.decoding.forced_drafter import ForcedDrafter
 from syntagma.decoding.forced_text import ForcedText
-from syntagma.decoding.habit_drafter import HabitDrafter
+from syntagma.decoding.growing_lru import GrowingLru
+from syntagma.decoding.habit_drafter import MIN_PATH, HabitDrafter, HabitSession
 from syntagma.decoding.habits import DOUBT, MAX_SHARE, Habits
 from syntagma.decoding.matcher import Matcher
-from syntagma.grammar import CompiledGrammar, GrammarCompiler, Vocabulary
+from syntagma.grammar import CompiledGrammar, GrammarCompiler
 
 VOCABULARY = byte_vocabulary([*JSON_TOKENS, b'": "', b'","', b'", "', b'"}'])
 COMPILER = GrammarCompiler(VOCABULARY)
@@ -139,10 +141,15 @@ def test_without_a_grammar_there_are_no_habits() -> None:
     session.finish()
 
 
-def continuation(vocabulary: Vocabulary, habits: Habits) -> Continuation:
-    return Continuation(
-        vocabulary, ForcedText(vocabulary, lambda text: greedy(text.encode())), habits
-    )
+def habit_session(habits: Habits) -> HabitSession:
+    return HabitSession(GrowingLru(1 << 20, lambda habits: habits.num_bytes), "", habits)
+
+
+def sessions_with(habits: Habits) -> list[DraftSession]:
+    """Forced text, then habits."""
+    forced_text = ForcedText(VOCABULARY, lambda text: greedy(text.encode()))
+    forced = ForcedDrafter(VOCABULARY, forced_text).begin([], DraftScope())
+    return [forced, habit_session(habits)]
 
 
 def test_forced_text_and_habits_take_turns() -> None:
@@ -152,11 +159,11 @@ def test_forced_text_and_habits_take_turns() -> None:
     for _ in range(5):
         habits.learn(matcher, greedy(b'{"kk": "'))
     matcher = Matcher(object_with("mm"))
-    found = continuation(VOCABULARY, habits).after(matcher, b"", 20)
+    found = continue_leaf(sessions_with(habits), matcher, [], 20)
     assert b"".join(VOCABULARY.tokens[guess.token_id] for guess in found) == b'{"mm": "'
     assert {guess.source for guess in found} == {"forced", "habit"}
     assert matcher.num_tokens == 0
-    few = continuation(VOCABULARY, habits).after(matcher, b"", 2)
+    few = continue_leaf(sessions_with(habits), matcher, [], 2)
     assert few == found[:2]
 
 
@@ -166,7 +173,7 @@ def test_unlikely_chains_are_not_followed() -> None:
     matcher.accept_tokens(greedy(b"xyzxyz"))
     habits.learn(matcher, greedy(b"xyzxyz"))
     assert max(p for _, p in habits.likely(matcher)) < MIN_PATH
-    assert continuation(VOCABULARY, habits).after(matcher, b"", 20) == []
+    assert continue_leaf(sessions_with(habits), matcher, [], 20) == []
 
 
 def test_a_chain_ends_where_the_grammar_refuses_a_habit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +183,6 @@ def test_a_chain_ends_where_the_grammar_refuses_a_habit(monkeypatch: pytest.Monk
     before = matcher.num_tokens
     refused = VOCABULARY.tokens.index(b"9")
     monkeypatch.setattr(habits, "likely", lambda matcher: [(refused, 0.9)])
-    assert Continuation(VOCABULARY, None, habits).after(matcher, b"a1b2", 8) == []
+    assert continue_leaf([habit_session(habits)], matcher, [], 8) == []
     assert matcher.num_tokens == before
     assert matcher.accept_tokens(greedy(b"c0"))

@@ -243,7 +243,7 @@ def test_grammar_prunes_and_forces() -> None:
         Scripted("prompt", chain(list(b"xy"), 0.9)),
         Scripted("corpus", chain(list(b"y"), 0.5, "corpus")),
     ]
-    session = Speculator(VOCABULARY, drafters, forced_text=forced_text).begin([1], SCOPE)
+    session = Speculator(VOCABULARY, drafters).begin([1], SCOPE)
     matcher = Matcher(grammar)
     tree = session.propose(matcher, costs=np.ones(33), max_tokens=32)
     assert bytes(tree.token_ids.tolist()) == b"yes, indeed"

@@ -130,8 +130,7 @@ def test_every_drafter_keeps_the_law(
     law_at = masked(TableModel(1, VOCABULARY.size), allowed_by(grammar))
 
     def new_speculator(chance: ScriptedChance) -> Speculator:
-        forced = ForcedText(VOCABULARY, encode) if "forced" in sources else None
-        return Speculator(VOCABULARY, [DRAFTERS[s]() for s in sources], forced_text=forced)
+        return Speculator(VOCABULARY, [DRAFTERS[s]() for s in sources])
 
     law, usage = law_with(law_at, grammar, new_speculator, max_length)
     assert law == law_without(law_at, ends(max_length))
