@@ -153,24 +153,8 @@ HOOKS: Hooks = (
     ),
 )
 
-# Those of trees alone, and of vLLM's CPU build.
+# Those of trees alone.
 TREE_HOOKS: Hooks = (
-    (
-        "vllm.v1.worker.cpu_model_runner",
-        "CPUModelRunner._prepare_inputs",
-        ("self", "scheduler_output", "num_scheduled_tokens"),
-    ),
-    (
-        "vllm.v1.worker.cpu_model_runner",
-        "CPUModelRunner._build_attention_metadata",
-        ("self", "num_tokens", "num_reqs"),
-    ),
-    (
-        "vllm.v1.worker.cpu_model_runner",
-        "CPUModelRunner._sample",
-        ("self", "logits", "spec_decode_metadata"),
-    ),
-    ("vllm.v1.worker.cpu_worker", "CPUWorker.init_device", ("self",)),
     (
         "vllm.v1.sample.sampler",
         "Sampler.forward",
@@ -193,6 +177,22 @@ TREE_HOOKS: Hooks = (
         "register_backend",
         ("backend", "class_path"),
     ),
+)  # fmt: skip
+
+
+def _runner_hooks(module: str, name: str) -> Hooks:
+    """Those of a model runner."""
+    return (
+        (module, f"{name}._prepare_inputs", ("self", "scheduler_output", "num_scheduled_tokens")),
+        (module, f"{name}._build_attention_metadata", ("self", "num_tokens", "num_reqs")),
+        (module, f"{name}._sample", ("self", "logits", "spec_decode_metadata")),
+    )
+
+
+# Those of trees on vLLM's CPU build.
+CPU_TREE_HOOKS: Hooks = (
+    *_runner_hooks("vllm.v1.worker.cpu_model_runner", "CPUModelRunner"),
+    ("vllm.v1.worker.cpu_worker", "CPUWorker.init_device", ("self",)),
     (
         "vllm.v1.attention.backends.cpu_attn",
         "CPUAttentionMetadataBuilder.build",
@@ -213,6 +213,47 @@ TREE_HOOKS: Hooks = (
         "cpu_attn_reshape_and_cache",
         ("key", "value", "key_cache", "value_cache", "slot_mapping", "isa"),
     ),
+)
+
+# Those of trees on CUDA devices.
+GPU_TREE_HOOKS: Hooks = (
+    *_runner_hooks("vllm.v1.worker.gpu_model_runner", "GPUModelRunner"),
+    ("vllm.v1.worker.gpu_worker", "Worker.init_device", ("self",)),
+    (
+        "vllm.v1.attention.backends.flash_attn",
+        "FlashAttentionMetadataBuilder.build",
+        ("self", "common_prefix_len", "common_attn_metadata"),
+    ),
+    (
+        "vllm.v1.attention.backends.flash_attn",
+        "FlashAttentionImpl.forward",
+        ("self", "layer", "query", "key", "value", "kv_cache", "attn_metadata", "output"),
+    ),
+    (
+        "vllm.v1.attention.backends.flash_attn",
+        "FlashAttentionImpl.do_kv_cache_update",
+        ("self", "layer", "key", "value", "kv_cache", "slot_mapping"),
+    ),
+    (
+        "vllm.v1.attention.backends.flash_attn",
+        "FlashAttentionMetadata",
+        (
+            "num_actual_tokens", "max_query_len", "query_start_loc", "max_seq_len", "seq_lens",
+            "block_table", "slot_mapping",
+        ),
+    ),
+    (
+        "vllm.vllm_flash_attn.flash_attn_interface",
+        "flash_attn_varlen_func",
+        (
+            "q", "k", "v", "max_seqlen_q", "cu_seqlens_q", "max_seqlen_k", "cu_seqlens_k", "seqused_k",
+            "q_v", "dropout_p", "softmax_scale", "causal", "window_size", "softcap", "alibi_slopes",
+            "deterministic", "return_attn_probs", "block_table", "return_softmax_lse", "out",
+            "scheduler_metadata", "q_descale", "k_descale", "v_descale", "num_splits", "output_scale",
+            "fa_version",
+        ),
+    ),
+    ("vllm.utils.torch_utils", "canonicalize_singleton_dim_strides", ("t",)),
 )  # fmt: skip
 
 
@@ -259,9 +300,13 @@ def check_hooks() -> None:
     _check(HOOKS)
 
 
-def check_tree_hooks() -> None:
-    """`check_hooks` of what draft trees build on beside that."""
-    _check(TREE_HOOKS)
+def check_tree_hooks(is_cpu: bool) -> None:
+    """`check_hooks` of what draft trees build on beside that.
+
+    Args:
+        is_cpu: vLLM is built for CPUs; otherwise for CUDA devices.
+    """
+    _check(TREE_HOOKS + (CPU_TREE_HOOKS if is_cpu else GPU_TREE_HOOKS))
 
 
 def _check(hooks: Hooks) -> None:

@@ -4,7 +4,7 @@ A tree's nodes travel as vLLM's drafted tokens do, parents first; which node fol
 what the scheduler sends (`attach_parents`). Cut to any length they are still a tree. From there:
 
 - `vllm_tree_scheduler`: one mask a node.
-- `vllm_tree_attention`: a node sees the output and its ancestors (CPU).
+- `vllm_tree_attention` (CPU), `vllm_tree_gpu` (CUDA): a node sees the output and its ancestors.
 - `vllm_tree_worker`: positions by depth; the walk; the cache's entries of the path moved to where a chain's lie.
 - `vllm_tree_sampling`: draws along the walk, with vLLM's own sampler.
 
@@ -68,9 +68,11 @@ def check_trees(vllm_config: Any) -> None:
         VllmUnsupportedError: naming all that is in the way, or the hooks of vLLM that are others than those that
             were written for.
     """
+    from vllm.platforms import current_platform
+
     if not has_trees(vllm_config):
         return
-    check_tree_hooks()
+    check_tree_hooks(current_platform.is_cpu())
     reasons = list(_reasons(vllm_config))
     if reasons:
         raise VllmUnsupportedError(
@@ -83,8 +85,10 @@ def _reasons(vllm_config: Any) -> Iterator[str]:
     from vllm.platforms import current_platform
 
     model, parallel = vllm_config.model_config, vllm_config.parallel_config
-    if not current_platform.is_cpu():
-        yield f"{current_platform.device_name} devices (the attention is written for vLLM's CPU build)"
+    if current_platform.is_cuda():
+        yield from _reasons_of_gpus(vllm_config)
+    elif not current_platform.is_cpu():
+        yield f"{current_platform.device_name} devices (the attention is written for CPUs and CUDA)"
     for is_so, what in (
         (model.use_mla, "latent attention (MLA)"),
         (model.is_hybrid or model.is_attention_free or model.has_inner_state, "state-space layers"),
@@ -97,6 +101,7 @@ def _reasons(vllm_config: Any) -> Iterator[str]:
         (model.enable_prompt_embeds, "prompt embeddings"),
         (parallel.pipeline_parallel_size > 1, "pipeline parallelism"),
         (parallel.decode_context_parallel_size > 1, "context parallelism"),
+        (parallel.worker_cls != WORKER, f"worker_cls={parallel.worker_cls!r} (theirs is {WORKER})"),
         (vllm_config.kv_transfer_config is not None, "KV connectors"),
         (vllm_config.lora_config is not None, "LoRA adapters"),
         (vllm_config.cache_config.cache_dtype != "auto", "a quantised cache (kv_cache_dtype)"),
@@ -108,3 +113,14 @@ def _reasons(vllm_config: Any) -> Iterator[str]:
             yield what
     if vllm_config.speculative_config.num_speculative_tokens > MAX_NODES:
         yield f"more than {MAX_NODES} drafted tokens (max_draft_tokens)"
+
+
+def _reasons_of_gpus(vllm_config: Any) -> Iterator[str]:
+    from vllm.v1.attention.backends.registry import AttentionBackendEnum
+
+    attention = vllm_config.attention_config
+    for backend in (attention.backend, *attention.backend_per_kind.values()):
+        if backend not in (None, AttentionBackendEnum.FLASH_ATTN):
+            yield f"the attention backend {backend.name} (theirs is FLASH_ATTN)"
+    if vllm_config.parallel_config.use_ubatching:
+        yield "batches in two halves (enable_dbo, ubatch_size)"

@@ -9,10 +9,9 @@ numbers with vLLM's writer and looking where they lie (`block_order`).
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from vllm import _custom_ops as ops
 from vllm.v1.attention.backends.cpu_attn import (
@@ -21,96 +20,16 @@ from vllm.v1.attention.backends.cpu_attn import (
     CPUAttentionMetadata,
     CPUAttentionMetadataBuilder,
 )
+from vllm.v1.attention.backends.registry import AttentionBackendEnum
 
-from syntagma.decoding.draft_tree import DraftTree
 from syntagma.decoding.vllm_support import VllmUnsupportedError
+from syntagma.decoding.vllm_tree_step import TreeInBatch, TreeStep, check_layer
 
+OVERRIDDEN = AttentionBackendEnum.CPU_ATTN
 QUALIFIED_NAME = f"{__name__}.TreeAttentionBackend"
+WARNING = "draft trees (--speculation-tree) are experimental; without it chains are verified"
 # Numbers below this are exact in bfloat16.
 _BASE = 128
-
-
-@dataclass(frozen=True, eq=False)
-class TreeInBatch:
-    """Where a request's tree is in a step.
-
-    Attributes:
-        request: its number in the batch.
-        first_row: of the token before the draft, among the rows of the whole batch; the nodes follow.
-        tree: the draft.
-        visible: bool[num_nodes, 1 + num_nodes], which of that token and the nodes a node sees.
-    """
-
-    request: int
-    first_row: int
-    tree: DraftTree
-    visible: torch.Tensor
-
-    @property
-    def rows(self) -> range:
-        """Those of the token before the draft and of the nodes."""
-        return range(self.first_row, self.first_row + 1 + self.tree.num_nodes)
-
-
-@dataclass(frozen=True, eq=False)
-class KeptLayer:
-    """What a layer wrote into the cache for the rows of trees, and how it is written again."""
-
-    impl: Any
-    layer: Any
-    kv_cache: torch.Tensor
-    key: torch.Tensor
-    value: torch.Tensor
-    slots: torch.Tensor
-
-
-@dataclass(eq=False)
-class TreeStep:
-    """The trees of one step; each layer leaves what it wrote for them.
-
-    Attributes:
-        rows: int64, all rows of the trees, which is the order of what layers keep.
-    """
-
-    trees: list[TreeInBatch]
-    rows: torch.Tensor
-    kept: list[KeptLayer] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, trees: list[TreeInBatch]) -> TreeStep:
-        return cls(trees, torch.tensor([row for tree in trees for row in tree.rows]))
-
-    def compact(self, accepted: list[list[int]]) -> None:
-        """Move the keys and values of the nodes that stand to where those of a chain would lie.
-
-        Args:
-            accepted: of each request of the batch, from the first level down.
-        """
-        sources: list[int] = []
-        targets: list[int] = []
-        first = 0
-        for tree in self.trees:
-            for place, node in enumerate(accepted[tree.request]):
-                if node != place:
-                    sources.append(first + 1 + node)
-                    targets.append(first + 1 + place)
-            first += len(tree.rows)
-        if not sources:
-            return
-        for kept in self.kept:
-            kept.impl.do_kv_cache_update(
-                kept.layer,
-                kept.key[sources],
-                kept.value[sources],
-                kept.kv_cache,
-                kept.slots[targets],
-            )
-
-
-def visible_nodes(tree: DraftTree) -> torch.Tensor:
-    """bool[num_nodes, 1 + num_nodes]: the token before the draft, the ancestors, the node itself."""
-    root = np.ones((tree.num_nodes, 1), np.bool_)
-    return torch.from_numpy(np.concatenate([root, tree.ancestors()], axis=1))
 
 
 class TreeAttentionBackend(CPUAttentionBackend):
@@ -131,6 +50,10 @@ class TreeAttentionMetadata(CPUAttentionMetadata):
 
     step: TreeStep | None = None
 
+    def take(self, step: TreeStep) -> None:
+        """Let the layers know the trees."""
+        self.step = step
+
 
 class TreeAttentionMetadataBuilder(CPUAttentionMetadataBuilder):
     """vLLM's; the model runner puts the trees in."""
@@ -148,18 +71,7 @@ class TreeAttentionImpl(CPUAttentionBackendImpl):
         Raises:
             VllmUnsupportedError: naming the layer.
         """
-        for is_so, what in (
-            (self.sliding_window != -1, "a sliding window"),
-            (self.alibi_slopes is not None, "ALiBi"),
-            (self.sinks is not None, "attention sinks"),
-            (self.kv_sharing_target_layer_name is not None, "the cache of another layer"),
-            (self.attn_type != "decoder", f"attention of type {self.attn_type}"),
-        ):
-            if is_so:
-                raise VllmUnsupportedError(
-                    f"layer {name} has {what}, with which draft trees (--speculation-tree) are "
-                    "not supported; leave it out to verify chains"
-                )
+        check_layer(name, self, no_window=-1)
 
     def forward(
         self,
@@ -181,10 +93,7 @@ class TreeAttentionImpl(CPUAttentionBackendImpl):
         if step is not None:
             for tree in step.trees:
                 self._attend(layer, query, kv_cache, attn_metadata, output, tree)
-            slots = attn_metadata.slot_mapping[step.rows]
-            step.kept.append(
-                KeptLayer(self, layer, kv_cache, key[step.rows], value[step.rows], slots)
-            )
+            step.keep(self, layer, kv_cache, key, value, attn_metadata.slot_mapping)
         return output
 
     def _attend(

@@ -1,36 +1,41 @@
-"""The worker of vLLM's CPU build that verifies draft trees; see `vllm_tree`."""
+"""The worker that verifies draft trees; see `vllm_tree`."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from vllm.config import get_layers_from_vllm_config
 from vllm.model_executor.layers.attention import Attention
-from vllm.v1.attention.backends.registry import AttentionBackendEnum, register_backend
-from vllm.v1.worker.cpu_model_runner import CPUModelRunner
+from vllm.platforms import current_platform
+from vllm.v1.attention.backends.registry import register_backend
 
 from syntagma.decoding.draft_tree import DraftTree
 from syntagma.decoding.vllm_support import VllmUnsupportedError
 from syntagma.decoding.vllm_tree import drafts_of
-from syntagma.decoding.vllm_tree_attention import (
-    QUALIFIED_NAME as ATTENTION,
-)
-from syntagma.decoding.vllm_tree_attention import (
-    TreeAttentionImpl,
-    TreeInBatch,
-    TreeStep,
-    visible_nodes,
-)
 from syntagma.decoding.vllm_tree_sampling import sample_along
+from syntagma.decoding.vllm_tree_step import TreeInBatch, TreeStep, visible_nodes
 from syntagma.decoding.vllm_worker import GrammarWorker, RawLogprobsSampler
+
+if TYPE_CHECKING:
+    from vllm.v1.worker.gpu_model_runner import GPUModelRunner as DeviceRunner
+
+    from syntagma.decoding import vllm_tree_gpu as device_attention
+elif current_platform.is_cpu():
+    from vllm.v1.worker.cpu_model_runner import CPUModelRunner as DeviceRunner
+
+    from syntagma.decoding import vllm_tree_attention as device_attention
+else:
+    from vllm.v1.worker.gpu_model_runner import GPUModelRunner as DeviceRunner
+
+    from syntagma.decoding import vllm_tree_gpu as device_attention
 
 logger = logging.getLogger(__name__)
 
 
-class TreeModelRunner(CPUModelRunner):
+class TreeModelRunner(DeviceRunner):
     """vLLM's model runner, for steps in which some drafts are trees.
 
     A runner becomes one by `adopt`; vLLM names no class for it.
@@ -46,9 +51,9 @@ class TreeModelRunner(CPUModelRunner):
         Raises:
             VllmUnsupportedError: it is of another class.
         """
-        if type(runner) is not CPUModelRunner:
+        if type(runner) is not DeviceRunner:
             raise VllmUnsupportedError(
-                f"draft trees are written for vLLM's CPUModelRunner, not {type(runner).__name__}"
+                f"draft trees are written for vLLM's {DeviceRunner.__name__}, not {type(runner).__name__}"
             )
         made: Any = runner
         made.__class__ = cls
@@ -64,14 +69,14 @@ class TreeModelRunner(CPUModelRunner):
             for i, tree in enumerate(self._drafts)
             if not tree.is_chain
         ]
-        self._step = TreeStep.of(trees) if trees else None
+        self._step = TreeStep.of(trees, self.positions.device) if trees else None
         for found in trees:
             self._set_positions(found)
         return prepared
 
     def _set_positions(self, found: TreeInBatch) -> None:
         rows = found.rows
-        depths = torch.from_numpy(found.tree.depths())
+        depths = torch.from_numpy(found.tree.depths()).to(self.positions.device)
         self.positions[rows.start + 1 : rows.stop] = self.positions[rows.start] + depths
 
     def _build_attention_metadata(self, *args: Any, **kwargs: Any) -> Any:
@@ -80,7 +85,7 @@ class TreeModelRunner(CPUModelRunner):
         by_layer, common = super()._build_attention_metadata(*args, **kwargs)
         if self._step is not None:
             for metadata in by_layer.values():
-                metadata.step = self._step
+                metadata.take(self._step)
         return by_layer, common
 
     def _sample(self, logits: Any, spec_decode_metadata: Any) -> Any:
@@ -112,7 +117,7 @@ class TreeWorker(GrammarWorker):
 
     def init_device(self) -> None:
         """Make the runner, and one of ours of it."""
-        register_backend(AttentionBackendEnum.CPU_ATTN, ATTENTION)
+        register_backend(device_attention.OVERRIDDEN, device_attention.QUALIFIED_NAME)
         super().init_device()
         self.runner_cls.adopt(self.model_runner)
 
@@ -129,12 +134,11 @@ class TreeWorker(GrammarWorker):
         super().load_model(*args, **kwargs)
         layers: dict[str, Any] = get_layers_from_vllm_config(self.vllm_config, Attention)
         for name, layer in layers.items():
-            if not isinstance(layer.impl, TreeAttentionImpl):
+            if not isinstance(layer.impl, device_attention.TreeAttentionImpl):
                 raise VllmUnsupportedError(
                     f"layer {name} has the attention {type(layer.impl).__name__}, which draft trees "
-                    "(--speculation-tree) are not written for; leave it out to verify chains"
+                    f"(--speculation-tree) are not written for; --attention-backend {device_attention.OVERRIDDEN.name} "
+                    "may choose theirs; leave it out to verify chains"
                 )
             layer.impl.check(name)
-        logger.warning(
-            "draft trees (--speculation-tree) are experimental; without it chains are verified"
-        )
+        logger.warning(device_attention.WARNING)

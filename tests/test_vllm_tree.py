@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from running import ENVIRONMENT, environment, require_vllm
 
 from syntagma.decoding import vllm_support
@@ -28,6 +29,8 @@ NUM_SAMPLES = int(os.environ.get("VLLM_TREE_SAMPLES", "1500"))
 def outputs() -> dict[str, Any]:
     """What `vllm_tree_cases.py` has found."""
     require_vllm()
+    if torch.cuda.is_available():
+        pytest.skip("in float32, for vLLM's CPU build; test_vllm_tree_half.py is for a GPU")
     command = [sys.executable, "-W", "ignore", str(PROGRAM), str(PER_WORKLOAD), str(NUM_SAMPLES)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -43,6 +46,13 @@ def test_greedy_outputs_are_those_without_drafts(outputs: dict[str, Any], num_no
     _, accepted, branching = found["steps"][f"greedy {num_nodes}"]
     assert accepted > 0 and branching > 0
     assert found["preemptions"] > 0
+
+
+def test_attention_in_two_parts(outputs: dict[str, Any]) -> None:
+    """As on GPUs, but for the kernel: the same outputs."""
+    assert outputs["found"]["two parts"] == outputs["expected"]["greedy"]
+    _, accepted, branching = outputs["found"]["steps"]["two parts"]
+    assert accepted > 0 and branching > 0
 
 
 @pytest.mark.parametrize(
@@ -137,7 +147,13 @@ def config_of(**changes: dict[str, Any]) -> Any:
             "is_encoder_decoder": False,
             "enable_prompt_embeds": False,
         },
-        "parallel_config": {"pipeline_parallel_size": 1, "decode_context_parallel_size": 1},
+        "parallel_config": {
+            "pipeline_parallel_size": 1,
+            "decode_context_parallel_size": 1,
+            "worker_cls": "syntagma.decoding.vllm_tree_worker.TreeWorker",
+            "use_ubatching": False,
+        },
+        "attention_config": {"backend": None, "backend_per_kind": {}},
         "cache_config": {"cache_dtype": "auto", "kv_sharing_fast_prefill": False},
         "scheduler_config": {"async_scheduling": False},
         "speculative_config": {"model": TREE_PROPOSER, "num_speculative_tokens": 64},
@@ -156,6 +172,7 @@ def config_of(**changes: dict[str, Any]) -> Any:
         ("model_config", {"get_sliding_window": lambda: 4096}, "sliding windows"),
         ("model_config", {"uses_mrope": True}, "multimodal models"),
         ("parallel_config", {"pipeline_parallel_size": 2}, "pipeline parallelism"),
+        ("parallel_config", {"worker_cls": "auto"}, "worker_cls='auto'"),
         ("cache_config", {"cache_dtype": "fp8"}, "a quantised cache"),
         ("scheduler_config", {"async_scheduling": True}, "asynchronous scheduling"),
         ("kv_transfer_config", {}, "KV connectors"),

@@ -163,6 +163,7 @@ def with_trees(cases: list[Case], expected: dict[str, Any], num_samples: int) ->
         found["law"], found["steps"]["law"] = law(llm, cases, expected, num_samples)
         found["recycled"] = recycled(llm, cases, num_samples)
         found["free blocks"] = [free_before, num_free_blocks(llm)]
+        found["two parts"], found["steps"]["two parts"] = in_two_parts(llm, cases, expected)
         found["mutants"] = mutants(llm, cases[:24], expected)
         found["law of a mutant"] = favoured(llm, cases, expected, num_samples)
     return found
@@ -250,6 +251,83 @@ def recycled(llm: Any, cases: list[Case], num_samples: int) -> dict[str, Any]:
         drafts = draft_itself(llm)
         found[name] = {"outputs": answers(llm, asking(part), **options), **drafts.counts()}
     return found
+
+
+def in_two_parts(
+    llm: Any, cases: list[Case], expected: dict[str, Any]
+) -> tuple[list[list[int]], list[int]]:
+    """Outputs where the nodes' attention is that for GPUs, with a twin of FlashAttention that reads this cache."""
+    from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackendImpl
+
+    from syntagma.decoding import vllm_tree_attention, vllm_tree_gpu
+
+    impl = vllm_tree_attention.TreeAttentionImpl
+    forward = impl.forward
+
+    def forward_in_two_parts(
+        self: Any,
+        layer: Any,
+        query: Any,
+        key: Any,
+        value: Any,
+        cache: Any,
+        metadata: Any,
+        output: Any,
+        **rest: Any,
+    ) -> Any:
+        whole = CPUAttentionBackendImpl.forward
+        output = whole(self, layer, query, key, value, cache, metadata, output, **rest)
+        step = getattr(metadata, "step", None)
+        if step is not None:
+            self._attend_context = lambda asked, _cache, _metadata: to_context(
+                self, layer, asked, cache, metadata
+            )
+            vllm_tree_gpu.TreeAttentionImpl.attend_nodes(
+                self, query, key, value, cache, metadata, output
+            )
+            step.keep(self, layer, cache, key, value, metadata.slot_mapping)
+        return output
+
+    impl.forward = forward_in_two_parts
+    drafts = draft_randomly(llm, cases, expected["greedy"], MAX_NODES, 7)
+    found = answers(llm, cases)
+    impl.forward = forward
+    return found, [drafts.steps, drafts.accepted, drafts.branching]
+
+
+def to_context(impl: Any, layer: Any, asked: Any, cache: Any, metadata: Any) -> tuple[Any, Any]:
+    """Attention of nodes to what is in the cache before them, from blocks as the CPU build has them."""
+    import torch
+    from flash_attention_twin import flash_attn_varlen_func
+
+    step = metadata.step
+    lengths = metadata.seq_lens[step.requests] - step.packed.numbers
+    blocks = [
+        impl._read(layer, cache, metadata.block_table[tree.request], int(length))
+        for tree, length in zip(step.trees, lengths, strict=True)
+    ]
+    # One block for each request.
+    longest = int(lengths.max())
+    shape = (len(blocks), longest, impl.num_kv_heads, impl.head_size)
+    keys, values = torch.zeros(shape), torch.zeros(shape)
+    for i, (some_keys, some_values) in enumerate(blocks):
+        keys[i, : some_keys.shape[1]] = some_keys.transpose(0, 1)
+        values[i, : some_values.shape[1]] = some_values.transpose(0, 1)
+    return flash_attn_varlen_func(
+        q=asked,
+        k=keys,
+        v=values,
+        cu_seqlens_q=step.packed.starts,
+        max_seqlen_q=step.packed.width,
+        seqused_k=lengths.int(),
+        max_seqlen_k=longest,
+        softmax_scale=impl.scale,
+        causal=False,
+        block_table=torch.arange(len(blocks), dtype=torch.int32)[:, None],
+        softcap=impl.logits_soft_cap or 0.0,
+        return_softmax_lse=True,
+        fa_version=2,
+    )
 
 
 def favoured(
