@@ -21,23 +21,22 @@ from typing import Final
 from syntagma.grammar import ir
 from syntagma.grammar.lark_contexts import Contexts, Shift
 from syntagma.grammar.lark_grammar import LarkGrammar, Lines
-from syntagma.grammar.lexed_rules import (
+from syntagma.grammar.lexed_readings import (
     WITHIN_LINE,
     Entry,
+    Goal,
     Label,
-    LexedRules,
+    Labels,
     LexerState,
     LineBegin,
     Place,
-    Reading,
-    RuleCall,
     Token,
-    joined,
 )
+from syntagma.grammar.lexed_rules import Continuation, Exits, LexedRules, joined, with_end
 from syntagma.grammar.lexing import NO_GUARD, LexemeAutomaton, Lexing
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.line_lexemes import LineLexemes
-from syntagma.grammar.rule_alternatives import NO_END, Node
+from syntagma.grammar.rule_alternatives import Node
 
 # Of `LexerState.line`, besides WITHIN_LINE and the numbers of tails of open line breaks.
 ENDING: Final = -1
@@ -127,30 +126,30 @@ class IndentedRules(LexedRules):
     def step(self, entry: Entry, place: Place) -> None:
         """Go on from a place."""
         state = place.lexer_state
-        if place.node.end != NO_END:
-            self.leave(entry, place)
         if state.line > WITHIN_LINE and not state.is_held:
             self.begin_line(entry, place)
         for symbol, node in place.node.edges.items():
+            if not self.grammar.is_terminal(symbol):
+                self.call_between_lines(entry, place, symbol, node)
+                continue
+            shift = self.shift_behind(entry, place, symbol, node)
             if symbol in (self.lines.indent, self.lines.dedent):
-                for after in self.after_block(entry, place, symbol, node):
-                    self.connect(entry, place, symbol, node, after)
-            elif not self.grammar.is_terminal(symbol):
-                self.call(entry, place, symbol, node)
+                for after in self.after_block(state, symbol, shift):
+                    label = Token(state, symbol, shift)
+                    self.connect(entry, place, symbol, node, label, after)
             elif state.line == WITHIN_LINE:
-                shift = self.shift_behind(entry, place, symbol, node)
-                for behind in self.after_token(state, symbol, shift):
-                    self.connect(entry, place, symbol, node, Token(state, symbol, shift, behind))
+                self.shift(entry, place, symbol, node, shift)
 
     def begin_line(self, entry: Entry, place: Place) -> None:
         """The line break before a place is over, and the line is within its block."""
         if set(place.node.edges) <= {self.lines.indent}:
             return
         for after in self.line_begins(place.lexer_state):
-            goal = place._replace(lexer_state=after)
-            label = LineBegin(place.lexer_state, after)
-            self.readings[entry].edges[place].append((label, goal))
-            self.add(entry, goal)
+            # A rule that ends here leaves the line to its caller.
+            goal = self.goal(place.node, place.parser_state, after)._replace(exit=None)
+            labels = self.readings[entry].edges[place].setdefault(goal, {})
+            labels.setdefault(LineBegin(place.lexer_state), {})[after] = None
+            self.arrive(entry, goal)
 
     def line_begins(self, state: LexerState) -> list[LexerState]:
         """The lexer states behind the blanks of a line."""
@@ -161,21 +160,18 @@ class IndentedRules(LexedRules):
         }
         return [LexerState(state.context, guard, state.refused) for guard in guards]
 
-    def after_block(self, entry: Entry, place: Place, symbol: int, node: Node) -> list[Label]:
-        """What the beginning or end of a block may be at a place."""
-        state = place.lexer_state
+    def after_block(self, state: LexerState, symbol: int, shift: Shift) -> list[LexerState]:
+        """The lexer states behind the beginning or end of a block."""
         is_open = state.line > WITHIN_LINE
         may_begin = is_open and not state.has_ended_block
         if symbol in state.refused or (symbol == self.lines.indent and not may_begin):
             return []
-        shift = self.shift_behind(entry, place, symbol, node)
         if symbol == self.lines.indent:
             guards = self.lexemes.tail(state.line).guards
             found = {LexerState(shift.context, self.guard_before(shift, g)): None for g in guards}
-            return [Token(state, symbol, shift, after) for after in found]
+            return list(found)
         line = state.line if is_open else ENDING
-        after = LexerState(shift.context, NO_GUARD, line=line, has_ended_block=is_open)
-        return [Token(state, symbol, shift, after)]
+        return [LexerState(shift.context, NO_GUARD, line=line, has_ended_block=is_open)]
 
     def shift_behind(self, entry: Entry, place: Place, symbol: int, node: Node) -> Shift:
         """What is behind a terminal."""
@@ -185,30 +181,25 @@ class IndentedRules(LexedRules):
             return shift._replace(context=shift.context + self.contexts.num_outside)
         return shift
 
-    def call(self, entry: Entry, place: Place, symbol: int, node: Node) -> None:
+    def call_between_lines(self, entry: Entry, place: Place, rule: int, node: Node) -> None:
         """A rule is met; between lines it may only be empty or, before a block, begin with it."""
         state = place.lexer_state
         if state.line == WITHIN_LINE:
-            state = self.seen_by(symbol, state)
+            state = self.seen_by(rule, state)
         else:
             is_open = state.line > WITHIN_LINE and not state.has_ended_block
-            is_begun = is_open and self.may_begin_block(symbol)
-            if symbol not in self.nullable and not is_begun:
+            is_begun = is_open and self.may_begin_block(rule)
+            if rule not in self.nullable and not is_begun:
                 return
             state = state._replace(is_held=True)
-        callee = Entry(self.contexts.state_for(place.parser_state, symbol), symbol, state)
-        reading = self.read(callee)
-        reading.callers.append((entry, place, node))
-        for after in list(reading.exits):
-            self.connect(entry, place, symbol, node, RuleCall(callee, after))
+        self.call(entry, place, rule, node, state)
 
     def may_begin_block(self, rule: int) -> bool:
         """Whether a rule may begin with the beginning of a block."""
         return self.lines.indent is not None and bool(self.first[rule] >> self.lines.indent & 1)
 
-    def behind(self, place: Place, label: Label) -> LexerState:
+    def behind(self, place: Place, after: LexerState) -> LexerState:
         """The lexer state behind what is read at a place; what was held is as it was."""
-        after = label.after
         return after._replace(is_held=place.lexer_state.is_held) if after.is_held else after
 
     def found_after_token(
@@ -230,35 +221,34 @@ class IndentedRules(LexedRules):
 
     # --- rules ---------------------------------------------------------------------------------
 
-    def ways(self, token: Token, automaton: LexemeAutomaton) -> list[ir.Node]:
-        """A lexeme that leads to the lexer state behind a token; of a line break what comes first."""
+    def ways(self, token: Token, exits: Exits, automaton: LexemeAutomaton) -> list[ir.Node]:
+        """A lexeme that leads to one of some lexer states; of a line break what comes first."""
         if token.terminal != self.lines.newline:
-            return super().ways(token, automaton)
-        head = self.lexemes.heads(automaton).get(token.after.line)
-        return [] if head is None else [head]
+            return super().ways(token, exits, automaton)
+        heads = self.lexemes.heads(automaton)
+        lines = {after.line for after in exits}
+        return [head for line, head in heads.items() if line in lines]
 
-    def node(self, label: Label) -> ir.Node:
-        """A label as part of a rule."""
+    def node(self, label: Label, exits: Exits) -> ir.Node:
+        """A label that leads to one of some lexer states as part of a rule."""
         if isinstance(label, LineBegin):
-            return self.blanks(label.before, label.after)
+            return self.blanks(label.before, exits)
         if isinstance(label, Token) and label.terminal == self.lines.indent:
             tail = self.lexemes.tail(label.before.line)
-            guards = [
-                guard
-                for guard in tail.guards
-                if self.guard_before(label.shift, guard) == label.after.guard
-            ]
+            wanted = {after.guard for after in exits}
+            guards = [g for g in tail.guards if self.guard_before(label.shift, g) in wanted]
             return self.lexemes.deeper(tail, guards)
         if isinstance(label, Token) and label.terminal == self.lines.dedent:
             is_first = label.before.line == WITHIN_LINE
             return self.skips(LexerState(*label.before[:2])) if is_first else ir.EMPTY
-        return super().node(label)
+        return super().node(label, exits)
 
-    def blanks(self, before: LexerState, after: LexerState) -> ir.Terminal:
+    def blanks(self, before: LexerState, exits: Exits) -> ir.Terminal:
         """The blanks that lead from an open line break into a line."""
         tail = self.lexemes.tail(before.line)
         shift = Shift(before.context, frozenset(self.contexts.accepts[before.context]))
-        guards = [g for g in tail.guards if self.guard_before(shift, g) == after.guard]
+        wanted = {after.guard for after in exits}
+        guards = [g for g in tail.guards if self.guard_before(shift, g) in wanted]
         return self.lexemes.level(tail, guards)
 
     def end(self, state: LexerState) -> ir.Node:
@@ -267,96 +257,83 @@ class IndentedRules(LexedRules):
             return super().end(state)
         if state.line == ENDING:
             return ir.EMPTY
+        by_end: dict[ir.Node, list[LexerState]] = {}
+        for after in self.line_begins(state):
+            by_end.setdefault(super().end(after), []).append(after)
         return ir.choice(
-            *(
-                joined(self.blanks(state, after), super(IndentedRules, self).end(after))
-                for after in self.line_begins(state)
-            )
+            *(joined(self.blanks(state, frozenset(exits)), end) for end, exits in by_end.items())
         )
 
-    def write(self, call: RuleCall) -> None:
-        """Define a rule; one that begins with itself as repetitions, for it may hold blocks."""
-        self.budget.check_time()
-        reading = self.readings[call.entry]
-        start = next(iter(reading.edges))
-        again = {
-            label.after: goal
-            for label, goal in reading.edges[start]
-            if isinstance(label, RuleCall) and label.entry == call.entry
-        }
-        if not again:
-            body = self.bodies(reading, call.after).get(start, ir.NOTHING)
-            self.result.define(self.numbers[call], body)
-            return
-        first = {}
-        rests: dict[tuple[LexerState, LexerState], ir.Node] = {}
-        own = reading.edges[start]
-        for after in reading.exits:
-            bodies = self.bodies(reading, after)
-            for before, goal in again.items():
-                if goal in bodies:
-                    rests[before, after] = bodies[goal]
-            ways = [
-                joined(self.node(label), bodies[goal])
-                for label, goal in own
-                if goal in bodies
-                and not (isinstance(label, RuleCall) and label.entry == call.entry)
-            ]
-            if reading.ends.get(start) == after:
-                ways.append(ir.EMPTY)
-            first[after] = ir.choice(*ways)
-        self.result.define(self.numbers[call], self.repeated(call.after, first, rests))
-
-    def repeated(
-        self,
-        goal: LexerState,
-        first: dict[LexerState, ir.Node],
-        rests: dict[tuple[LexerState, LexerState], ir.Node],
-    ) -> ir.Node:
-        """Something first and then rests, each from one lexer state to another, up to one of them."""
-        calls = {state: ir.Call(self.result.declare("rests of a rule")) for state in first}
-        for state, call in calls.items():
-            # What begins and ends in one state may be empty, and a rule must not begin with itself.
-            ways = [
-                joined(rest, calls[after])
-                for (before, after), rest in rests.items()
-                if before == state != after
-            ]
-            if state == goal:
-                ways.append(ir.EMPTY)
-            again = ir.repeat(rests.get((state, state), ir.NOTHING), 0, None)
-            self.result.define(call.rule, joined(again, ir.choice(*ways)))
-        return ir.choice(*(joined(body, calls[state]) for state, body in first.items()))
-
-    def bodies(self, reading: Reading, after: LexerState) -> dict[Place, ir.Node]:
-        """What may be read from each place on so that the rule ends in a lexer state."""
-        num_uses = Counter(goal for edges in reading.edges.values() for _, goal in edges)
+    def found_bodies(self, entry: Entry, exits: Exits) -> dict[Place, ir.Node]:
+        """What may be read from each place on so that a rule is left in one of some lexer states."""
+        edges = self.readings[entry].edges
+        groups = {place: self.grouped(entry, place, exits) for place in edges}
+        num_uses = Counter(place for group in groups.values() for _, place in group)
         # For each place what leads to the end of the rule (None) or, within a block, out of it.
-        found: dict[Place, dict[Place | None, ir.Node]] = {}
+        found: dict[Place, dict[Goal | None, ir.Node]] = {}
 
         def order(place: Place) -> tuple[int, bool]:
             return place.node.height, place.lexer_state.line != WITHIN_LINE
 
-        for place in sorted(reading.edges, key=order):
-            ways: dict[Place | None, list[ir.Node]] = {}
-            for label, goal in reading.edges[place]:
-                symbol = label.terminal if isinstance(label, Token) else None
-                if symbol is not None and symbol == self.lines.dedent:
-                    ways.setdefault(goal, []).append(self.node(label))
-                elif symbol is not None and symbol == self.lines.indent:
-                    for behind, inner in found[goal].items():
-                        if behind is not None and found[behind]:
-                            block = self.result.add("block", joined(self.node(label), inner))
-                            for target, rest in found[behind].items():
-                                way = joined(ir.Call(block), rest)
-                                ways.setdefault(target, []).append(way)
-                else:
-                    for target, rest in found[goal].items():
-                        ways.setdefault(target, []).append(joined(self.node(label), rest))
-            if reading.ends.get(place) == after:
-                ways.setdefault(None, []).append(ir.EMPTY)
+        for place in sorted(edges, key=order):
+            ways: dict[Goal | None, list[ir.Node]] = {}
+            for goal, labels in edges[place].items():
+                self._add_blocks(ways, goal, labels, exits, found)
+            for continuation, labels in groups[place].items():
+                read = self.any_of(labels)
+                for target, rest in self._going_on(continuation, found).items():
+                    ways.setdefault(target, []).append(joined(read, rest))
             found[place] = {
                 target: self.rest(parts, is_shared=num_uses[place] > 1)
                 for target, parts in ways.items()
             }
         return {place: nodes[None] for place, nodes in found.items() if None in nodes}
+
+    def grouped(self, entry: Entry, place: Place, exits: Exits) -> dict[Continuation, Labels]:
+        """What is read at a place but for blocks, by how the rule goes on to some exits."""
+        blocks = self.lines.blocks()
+        groups = {}
+        for continuation, labels in super().grouped(entry, place, exits).items():
+            others = {
+                label: after
+                for label, after in labels.items()
+                if not (isinstance(label, Token) and label.terminal in blocks)
+            }
+            if others:
+                groups[continuation] = others
+        return groups
+
+    def _add_blocks(
+        self,
+        ways: dict[Goal | None, list[ir.Node]],
+        goal: Goal,
+        labels: Labels,
+        exits: Exits,
+        found: dict[Place, dict[Goal | None, ir.Node]],
+    ) -> None:
+        """The ends of blocks at a place, and whole blocks that begin there."""
+        for label, after in labels.items():
+            if not isinstance(label, Token):
+                continue
+            if label.terminal == self.lines.dedent:
+                ways.setdefault(goal, []).append(self.node(label, frozenset(after)))
+            elif label.terminal == self.lines.indent and goal.ahead is not None:
+                for behind, inner in found[goal.ahead].items():
+                    if behind is None:
+                        continue
+                    rests = self._going_on((behind.exit in exits, behind.ahead), found)
+                    if rests:
+                        node = self.node(label, frozenset(after))
+                        block = ir.Call(self.result.add("block", joined(node, inner)))
+                        for target, rest in rests.items():
+                            ways.setdefault(target, []).append(joined(block, rest))
+
+    def _going_on(
+        self, continuation: Continuation, found: dict[Place, dict[Goal | None, ir.Node]]
+    ) -> dict[Goal | None, ir.Node]:
+        """What comes in a continuation, by what it leads to."""
+        may_end, place = continuation
+        rests = {} if place is None else dict(found[place])
+        if may_end:
+            rests[None] = with_end(rests.get(None))
+        return rests

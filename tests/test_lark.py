@@ -262,6 +262,17 @@ def test_wording(compiler: GrammarCompiler, text: str, words: list[str], others:
     assert grammar.kind == "lark"
 
 
+def test_line_feeds_behind_literals_are_read_as_the_installed_lark_reads_them(
+    compiler: GrammarCompiler,
+) -> None:
+    text = 'start: A "x" | B "y"\nA: "a"\nB: /a\\n?/'
+    grammar, lark = compiler.compile_lark(text), lark_of(text)
+    assert lark is not None
+    found = {word: accepts(grammar, word) for word in ("ax", "ay", "a\nx", "a\ny", "a\n\nx")}
+    assert found == {word: is_read(lark, word) for word in found}
+    assert found["a\nx"] != found["a\ny"]
+
+
 def test_scannerless_grammars_know_no_lexer(compiler: GrammarCompiler) -> None:
     text = 'start: A B\nA: "a"+\nB: "a"\n%ignore " "'
     grammar = compiler.compile_lark(text, semantics="scannerless")
