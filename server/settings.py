@@ -103,7 +103,9 @@ class Settings(BaseSettings):
         True, "speculation", "verify drafts, several tokens in a pass; on vLLM only if it is given"
     )
     speculation_tree: bool = setting(
-        False, "speculation", "on vLLM: drafts are trees, not chains (experimental; never run on a GPU)"
+        False,
+        "speculation",
+        "on vLLM: drafts are trees, not chains (experimental; never run on a GPU)",
     )
     max_draft_tokens: int = setting(
         32, "speculation", "drafted tokens that one pass verifies", ge=1, le=256
