@@ -52,6 +52,7 @@ ENGINES = {
     "decoding/embedded_engine.py": {"torch", "transformers"},
     "decoding/hugging_face_model.py": {"torch"},
     "decoding/draft_model.py": {"torch", "transformers"},
+    "decoding/tree_attention.py": {"torch"},
     "decoding/worker.py": {"torch"},
     "decoding/sampling.py": {"torch"},
     "decoding/sequence.py": {"torch"},
