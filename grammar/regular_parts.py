@@ -43,6 +43,10 @@ class RegularParts:
 
     def size(self, node: ir.Node) -> int:
         """About the number of states before determinisation, or NOT_REGULAR."""
+        # Asked for every part of every rule, most of them known.
+        found = self._known_sizes.get(id(node))
+        if found is not None:
+            return found[1]
 
         def known(part: ir.Node) -> int | None:
             found = self._known_sizes.get(id(part))
