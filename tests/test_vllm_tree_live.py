@@ -139,7 +139,7 @@ def write_thoughtful_model(folder: Path) -> Path:
     path = write_model(folder) / "model.safetensors"
     tensors = load_file(path)
     rows = tensors["model.embed_tokens.weight"]
-    rows[END_OF_THOUGHT] = 1.05 * rows[FULL_STOP]
+    rows[END_OF_THOUGHT] = 1.01 * rows[FULL_STOP]
     save_file(tensors, path, metadata={"format": "pt"})
     return folder
 
