@@ -81,7 +81,13 @@ class RandomDrafts:
 def new_engine(options: argparse.Namespace, most: int) -> Any:
     """vLLM in this process, with trees of up to ``most`` nodes."""
     from vllm import LLM
+    from vllm.platforms import current_platform
 
+    if current_platform.is_cpu():
+        # It looks for its kernels in all modules there are, for every engine, and fails where numba is one of them.
+        current_platform.register_triton_kernel_overrides()
+        platform: Any = type(current_platform)
+        platform.register_triton_kernel_overrides = classmethod(lambda cls: None)
     return LLM(
         model=options.model,
         dtype=options.dtype,

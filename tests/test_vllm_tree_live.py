@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import multiprocessing
 import os
@@ -99,20 +100,26 @@ def test_an_engine_that_was_killed_can_be_started_again(embedded: Running, tmp_p
         assert without_source(running) == expected["json_schema"]
         (process,) = multiprocessing.active_children()
 
-        async def kill_in_mid_tree() -> None:
+        async def kill_in_mid_tree() -> bool:
             request = running.request(QUOTED, max_tokens=300, ignore_eos=True)
             deltas = running.engine.generate(request)
             await anext(deltas)
             await stop_in_mid_tree(process, log)
             process.kill()
-            async for _ in deltas:  # those that were on their way
-                pass
+            try:
+                async for _ in deltas:  # those that were on their way
+                    pass
+            except EngineError:  # not kept, for its traceback holds vLLM's sockets
+                return True
+            return False
 
-        with pytest.raises(EngineError):
-            running.run(kill_in_mid_tree())
+        assert running.run(kill_in_mid_tree())
         process.join(20)
         assert log.is_in_mid_tree()
         assert not running.engine.is_running
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the sockets of an engine that has died
+        gc.collect()
     kept = sorted((tmp_path / "artefacts").glob("grammar-*"))
     assert kept
     with branching(tmp_path, "second") as (running, log):
@@ -139,7 +146,7 @@ def write_thoughtful_model(folder: Path) -> Path:
     path = write_model(folder) / "model.safetensors"
     tensors = load_file(path)
     rows = tensors["model.embed_tokens.weight"]
-    rows[END_OF_THOUGHT] = 1.05 * rows[FULL_STOP]
+    rows[END_OF_THOUGHT] = 1.01 * rows[FULL_STOP]
     save_file(tensors, path, metadata={"format": "pt"})
     return folder
 
