@@ -53,7 +53,6 @@ ENGINES = {
     "decoding/hugging_face_model.py": {"torch"},
     "decoding/draft_model.py": {"torch", "transformers"},
     "decoding/tree_attention.py": {"torch"},
-    "decoding/worker.py": {"torch"},
     "decoding/sampling.py": {"torch"},
     "decoding/sequence.py": {"torch"},
     "decoding/vllm_*.py": {"packaging", "torch", "transformers", "vllm"},
