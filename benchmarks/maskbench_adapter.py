@@ -46,7 +46,7 @@ class Engine:
     is what models do best.
     """
 
-    kinds: tuple[str, ...] = ("json_schema", "ebnf")
+    kinds: tuple[str, ...] = ("json_schema", "ebnf", "lark")
     schema_options: Mapping[str, Any] = {
         "property_order": "any",
         "formats": "known",
@@ -56,13 +56,12 @@ class Engine:
     def __init__(self, tok: Any) -> None:
         self.version = version("syntagma")
         vocabulary = Vocabulary(tok.vocab, stop_ids=[tok.eos_id])
-        compiler: Any = GrammarCompiler(vocabulary, limits=CompileLimits(max_seconds=20))
+        compiler = GrammarCompiler(vocabulary, limits=CompileLimits(max_seconds=20))
         self._compile: dict[str, Callable[..., CompiledGrammar]] = {
-            "json_schema": functools.partial(compiler.compile_json_schema, **self.schema_options)
+            "json_schema": functools.partial(compiler.compile_json_schema, **self.schema_options),
+            "ebnf": compiler.compile_ebnf,
+            "lark": compiler.compile_lark,
         }
-        if hasattr(compiler, "compile_ebnf"):
-            self._compile["ebnf"] = compiler.compile_ebnf
-        self.kinds = tuple(self._compile)
         self._bits = np.zeros(tok.words, np.int32)
 
     def compile(self, text: str, kind: str = "json_schema") -> EngineMatcher:
