@@ -189,24 +189,31 @@ def _runner_hooks(module: str, name: str) -> Hooks:
     )
 
 
+def _attention_hooks(module: str, builder: str, impl: str) -> Hooks:
+    """Those of an attention backend."""
+    return (
+        (module, f"{builder}.build", ("self", "common_prefix_len", "common_attn_metadata")),
+        (
+            module,
+            f"{impl}.forward",
+            ("self", "layer", "query", "key", "value", "kv_cache", "attn_metadata", "output"),
+        ),
+        (
+            module,
+            f"{impl}.do_kv_cache_update",
+            ("self", "layer", "key", "value", "kv_cache", "slot_mapping"),
+        ),
+    )
+
+
 # Those of trees on vLLM's CPU build.
 CPU_TREE_HOOKS: Hooks = (
     *_runner_hooks("vllm.v1.worker.cpu_model_runner", "CPUModelRunner"),
     ("vllm.v1.worker.cpu_worker", "CPUWorker.init_device", ("self",)),
-    (
+    *_attention_hooks(
         "vllm.v1.attention.backends.cpu_attn",
-        "CPUAttentionMetadataBuilder.build",
-        ("self", "common_prefix_len", "common_attn_metadata"),
-    ),
-    (
-        "vllm.v1.attention.backends.cpu_attn",
-        "CPUAttentionBackendImpl.forward",
-        ("self", "layer", "query", "key", "value", "kv_cache", "attn_metadata", "output"),
-    ),
-    (
-        "vllm.v1.attention.backends.cpu_attn",
-        "CPUAttentionBackendImpl.do_kv_cache_update",
-        ("self", "layer", "key", "value", "kv_cache", "slot_mapping"),
+        "CPUAttentionMetadataBuilder",
+        "CPUAttentionBackendImpl",
     ),
     (
         "vllm._custom_ops",
@@ -219,20 +226,8 @@ CPU_TREE_HOOKS: Hooks = (
 GPU_TREE_HOOKS: Hooks = (
     *_runner_hooks("vllm.v1.worker.gpu_model_runner", "GPUModelRunner"),
     ("vllm.v1.worker.gpu_worker", "Worker.init_device", ("self",)),
-    (
-        "vllm.v1.attention.backends.flash_attn",
-        "FlashAttentionMetadataBuilder.build",
-        ("self", "common_prefix_len", "common_attn_metadata"),
-    ),
-    (
-        "vllm.v1.attention.backends.flash_attn",
-        "FlashAttentionImpl.forward",
-        ("self", "layer", "query", "key", "value", "kv_cache", "attn_metadata", "output"),
-    ),
-    (
-        "vllm.v1.attention.backends.flash_attn",
-        "FlashAttentionImpl.do_kv_cache_update",
-        ("self", "layer", "key", "value", "kv_cache", "slot_mapping"),
+    *_attention_hooks(
+        "vllm.v1.attention.backends.flash_attn", "FlashAttentionMetadataBuilder", "FlashAttentionImpl"
     ),
     (
         "vllm.v1.attention.backends.flash_attn",
