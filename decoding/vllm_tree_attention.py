@@ -23,7 +23,7 @@ from vllm.v1.attention.backends.cpu_attn import (
 from vllm.v1.attention.backends.registry import AttentionBackendEnum
 
 from syntagma.decoding.vllm_support import VllmUnsupportedError
-from syntagma.decoding.vllm_tree_step import TreeInBatch, TreeStep, check_layer
+from syntagma.decoding.vllm_tree_step import AttendsNodes, TreeInBatch, TreeStep, check_layer
 
 OVERRIDDEN = AttentionBackendEnum.CPU_ATTN
 QUALIFIED_NAME = f"{__name__}.TreeAttentionBackend"
@@ -62,7 +62,7 @@ class TreeAttentionMetadataBuilder(CPUAttentionMetadataBuilder):
         return TreeAttentionMetadata(**vars(super().build(*args, **kwargs)))
 
 
-class TreeAttentionImpl(CPUAttentionBackendImpl):
+class TreeAttentionImpl(AttendsNodes, CPUAttentionBackendImpl):
     """vLLM's, and the nodes of trees once more."""
 
     def check(self, name: str) -> None:
@@ -73,28 +73,20 @@ class TreeAttentionImpl(CPUAttentionBackendImpl):
         """
         check_layer(name, self, no_window=-1)
 
-    def forward(
+    def attend_nodes(
         self,
         layer: Any,
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
         kv_cache: torch.Tensor,
-        attn_metadata: Any,
+        metadata: TreeAttentionMetadata,
         output: torch.Tensor,
-        *args: Any,
-        **kwargs: Any,
-    ) -> torch.Tensor:
-        """Attention of all rows; shapes as in vLLM's."""
-        output = super().forward(
-            layer, query, key, value, kv_cache, attn_metadata, output, *args, **kwargs
-        )
-        step = attn_metadata.step if isinstance(attn_metadata, TreeAttentionMetadata) else None
-        if step is not None:
-            for tree in step.trees:
-                self._attend(layer, query, kv_cache, attn_metadata, output, tree)
-            step.keep(self, layer, kv_cache, key, value, attn_metadata.slot_mapping)
-        return output
+    ) -> None:
+        """Overwrite the output of the nodes of all trees."""
+        step: Any = metadata.step
+        for tree in step.trees:
+            self._attend(layer, query, kv_cache, metadata, output, tree)
 
     def _attend(
         self,

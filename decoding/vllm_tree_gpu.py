@@ -35,7 +35,7 @@ from vllm.v1.attention.backends.registry import AttentionBackendEnum
 
 from syntagma.decoding.tree_attention import attend_among, merge_parts
 from syntagma.decoding.vllm_support import VllmUnsupportedError
-from syntagma.decoding.vllm_tree_step import TreeStep, check_layer
+from syntagma.decoding.vllm_tree_step import AttendsNodes, TreeStep, check_layer
 
 # Elsewhere there is no such kernel; tests put a twin in its place.
 flash_attn_varlen_func: Any = None
@@ -98,7 +98,7 @@ class TreeAttentionMetadataBuilder(FlashAttentionMetadataBuilder):
         return TreeAttentionMetadata(**vars(super().build(*args, **kwargs)))
 
 
-class TreeAttentionImpl(FlashAttentionImpl):
+class TreeAttentionImpl(AttendsNodes, FlashAttentionImpl):
     """vLLM's, and the nodes of trees once more."""
 
     def check(self, name: str) -> None:
@@ -114,31 +114,9 @@ class TreeAttentionImpl(FlashAttentionImpl):
                 f"(--speculation-tree) are written for {_VERSIONS}; leave it out to verify chains"
             )
 
-    def forward(
-        self,
-        layer: Any,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        kv_cache: torch.Tensor,
-        attn_metadata: Any,
-        output: torch.Tensor,
-        *args: Any,
-        **kwargs: Any,
-    ) -> torch.Tensor:
-        """Attention of all rows; shapes as in vLLM's."""
-        output = super().forward(
-            layer, query, key, value, kv_cache, attn_metadata, output, *args, **kwargs
-        )
-        # There is no metadata while vLLM measures its memory.
-        step = getattr(attn_metadata, "step", None)
-        if step is not None:
-            self.attend_nodes(query, key, value, kv_cache, attn_metadata, output)
-            step.keep(self, layer, kv_cache, key, value, attn_metadata.slot_mapping)
-        return output
-
     def attend_nodes(
         self,
+        layer: Any,
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,

@@ -121,6 +121,36 @@ class TreeStep:
             )
 
 
+class AttendsNodes:
+    """Beside vLLM's attention of a device: its own answers, those for nodes overwritten by `attend_nodes`."""
+
+    attend_nodes: Any
+
+    def forward(
+        self,
+        layer: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        kv_cache: torch.Tensor,
+        attn_metadata: Any,
+        output: torch.Tensor,
+        *args: Any,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        """Attention of all rows; shapes as in vLLM's."""
+        device: Any = super()
+        output = device.forward(
+            layer, query, key, value, kv_cache, attn_metadata, output, *args, **kwargs
+        )
+        # There is no metadata while vLLM measures its memory.
+        step = getattr(attn_metadata, "step", None)
+        if step is not None:
+            self.attend_nodes(layer, query, key, value, kv_cache, attn_metadata, output)
+            step.keep(self, layer, kv_cache, key, value, attn_metadata.slot_mapping)
+        return output
+
+
 def visible_nodes(tree: DraftTree) -> torch.Tensor:
     """bool[num_nodes, 1 + num_nodes]: the token before the draft, the ancestors, the node itself."""
     root = np.ones((tree.num_nodes, 1), np.bool_)

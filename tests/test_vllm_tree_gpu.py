@@ -147,7 +147,9 @@ def test_nodes_see_their_context_and_their_ancestors(
     metadata.take(batch.step)
     expected = batch.expected()
     impl = bare_impl(gpu, case)
-    impl.attend_nodes(batch.query, batch.key, batch.value, batch.kv_cache, metadata, batch.output)
+    impl.attend_nodes(
+        None, batch.query, batch.key, batch.value, batch.kv_cache, metadata, batch.output
+    )
     tolerance = TOLERANCES[dtype]
     torch.testing.assert_close(batch.output.double(), expected, atol=tolerance, rtol=tolerance)
 

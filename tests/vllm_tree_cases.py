@@ -283,7 +283,7 @@ def in_two_parts(
                 self, layer, asked, cache, metadata
             )
             vllm_tree_gpu.TreeAttentionImpl.attend_nodes(
-                self, query, key, value, cache, metadata, output
+                self, layer, query, key, value, cache, metadata, output
             )
             step.keep(self, layer, cache, key, value, metadata.slot_mapping)
         return output
