@@ -17,7 +17,8 @@ import numpy as np
 from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.matcher_state import CONFIG, MatcherState, key_of
-from syntagma.grammar.parser import ASKED_FOR_UNKNOWN, Parser
+from syntagma.grammar.parser import Parser
+from syntagma.grammar.parser_arrays import ASKED_FOR_UNKNOWN
 from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.text_parser import TextParser

@@ -12,11 +12,12 @@ import heapq
 from collections.abc import Callable, Iterator
 
 from syntagma.grammar.any_order import UNPRODUCTIVE
+from syntagma.grammar.lowering_arrays import BOTTOM
 from syntagma.grammar.memories import NO_TEXT
 from syntagma.grammar.moves import TAIL
 from syntagma.grammar.positions import BOUND, CALL, CAUGHT, ENTRY, NONE, ORDER, READ, ROUND, WITHIN
 from syntagma.grammar.rule_automata import RuleAutomata
-from syntagma.grammar.stacks import BOTTOM, Frame, Stacks
+from syntagma.grammar.stacks import Frame, Stacks
 
 
 class Closing:
@@ -26,7 +27,7 @@ class Closing:
         self._automata = automata
         self._stacks = stacks
         # Cost of a stack and the frame that leads there.
-        self._cheapest: dict[int, tuple[int, Frame]] = {BOTTOM: (0, stacks.frames[BOTTOM][0])}
+        self._cheapest: dict[int, tuple[int, Frame]] = {BOTTOM: (0, stacks.frames(BOTTOM)[0])}
         # The costs of parts in any order, and of positions among them.
         self._costs_of_parts: dict[int, list[int]] = {}
         self._orders: dict[int, int] = {}
@@ -109,7 +110,7 @@ class Closing:
             if top in self._cheapest:
                 waiting.pop()
                 continue
-            frames = self._stacks.frames[top]
+            frames = self._stacks.frames(top)
             unknown = [below for _, below in frames if below not in self._cheapest]
             if unknown:
                 waiting += unknown

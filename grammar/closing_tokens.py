@@ -172,7 +172,7 @@ class ClosingTokens:
     def _least(self, parser_state: int) -> int:
         known = self._least_behind.get(parser_state)
         if known is None:
-            targets = self._parser.lower(parser_state).gotos.values()
+            targets = self._parser.gotos(parser_state).values()
             known = min(self._parser.closing_bytes(target) for target in targets)
             self._least_behind[parser_state] = known
         return known

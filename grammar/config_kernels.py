@@ -19,6 +19,7 @@ from syntagma.grammar.kernel_types import (
     lean_kernel,
 )
 from syntagma.grammar.lexer_arrays import ACCEPTS, DEAD_STATE, LexerArrays, next_state
+from syntagma.grammar.lowering_kernels import DONE
 from syntagma.grammar.parser_arrays import (
     GOTO_END,
     GOTO_START,
@@ -30,6 +31,7 @@ from syntagma.grammar.parser_arrays import (
     ParserArrays,
     merged_state,
 )
+from syntagma.grammar.state_kernels import lower_state, merge_states
 
 FIRST_CONFIGS: Final = 64
 NO_ROOM: Final = -1
@@ -85,13 +87,23 @@ def _merge_born(
     """Merge the parser states that begin behind one byte into the first; 1, or 0 if that is to come."""
     born[:num_born].sort()
     for i in range(1, num_born):
-        result = merged_state(parser, born[0], born[i])
-        if result == NOT_MERGED:
+        result = merged_state(parser.merges, born[0], born[i])
+        if result == NOT_MERGED and parser.context.size > 0:
+            result = merge_states(parser.context, born[0], born[i])
+        if result < 0:
             born[i - 1] = born[0]
             _report(missing, progress, born[i - 1 :], num_born - i + 1)
             return 0
         born[0] = result
     return 1
+
+
+@lean_kernel
+def _is_lowered(parser: ParserArrays, state: int) -> bool:
+    """Whether it is known what may follow a parser state, now if it can be."""
+    if parser.states[state, LEXER_START] != NOT_LOWERED:
+        return True
+    return parser.context.size > 0 and lower_state(parser.context, state) == DONE
 
 
 @inlined_kernel
@@ -138,13 +150,13 @@ def open_configs(
     opened = end
     for b in range(num_born):
         target = born[b]
-        first = parser.states[target, LEXER_START]
-        if first == NOT_LOWERED:
+        if not _is_lowered(parser, target):
             is_incomplete = True
             if progress[NUM_MISSING] < missing.size:
                 missing[progress[NUM_MISSING]] = target
                 progress[NUM_MISSING] += 1
             continue
+        first = parser.states[target, LEXER_START]
         progress[LOWEST_MET] = min(progress[LOWEST_MET], parser.states[target, LOWEST])
         last = parser.states[target, LEXER_END]
         if opened + last - first > configs.shape[0]:

@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from syntagma.grammar.lexer_pool import LexerPool
+from syntagma.grammar.lowering_arrays import OUTPUT_ENDS
 from syntagma.grammar.marks import MARKS, NEW_KEY, is_mark
-from syntagma.grammar.parser import Item, Parser
+from syntagma.grammar.parser import Parser
+from syntagma.grammar.parser_table import Item
 from syntagma.grammar.positions import CALL, END, ENTRY, FORK, ORDER, READ, ROUND
 from syntagma.grammar.rule_automata import RuleAutomata
-from syntagma.grammar.stacks import OUTPUT_ENDS
 from syntagma.grammar.value_kernels import num_ways, states_ahead, terminals_ahead
 
 # No output has as many items.
@@ -102,7 +103,7 @@ class OpenEnds:
         known = self._watched.get(parser_state)
         if known is None:
             waiting: list[Item] = list(self._parser.items(parser_state))
-            for target in self._parser.lower(parser_state).gotos.values():
+            for target in self._parser.gotos(parser_state).values():
                 waiting += self._parser.items(target)
             seen = set(waiting)
             known = False

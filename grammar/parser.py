@@ -24,37 +24,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
+
+import numpy as np
 
 from syntagma.grammar.closing import Closing
-from syntagma.grammar.moves import TAIL
-from syntagma.grammar.parser_arrays import NO_HEIGHT, ParserArrays
-from syntagma.grammar.parser_table import ParserTable
+from syntagma.grammar.kernel_types import Int64Array
+from syntagma.grammar.lowering_arrays import BOTTOM, CATCHES, HAS_DOUBTS, IS_END
+from syntagma.grammar.lowering_kernels import (
+    ASKS_FOR_LEXERS,
+    ASKS_FOR_MOVES,
+    CATCHES_TEXT,
+    DONE,
+    IS_ENDLESS,
+)
+from syntagma.grammar.parser_arrays import ParserArrays
+from syntagma.grammar.parser_table import Item, ParserTable
 from syntagma.grammar.rule_automata import RuleAutomata
-from syntagma.grammar.stacks import BOTTOM, OUTPUT_ENDS, Frame, Stacks
+from syntagma.grammar.stacks import Frame, Stacks
+from syntagma.grammar.state_kernels import find_state, finish_state, lower_state, merge_states
 
 START_STATE: Final = 0
-# Below all heights: a state that asked for a text which is not known has looked deeper than any.
-ASKED_FOR_UNKNOWN: Final = -1
-
-# (position, stack)
-Item = tuple[int, int]
-# The stacks on which a rule is called, with the position to return to, or TAIL: as on that stack.
-Callers = list[tuple[int, int]]
-
-
-class Lowered(NamedTuple):
-    """What may follow a parser state.
-
-    Attributes:
-        lexers: the lexer states it starts in.
-        gotos: the parser state behind each terminal.
-        can_end: whether the output may end here.
-    """
-
-    lexers: tuple[int, ...]
-    gotos: dict[int, int]
-    can_end: bool
 
 
 class Lexers(Protocol):
@@ -79,6 +69,9 @@ class Parser:
             otherwise none is.
     """
 
+    # Whether `_note_catches` has anything to do.
+    _stops_at_texts = False
+
     def __init__(
         self,
         automata: RuleAutomata,
@@ -89,56 +82,65 @@ class Parser:
     ) -> None:
         self._automata = automata
         self._pool = lexers
-        self._lock: threading.RLock = threading.RLock() if sharing is None else sharing._lock
+        self.lock: threading.RLock = threading.RLock() if sharing is None else sharing.lock
         self._stacks: Stacks = Stacks() if sharing is None else sharing._stacks
         self._takes_doubtful = takes_doubtful
-        # Of the state that is being lowered: whether it asks for a text that is not known, or catches one.
-        self._has_doubts = False
-        self._catches = False
         self._closing = Closing(automata, self._stacks)
-        self._items: list[tuple[Item, ...]] = []
-        self._state_ids: dict[tuple[Item, ...], int] = {}
-        self._lowered: list[Lowered | None] = []
-        self._merges: dict[tuple[int, int], int] = {}
-        self._table = ParserTable()
-        self._intern([(automata.start, BOTTOM)])
+        self._table = ParserTable(self._stacks, stops_at_texts=self._stops_at_texts)
+        self.context: Int64Array = self._table.context
+        self.state_of(((automata.start, BOTTOM),))
 
     @property
     def num_states(self) -> int:
         """Parser states met."""
-        return len(self._items)
+        return self._table.num_states
 
     @property
     def num_stacks(self) -> int:
         """Stacks met."""
-        return len(self._stacks.frames)
+        return len(self._stacks)
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of states and stacks, roughly."""
+        return self._table.num_bytes + self._stacks.num_bytes
 
     @property
     def arrays(self) -> ParserArrays:
-        """The current buffers."""
+        """The arrays as they are now."""
         return self._table.arrays
 
     def can_end(self, state: int) -> bool:
         """Whether the output may end in a parser state."""
-        return self.lower(state).can_end
+        self.lower(state)
+        return self._table.can_end(state)
 
     def lexers(self, state: int) -> tuple[int, ...]:
         """The lexer states that a parser state starts in; none if nothing may follow."""
-        return self.lower(state).lexers
+        self.lower(state)
+        return self._table.lexers(state)
+
+    def gotos(self, state: int) -> dict[int, int]:
+        """The parser state behind each terminal that may come."""
+        self.lower(state)
+        return self._table.gotos(state)
 
     def targets(self, state: int, terminal: int) -> tuple[int, ...]:
         """The parser states behind a terminal: one, or none if it may not come."""
-        target = self.lower(state).gotos.get(terminal)
+        target = self.gotos(state).get(terminal)
         return () if target is None else (target,)
 
     def after_text(self, state: int, text: bytes) -> int:
         """The state that knows of bytes read since its terminals began; see `TextParser`."""
         return state
 
-    def state_of(self, items: tuple[Item, ...]) -> int:
+    def state_of(self, items: Sequence[Item]) -> int:
         """The state of some (position, stack) pairs, of this parser or one it shares stacks with."""
-        with self._lock:
-            return self._intern(list(items))
+        with self.lock:
+            rows = np.array(items, np.int32)
+            while (state := find_state(self.context, rows)) < 0:
+                self._provide(state)
+            return state
 
     def merged(self, states: Sequence[int]) -> int:
         """The state that goes on as any of some states does.
@@ -148,27 +150,21 @@ class Parser:
         terminals are. The states are merged from left to right, and every step is entered in the
         arrays, for `merged_state`.
         """
-        with self._lock:
+        with self.lock:
             result = states[0]
             for state in states[1:]:
-                if state == result:
-                    continue
-                pair = (min(result, state), max(result, state))
-                known = self._merges.get(pair)
-                if known is None:
-                    known = self._intern([*self._items[result], *self._items[state]])
-                    self._merges[pair] = known
-                    self._table.merge(*pair, known, len(self._items))
-                result = known
+                while (merged := merge_states(self.context, result, state)) < 0:
+                    self._provide(merged)
+                result = merged
             return result
 
     def items(self, state: int) -> tuple[Item, ...]:
         """The (position, stack) pairs of a state."""
-        return self._items[state]
+        return self._table.items(state)
 
     def frames(self, stack: int) -> tuple[Frame, ...]:
         """The frames on top of a stack."""
-        return self._stacks.frames[stack]
+        return self._stacks.frames(stack)
 
     def lowest(self, state: int) -> int:
         """The height of the lowest stack that lowering a state looked at, NO_HEIGHT if none."""
@@ -177,11 +173,8 @@ class Parser:
 
     def height(self, state: int) -> int:
         """The height of a state's highest stack."""
-        items = self._items[state]
-        heights = self._stacks.heights
-        if len(items) == 1:
-            return heights[items[0][1]]
-        return max(heights[stack] for _, stack in items)
+        height = self._stacks.height
+        return max(height(stack) for _, stack in self._table.items(state))
 
     def depth_used(self, state: int) -> int:
         """How many frames below the top lowering a state looked at, at most; 0 if it never returned."""
@@ -189,22 +182,23 @@ class Parser:
 
     def tops(self, state: int) -> int | frozenset[int]:
         """A key of a state's positions, whatever their stacks."""
-        items = self._items[state]
+        items = self._table.items(state)
         if len(items) == 1:
             return items[0][0]
         return frozenset(position for position, _ in items)
 
     def truncated(self, state: int, depth: int) -> tuple[int, frozenset[tuple[int, int]]]:
         """A key of a state's positions and, on every way down, the topmost ``depth`` frames."""
-        with self._lock:
+        with self.lock:
             return depth, frozenset(
-                (position, self._stacks.key(stack, depth)) for position, stack in self._items[state]
+                (position, self._stacks.key(stack, depth))
+                for position, stack in self._table.items(state)
             )
 
     def closing_bytes(self, state: int) -> int:
         """Bytes of a shortest completion of the output from a parser state."""
-        with self._lock:
-            return self._closing.cost(self._items[state])
+        with self.lock:
+            return self._closing.cost(self._table.items(state))
 
     def closing_terminals(self, state: int, word_of: Callable[[int], bytes]) -> Iterator[int]:
         """The terminals of a shortest completion; a shortest word of each adds up to `closing_bytes`.
@@ -216,165 +210,68 @@ class Parser:
             state: the parser state.
             word_of: the shortest word that the caller takes for a terminal.
         """
-        steps = self._closing.terminals(self._items[state], word_of)
+        steps = self._closing.terminals(self._table.items(state), word_of)
         while True:
-            with self._lock:
+            with self.lock:
                 terminal = next(steps, None)
             if terminal is None:
                 return
             yield terminal
 
-    def lower(self, state: int) -> Lowered:
-        """What may follow a parser state, worked out once."""
-        known = self._lowered[state]
-        if known is not None:
-            return known
-        with self._lock:
-            known = self._lowered[state]
-            if known is not None:
-                return known
-            moves: dict[int, list[Item]] = {}
-            called: dict[int, Callers] = {}
-            self._has_doubts = self._catches = False
-            items, lowest, can_end = self._return_from(self._items[state])
-            for position, stack in items:
-                self._follow(position, stack, moves, called)
-            if called:
-                lowest = min(lowest, self._call(called, moves))
-            if self._has_doubts:
-                lowest = ASKED_FOR_UNKNOWN
-            if self._catches:
-                self._note_catches(state, moves)
-            terminals = tuple(moves) if len(moves) == 1 else tuple(sorted(moves))
-            names = self._pool.complete_as(terminals)
-            if names is terminals:
-                gotos = {terminal: self._intern(moves[terminal]) for terminal in terminals}
-            else:
-                gotos = {
-                    name: self._intern(moves[terminal])
-                    for name, terminal in sorted(zip(names, terminals, strict=True))
-                }
-            lexers = self._pool.starts(terminals) if terminals else ()
-            self._table.lower(state, lexers, gotos, lowest, can_end, len(self._items))
-            lowered = self._lowered[state] = Lowered(lexers, gotos, can_end)
-            return lowered
+    def lower(self, state: int) -> None:
+        """Find out what may follow a parser state, once: the lexers it runs, the states behind terminals.
 
-    def _return_from(self, items: tuple[Item, ...]) -> tuple[Sequence[Item], int, bool]:
-        """Add the items that are reached by returning.
-
-        Returns:
-            (items, height of the lowest stack whose frames were looked at, whether the output may end).
+        Raises:
+            GrammarError: as when compiling, for rules that no output has reached yet.
         """
-        moves_of = self._automata.moves_of
-        for position, _ in items:
-            if moves_of(position).is_end:
-                break
-        else:
-            return items, NO_HEIGHT, False
-        stacks = self._stacks
-        reached = list(items)
-        seen = set(items)
-        lowest = NO_HEIGHT
-        can_end = False
-        for position, stack in reached:
-            if not moves_of(position).is_end:
-                continue
-            lowest = min(lowest, stacks.heights[stack])
-            for frame in stacks.frames[stack]:
-                if frame[0] == OUTPUT_ENDS:
-                    can_end = True
-                elif frame not in seen:
-                    seen.add(frame)
-                    reached.append(frame)
-        return reached, lowest, can_end
-
-    def _follow(
-        self, position: int, stack: int, moves: dict[int, list[Item]], called: dict[int, Callers]
-    ) -> None:
-        """Add a position's terminals and calls."""
-        terminals, calls, _, recalled = self._automata.moves_of(position)
-        for terminal, target in terminals:
-            if terminal in moves:
-                moves[terminal].append((target, stack))
-            else:
-                moves[terminal] = [(target, stack)]
-        for found in recalled:
-            self._has_doubts |= found.is_doubtful
-            if self._takes_doubtful or not found.is_doubtful:
-                self._catches |= found.is_caught
-                moves.setdefault(found.terminal, []).append((found.target, stack))
-        for entry, back in calls:
-            if entry in called:
-                called[entry].append((back, stack))
-            else:
-                called[entry] = [(back, stack)]
-
-    def _call(self, called: dict[int, Callers], moves: dict[int, list[Item]]) -> int:
-        """Begin the called rules, and those that they begin with, each when all callers are known.
-
-        Returns:
-            The height of the lowest stack whose frames were put together with others, or NO_HEIGHT.
-        """
-        moves_of = self._automata.moves_of
-        if len(called) == 1:
-            ((entry, callers),) = called.items()
-            if not moves_of(entry).calls:
-                self._follow(entry, self._stack_of(callers), moves, called)
-                return self._lowest_joined(callers)
-        lowest = NO_HEIGHT
-        num_callers = dict.fromkeys(called, 0)
-        found = list(called)
-        for entry in found:
-            for callee, _ in moves_of(entry).calls:
-                if callee in num_callers:
-                    num_callers[callee] += 1
+        table = self._table
+        if table.is_lowered(state):
+            return
+        with self.lock:
+            for position, _ in table.items(state):
+                self._enter_moves(position)
+            status = lower_state(self.context, state)
+            while status != DONE:
+                if status == CATCHES_TEXT:
+                    self._note_catches(state)
+                    while (status := finish_state(self.context, state)) != DONE:
+                        self._provide(status)
                 else:
-                    num_callers[callee] = 1
-                    found.append(callee)
-        ready = [entry for entry in found if num_callers[entry] == 0]
-        for entry in ready:
-            lowest = min(lowest, self._lowest_joined(called[entry]))
-            self._follow(entry, self._stack_of(called[entry]), moves, called)
-            for callee, _ in moves_of(entry).calls:
-                num_callers[callee] -= 1
-                if num_callers[callee] == 0:
-                    ready.append(callee)
-        if len(ready) < len(found):
+                    self._provide(status)
+                    status = lower_state(self.context, state)
+
+    def _provide(self, status: int) -> None:
+        """Do what a kernel has asked for."""
+        table = self._table
+        if status == ASKS_FOR_MOVES:
+            self._enter_moves(table.asked_position)
+        elif status == ASKS_FOR_LEXERS:
+            terminals = table.asked_terminals
+            table.enter_lexers(
+                terminals, self._pool.complete_as(terminals), self._pool.starts(terminals)
+            )
+        elif status == IS_ENDLESS:
             raise ValueError("rules of a grammar that is called proper begin with themselves")
-        return lowest
+        else:
+            table.grow()
 
-    def _lowest_joined(self, callers: Callers) -> int:
-        """The height of the lowest stack whose frames `_stack_of` puts together with others."""
-        if len(callers) == 1:
-            return NO_HEIGHT
-        heights = self._stacks.heights
-        return min((heights[stack] for back, stack in callers if back == TAIL), default=NO_HEIGHT)
+    def _enter_moves(self, position: int) -> None:
+        """Let the kernels know of a position's moves, and of those of the rules that it calls."""
+        table = self._table
+        waiting = [position]
+        for at in waiting:
+            if table.knows(at):
+                continue
+            reads, calls, is_end, recalled = self._automata.moves_of(at)
+            flags = IS_END if is_end else 0
+            for found in recalled:
+                if found.is_doubtful:
+                    flags |= HAS_DOUBTS
+                if self._takes_doubtful or not found.is_doubtful:
+                    flags |= CATCHES if found.is_caught else 0
+                    reads += ((found.terminal, found.target),)
+            table.enter_moves(at, reads, calls, flags)
+            waiting += [entry for entry, _ in calls]
 
-    def _stack_of(self, callers: Callers) -> int:
-        """The stack of a rule that is called, or goes on in place of a caller, in several places."""
-        stacks = self._stacks
-        if len(callers) == 1:
-            back, stack = callers[0]
-            return stack if back == TAIL else stacks.push(back, stack)
-        frames: set[Frame] = set()
-        for frame in callers:
-            if frame[0] == TAIL:
-                frames.update(stacks.frames[frame[1]])
-            else:
-                frames.add(frame)
-        return stacks.of(frames)
-
-    def _note_catches(self, state: int, moves: dict[int, list[Item]]) -> None:
-        """What is to be done where terminals of a state catch a text: nothing, it stays unknown."""
-
-    def _intern(self, items: list[Item]) -> int:
-        key = (items[0],) if len(items) == 1 else tuple(sorted(set(items)))
-        state = self._state_ids.get(key)
-        if state is None:
-            state = self._state_ids[key] = self._add(key)
-        return state
-
-    def _add(self, items: tuple[Item, ...]) -> int:
-        self._items.append(items)
-        self._lowered.append(None)
-        return len(self._items) - 1
+    def _note_catches(self, state: int) -> None:
+        """See to the texts that are caught where a state's terminals end."""

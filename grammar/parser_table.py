@@ -1,161 +1,273 @@
-"""The arrays of parser states while they grow."""
+"""The arrays of one grammar's parser states while they grow; see `lowering_arrays` for what is in them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from syntagma.grammar.kernel_types import Int32Array
+from syntagma.grammar.arenas import Arenas, enter_sets, slots_for
+from syntagma.grammar.kernel_types import Int32Array, Int64Array
+from syntagma.grammar.lowering_arrays import (
+    ASKED,
+    CONTEXT_SIZE,
+    FIRST_CALL,
+    FIRST_LEXER,
+    FIRST_READ,
+    FLAGS,
+    FOUND,
+    GOTOS,
+    GROUPS,
+    ITEMS,
+    LAST_LEXER,
+    LAST_MOVE,
+    LEXERS,
+    MERGED,
+    MERGES,
+    MOVES,
+    NAME,
+    NAMES,
+    NOT_KNOWN,
+    NUM_COUNTS,
+    NUM_FOUND,
+    PLACE,
+    SET_SLOTS,
+    SETS,
+    STATE_SLOTS,
+    STATES,
+    STOPS_AT_TEXTS,
+    TARGETS,
+    TERMINAL,
+    WIDTHS,
+)
 from syntagma.grammar.parser_arrays import (
     CAN_END,
     EMPTY,
+    FIRST_PAIR,
     GOTO_END,
     GOTO_START,
+    LAST_PAIR,
     LEXER_END,
     LEXER_START,
     LOWEST,
-    MERGE_FACTOR,
     NO_HEIGHT,
     NOT_LOWERED,
     NUM_COLUMNS,
     ParserArrays,
+    enter_merge,
 )
+from syntagma.grammar.stacks import Stacks
 
-FIRST_ROWS: Final = 64
+# Rows of the arenas at first.
+CAPACITIES: Final = (64, 64, 64, 64, 128, 128, 32, 64, 32, 64, 32, 64, 64, 64, 16)
+
+# (position, stack)
+Item = tuple[int, int]
+Pairs = Sequence[tuple[int, int]]
 
 
 class ParserTable:
-    """The parser states of one grammar as flat arrays.
+    """The parser states of one grammar as flat arrays, with what they are made from.
 
-    When one is full all are replaced, so arrays taken before go on to fit together: they show the
-    states that were lowered until then.
+    Attributes:
+        context: int64, for kernels.
+
+    Args:
+        stacks: what the states' positions stand on.
+        stops_at_texts: whether lowering stops at states that catch a text.
     """
 
-    def __init__(self) -> None:
-        self._num_lexers = 0
-        self._num_gotos = 0
-        self._num_merges = 0
-        self._set(
-            ParserArrays(
-                _new_states(FIRST_ROWS),
-                np.zeros(FIRST_ROWS, np.int32),
-                np.zeros((FIRST_ROWS, 2), np.int32),
-                _new_merges(FIRST_ROWS),
-            )
+    def __init__(self, stacks: Stacks, *, stops_at_texts: bool) -> None:
+        self._arenas = arenas = Arenas(WIDTHS, CAPACITIES, CONTEXT_SIZE, NUM_COUNTS)
+        self._stacks = stacks
+        self._count = arenas.count
+        self._count[STOPS_AT_TEXTS] = stops_at_texts
+        self._merges = _merges_for(CAPACITIES[MERGED])
+        self._set_slots = slots_for(CAPACITIES[SETS])
+        arenas.context.put(
+            MERGES,
+            (
+                self._merges,
+                slots_for(CAPACITIES[STATES]),
+                self._set_slots,
+                arenas.counts,
+                stacks.arenas.context.addresses,
+            ),
+        )
+        self.context: Int64Array = arenas.context.addresses
+
+    @property
+    def num_states(self) -> int:
+        """Parser states met."""
+        return self._count[STATES]
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the arrays, without the stacks'."""
+        return self._arenas.num_bytes
+
+    @property
+    def arrays(self) -> ParserArrays:
+        """The arrays as they are now, for kernels that walk."""
+        rows = self._arenas.rows
+        return ParserArrays(
+            rows(STATES), rows(LEXERS)[:, 0], rows(GOTOS), self._merges, self.context
         )
 
-    def _set(self, arrays: ParserArrays) -> None:
-        self.arrays = arrays
-        # Single numbers are written through views: several times as fast as through an array.
-        self._states: memoryview = arrays.states.data.cast("B").cast("i")
-        self._lexers: memoryview = arrays.lexers.data
-        self._gotos: memoryview = arrays.gotos.data.cast("B").cast("i")
+    def is_lowered(self, state: int) -> bool:
+        """Whether it is known what may follow a state."""
+        return bool(self._states[NUM_COLUMNS * state + LEXER_START] != NOT_LOWERED)
 
-    def lower(
-        self,
-        state: int,
-        lexers: tuple[int, ...],
-        gotos: dict[int, int],
-        lowest: int,
-        can_end: bool,
-        num_states: int,
-    ) -> None:
-        """Write a state's row.
+    def items(self, state: int) -> tuple[Item, ...]:
+        """The (position, stack) pairs of a state, ascending."""
+        found = self._part(ITEMS, state, FIRST_PAIR, LAST_PAIR)
+        return tuple(zip(found[::2], found[1::2], strict=True))
 
-        Args:
-            state: the parser state.
-            lexers: the lexer states it runs.
-            gotos: the parser state behind each terminal, in ascending order of the terminals.
-            lowest: the height of the lowest stack it looked at.
-            can_end: whether the output may end here.
-            num_states: how many states there must be room for.
-        """
-        first_lexer, first_goto = self._num_lexers, self._num_gotos
-        self._num_lexers += len(lexers)
-        self._num_gotos += len(gotos)
-        arrays = self.arrays
-        if (
-            num_states > len(arrays.states)
-            or self._num_lexers > len(arrays.lexers)
-            or self._num_gotos > len(arrays.gotos)
-        ):
-            self._grow(num_states)
-        for index, lexer in enumerate(lexers, first_lexer):
-            self._lexers[index] = lexer
-        at = 2 * first_goto
-        for terminal, target in gotos.items():
-            self._gotos[at] = terminal
-            self._gotos[at + 1] = target
-            at += 2
-        row = NUM_COLUMNS * state
-        states = self._states
-        states[row + LEXER_END] = self._num_lexers
-        states[row + GOTO_START] = first_goto
-        states[row + GOTO_END] = self._num_gotos
-        states[row + LOWEST] = lowest
-        states[row + CAN_END] = can_end
-        # Written last: whoever sees it may rely on the rest.
-        states[row + LEXER_START] = first_lexer
+    def lexers(self, state: int) -> tuple[int, ...]:
+        """The lexer states that a lowered state runs."""
+        return tuple(self._part(LEXERS, state, LEXER_START, LEXER_END))
+
+    def gotos(self, state: int) -> dict[int, int]:
+        """The parser state behind each terminal of a lowered state."""
+        found = self._part(GOTOS, state, GOTO_START, GOTO_END)
+        return dict(zip(found[::2], found[1::2], strict=True))
+
+    def can_end(self, state: int) -> bool:
+        """Whether the output may end in a lowered state."""
+        return bool(self._states[NUM_COLUMNS * state + CAN_END])
 
     def lowest(self, state: int) -> int:
         """The height of the lowest stack that a lowered state looked at, NO_HEIGHT if none."""
-        return self._states[NUM_COLUMNS * state + LOWEST]
+        lowest: int = self._states[NUM_COLUMNS * state + LOWEST]
+        return lowest
 
-    def merge(self, first: int, second: int, target: int, num_states: int) -> None:
-        """Enter the state that goes on as either of two states does, once for each pair.
+    @property
+    def _states(self) -> memoryview:
+        return self._arenas.cells[STATES]
+
+    def _part(self, place: int, state: int, begin: int, end: int) -> memoryview:
+        """What columns of a state say where it is."""
+        row, width = NUM_COLUMNS * state, WIDTHS[place]
+        states = self._states
+        return self._arenas.cells[place][width * states[row + begin] : width * states[row + end]]
+
+    def knows(self, position: int) -> bool:
+        """Whether a position's moves are entered."""
+        cell = WIDTHS[MOVES] * position + FIRST_READ
+        moves = self._arenas.cells[MOVES]
+        return cell < len(moves) and moves[cell] != NOT_KNOWN
+
+    def enter_moves(self, position: int, reads: Pairs, calls: Pairs, flags: int) -> None:
+        """Enter what may follow a position; no kernel may be running."""
+        first = self._count[TARGETS]
+        end = first + len(reads) + len(calls)
+        if self._arenas.want(MOVES, position + 1) | self._arenas.want(TARGETS, end):
+            self.grow()
+        targets = self._arenas.cells[TARGETS]
+        cell = 2 * first
+        for pairs in (reads, calls):
+            for label, target in pairs:
+                targets[cell] = label
+                targets[cell + 1] = target
+                cell += 2
+        self._count[TARGETS] = end
+        moves = self._arenas.cells[MOVES]
+        row = WIDTHS[MOVES] * position
+        moves[row + FIRST_CALL] = first + len(reads)
+        moves[row + LAST_MOVE] = end
+        moves[row + FLAGS] = flags
+        moves[row + FIRST_READ] = first
+
+    @property
+    def asked_position(self) -> int:
+        """The position whose moves a kernel has asked for."""
+        return self._count[ASKED]
+
+    @property
+    def asked_terminals(self) -> tuple[int, ...]:
+        """The terminals whose lexers a kernel has asked for, ascending."""
+        return tuple(self._arenas.cells[GROUPS][: 2 * self._count[ASKED] : 2])
+
+    def enter_lexers(
+        self, terminals: tuple[int, ...], names: tuple[int, ...], lexers: tuple[int, ...]
+    ) -> None:
+        """Enter the lexers that run a set of terminals; no kernel may be running.
 
         Args:
-            first, second: the two states, in ascending order.
-            target: the state they merge into.
-            num_states: how many states there must be room for.
+            terminals: the set, ascending.
+            names: the name under which each of them is complete.
+            lexers: the lexer states.
         """
-        self._num_merges += 1
-        arrays = self.arrays
-        if num_states > len(arrays.states) or 2 * self._num_merges > len(arrays.merges):
-            self._grow(num_states)
-        _enter_merge(self.arrays.merges, first, second, target)
+        arenas = self._arenas
+        number, first_name, first_lexer = (self._count[p] for p in (SETS, NAMES, LEXERS))
+        last_name, last_lexer = first_name + len(terminals), first_lexer + len(lexers)
+        if (
+            arenas.want(SETS, number + 1)
+            | arenas.want(NAMES, last_name)
+            | arenas.want(LEXERS, last_lexer)
+        ):
+            self.grow()
+        cells = arenas.cells[NAMES]
+        by_name = sorted(zip(names, range(len(names)), strict=True))
+        row = WIDTHS[NAMES] * first_name
+        for terminal, (name, place) in zip(terminals, by_name, strict=True):
+            cells[row + TERMINAL], cells[row + NAME], cells[row + PLACE] = terminal, name, place
+            row += WIDTHS[NAMES]
+        cells = arenas.cells[LEXERS]
+        for index, lexer in enumerate(lexers, first_lexer):
+            cells[index] = lexer
+        cells = arenas.cells[SETS]
+        row = WIDTHS[SETS] * number
+        cells[row + FIRST_PAIR], cells[row + LAST_PAIR] = first_name, last_name
+        cells[row + FIRST_LEXER], cells[row + LAST_LEXER] = first_lexer, last_lexer
+        self._count[SETS], self._count[NAMES], self._count[LEXERS] = (
+            number + 1,
+            last_name,
+            last_lexer,
+        )
+        self._enter_sets(number)
 
-    def _grow(self, num_states: int) -> None:
-        old = self.arrays
-        states = _new_states(_size_for(num_states, len(old.states)))
-        states[: len(old.states)] = old.states
-        lexers = np.zeros(_size_for(self._num_lexers, len(old.lexers)), np.int32)
-        lexers[: len(old.lexers)] = old.lexers
-        gotos = np.zeros((_size_for(self._num_gotos, len(old.gotos)), 2), np.int32)
-        gotos[: len(old.gotos)] = old.gotos
-        merges = old.merges
-        if 2 * self._num_merges > len(merges):
-            num_slots = len(merges)
-            while 2 * self._num_merges > num_slots:
-                num_slots *= 4
-            merges = _new_merges(num_slots)
-            for first, second, target in old.merges[old.merges[:, 0] != EMPTY].tolist():
-                _enter_merge(merges, first, second, target)
-        self._set(ParserArrays(states, lexers, gotos, merges))
+    def found(self) -> memoryview:
+        """(terminal, position behind it, stack) of all that was found for a state, to be changed."""
+        return self._arenas.cells[FOUND][: WIDTHS[FOUND] * self._count[NUM_FOUND]]
+
+    def add_twin(self, state: int) -> int:
+        """Another state with the items of a state, which is not found by them."""
+        number = self._count[STATES]
+        if self._arenas.want(STATES, number + 1):
+            self.grow()
+        states = self._states
+        twin, row = NUM_COLUMNS * number, NUM_COLUMNS * state
+        states[twin + FIRST_PAIR], states[twin + LAST_PAIR] = states[row], states[row + LAST_PAIR]
+        states[twin + LEXER_START], states[twin + LOWEST] = NOT_LOWERED, NO_HEIGHT
+        self._count[STATES] = number + 1
+        return number
+
+    def grow(self) -> None:
+        """Make the room that a kernel has wanted; none may be running."""
+        self._stacks.grow()
+        arenas = self._arenas
+        grown = arenas.grow()
+        if STATES in grown:
+            slots = slots_for(arenas.capacity(STATES))
+            enter_sets(arenas.rows(STATES), arenas.rows(ITEMS), 2, 0, self.num_states, slots)
+            arenas.context.put(STATE_SLOTS, (slots,))
+        if SETS in grown:
+            self._set_slots = slots_for(arenas.capacity(SETS))
+            arenas.context.put(SET_SLOTS, (self._set_slots,))
+            self._enter_sets(0)
+        if MERGED in grown:
+            self._merges = _merges_for(arenas.capacity(MERGED))
+            for number in range(self._count[MERGED]):
+                enter_merge(self._merges, arenas.rows(MERGED), number)
+            # Not before all are in it: others may be reading.
+            arenas.context.put(MERGES, (self._merges,))
+
+    def _enter_sets(self, first: int) -> None:
+        sets, names = self._arenas.rows(SETS), self._arenas.rows(NAMES)
+        enter_sets(sets, names, 1, first, self._count[SETS], self._set_slots)
 
 
-def _size_for(needed: int, size: int) -> int:
-    return size if needed <= size else 2 * needed
-
-
-def _new_states(count: int) -> Int32Array:
-    states = np.zeros((count, NUM_COLUMNS), np.int32)
-    states[:, LEXER_START] = NOT_LOWERED
-    states[:, LOWEST] = NO_HEIGHT
-    return states
-
-
-def _new_merges(num_slots: int) -> Int32Array:
-    return np.full((num_slots, 3), EMPTY, np.int32)
-
-
-def _enter_merge(merges: Int32Array, first: int, second: int, target: int) -> None:
-    last = len(merges) - 1
-    slot = (first * MERGE_FACTOR + second) & last
-    while merges[slot, 0] != EMPTY:
-        slot = (slot + 1) & last
-    merges[slot, 1] = second
-    merges[slot, 2] = target
-    # Written last: whoever sees it may rely on the rest.
-    merges[slot, 0] = first
+def _merges_for(capacity: int) -> Int32Array:
+    return np.full((slots_for(capacity).size, 3), EMPTY, np.int32)

@@ -22,21 +22,7 @@ from syntagma.grammar.kernel_types import (
 )
 from syntagma.grammar.lexer_arrays import LexerArrays
 from syntagma.grammar.parser_arrays import ParserArrays
-
-
-@lean_kernel
-def _sort(configs: Int32Array, count: int) -> None:
-    for i in range(1, count):
-        k = i
-        while k > 0 and (
-            configs[k - 1, 0] > configs[k, 0]
-            or (configs[k - 1, 0] == configs[k, 0] and configs[k - 1, 1] > configs[k, 1])
-        ):
-            for column in range(2):
-                other = configs[k, column]
-                configs[k, column] = configs[k - 1, column]
-                configs[k - 1, column] = other
-            k -= 1
+from syntagma.grammar.row_set_kernels import sort_rows
 
 
 @lean_kernel
@@ -63,7 +49,7 @@ def _read(
         if count == NO_ROOM:
             return NO_ROOM
         move_configs(configs, opened, count, 0)
-    _sort(configs, count)
+    sort_rows(configs, count)
     return count
 
 

@@ -20,8 +20,8 @@ from syntagma.grammar.vocabulary import SPECIAL_MARK
 from syntagma.grammar.walker import Walker
 
 MAX_MOVES: Final = 1 << 20
-# Memory of a parser state, roughly. Grammars whose outputs nest or that remember make new ones for ever.
-BYTES_PER_PARSER_STATE: Final = 600
+# Memory of a matcher state, roughly. Grammars whose outputs nest or that remember make new ones for ever.
+BYTES_PER_STATE: Final = 500
 
 
 class Recognizer:
@@ -45,9 +45,8 @@ class Recognizer:
         self._lock = threading.RLock()
         # The initial state is not looked up by its configs: only before the first byte may the
         # output end for want of any terminal.
-        begun = parser.lower(START_STATE)
-        key = key_of((START_STATE, lexer) for lexer in begun.lexers)
-        self.initial = MatcherState(0, key, begun.can_end)
+        key = key_of((START_STATE, lexer) for lexer in parser.lexers(START_STATE))
+        self.initial = MatcherState(0, key, parser.can_end(START_STATE))
         self._states: dict[bytes, MatcherState] = {}
 
     @property
@@ -58,7 +57,7 @@ class Recognizer:
     @property
     def num_bytes(self) -> int:
         """Memory of what is remembered, roughly; rows belong to the store."""
-        states = 500 * len(self._states) + BYTES_PER_PARSER_STATE * self._parser.num_states
+        states = BYTES_PER_STATE * len(self._states) + self._parser.num_bytes
         return self._closing.num_bytes + 120 * len(self.moves) + states
 
     def is_accepting(self, state: MatcherState) -> bool:
@@ -66,7 +65,7 @@ class Recognizer:
         known = state.is_accepting
         if known is None:
             with self._lock:
-                known = any(self._parser.lower(p).can_end for p in self._behind(state))
+                known = any(self._parser.can_end(p) for p in self._behind(state))
                 state.is_accepting = known
         return known
 

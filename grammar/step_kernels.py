@@ -35,22 +35,23 @@ from syntagma.grammar.kernel_types import (
     kernel,
 )
 from syntagma.grammar.lexer_arrays import LexerArrays
+from syntagma.grammar.lowering_arrays import GOTOS, LEXERS, MERGED, MERGES, STATES, WIDTHS
 from syntagma.grammar.parser_arrays import LOWEST, NO_HEIGHT, NUM_COLUMNS, ParserArrays
 from syntagma.grammar.read_kernels import read_bytes
 from syntagma.grammar.walk_kernels import WIDE_COLUMNS, walk_tokens
 
-# A recognizer's context: the members of LexerArrays and ParserArrays, then what is its own.
+# A recognizer's context: the members of LexerArrays, then what is its own.
 LEXER: Final = 0
 ALIVE: Final = 4
-PARSER: Final = 5
-NODES: Final = 9
-WIDE: Final = 10
-MISSING: Final = 11
-PROGRESS: Final = 12
-CONFIGS: Final = 13
-TOKEN_TEXT: Final = 14
-TOKEN_START: Final = 15
-CONTEXT_SIZE: Final = 16
+PARSER: Final = 5  # the addresses of the parser's context
+NODES: Final = 6
+WIDE: Final = 7
+MISSING: Final = 8
+PROGRESS: Final = 9
+CONFIGS: Final = 10
+TOKEN_TEXT: Final = 11
+TOKEN_START: Final = 12
+CONTEXT_SIZE: Final = 13
 # A trie's context: the members of ChildTrie.
 
 # Instead of a number of configs: the parser must do something first; less than that by n: no room for n.
@@ -69,11 +70,13 @@ def _lexer(context: Int64Array) -> LexerArrays:
 
 @kernel
 def _parser(context: Int64Array) -> ParserArrays:
+    parser = int64_view(context, PARSER)
     return ParserArrays(
-        int32_table(context, PARSER, NUM_COLUMNS),
-        int32_view(context, PARSER + 1),
-        int32_table(context, PARSER + 2, 2),
-        int32_table(context, PARSER + 3, 3),
+        int32_table(parser, STATES, NUM_COLUMNS),
+        int32_view(parser, LEXERS),
+        int32_table(parser, GOTOS, WIDTHS[GOTOS]),
+        int32_table(parser, MERGES, WIDTHS[MERGED]),
+        parser,
     )
 
 

@@ -7,8 +7,9 @@ that knows of it. States of which no terminal catches anything stay as they are.
 
 from __future__ import annotations
 
+from syntagma.grammar.lowering_arrays import FOUND, WIDTHS
 from syntagma.grammar.memories import NO_TEXT
-from syntagma.grammar.parser import Item, Lexers, Parser
+from syntagma.grammar.parser import Lexers, Parser
 from syntagma.grammar.positions import CAUGHT
 from syntagma.grammar.remembering_rules import RememberingRules
 from syntagma.grammar.rule_automata import RuleAutomata
@@ -24,6 +25,8 @@ class TextParser(Parser):
     Raises:
         ValueError: no rule asks for any memory.
     """
+
+    _stops_at_texts = True
 
     def __init__(self, automata: RuleAutomata, lexers: Lexers) -> None:
         if automata.remembering is None:
@@ -45,7 +48,7 @@ class TextParser(Parser):
         """The state that knows of bytes read since its terminals began, besides those it knows of."""
         if not text:
             return state
-        with self._lock:
+        with self.lock:
             self.lower(state)
             if state not in self._catching:
                 return state
@@ -53,18 +56,17 @@ class TextParser(Parser):
             known = plain, self._rules.memories.text_after(before, text)
             found = self._states_with.get(known)
             if found is None:
-                found = self._states_with[known] = self._add(self._items[plain])
+                found = self._states_with[known] = self._table.add_twin(plain)
                 self._known_texts[found] = known
                 # Kernels take it for granted that the states of configs are lowered.
                 self.lower(found)
             return found
 
-    def _note_catches(self, state: int, moves: dict[int, list[Item]]) -> None:
+    def _note_catches(self, state: int) -> None:
         self._catching.add(state)
         _, text = self._known_texts.get(state, (state, NO_TEXT))
         records = self._positions.records
-        for items in moves.values():
-            items[:] = [
-                (self._rules.behind(at, text) if records[at][0] == CAUGHT else at, stack)
-                for at, stack in items
-            ]
+        found = self._table.found()
+        for cell in range(1, len(found), WIDTHS[FOUND]):
+            if records[found[cell]][0] == CAUGHT:
+                found[cell] = self._rules.behind(found[cell], text)

@@ -1,7 +1,7 @@
 """Reading from configs: a token, a text, or all tokens of a trie at once.
 
-The kernels stop where the parser has not gone yet and say what is missing; it is lowered, and they begin
-again.
+The kernels lower parser states as they come to them. Where the parser must do something first, they stop and
+say what is missing; it is done, and they begin again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from syntagma.grammar.lexer_arrays import LexerArrays
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.matcher_state import CONFIG
 from syntagma.grammar.parser import Parser
-from syntagma.grammar.parser_arrays import NO_HEIGHT, ParserArrays
+from syntagma.grammar.parser_arrays import NO_HEIGHT
 from syntagma.grammar.step_kernels import (
     ALIVE,
     CONFIGS,
@@ -86,8 +86,8 @@ class Walker:
         self._context = ArrayContext(CONTEXT_SIZE)
         self._context.put(NODES, (self._nodes, self._wide, self._missing, progress))
         self._context.put(TOKEN_TEXT, store.token_texts)
+        self._context.put(PARSER, (parser.context,))
         self._lexer_arrays: LexerArrays | None = None
-        self._parser_arrays: ParserArrays | None = None
         self._make_room(FIRST_ROOM * CONFIG.size)
 
     def read_token(self, key: bytes, token_id: int) -> bytes:
@@ -95,7 +95,8 @@ class Walker:
         size = len(key)
         while True:
             self._configs[:size] = key
-            count = read_token(self._addresses(), token_id, size // CONFIG.size)
+            with self._parser.lock:
+                count = read_token(self._addresses(), token_id, size // CONFIG.size)
             if count >= 0:
                 return bytes(self._configs[: count * CONFIG.size])
             self._cope(count)
@@ -106,7 +107,8 @@ class Walker:
         symbols = np.frombuffer(text, np.uint8)
         while True:
             self._configs[:size] = key
-            count = read(self._addresses(), symbols, size // CONFIG.size)
+            with self._parser.lock:
+                count = read(self._addresses(), symbols, size // CONFIG.size)
             if count >= 0:
                 return bytes(self._configs[: count * CONFIG.size])
             self._cope(count)
@@ -115,14 +117,16 @@ class Walker:
         """Write the row of what can be read from narrow configs; the wide ones are left to the caller."""
         size = len(key)
         self._configs[:size] = key
-        if walk_root(
-            self._addresses(),
-            self._trie,
-            self._max_depth,
-            size // CONFIG.size,
-            self._max_width,
-            row,
-        ):
+        with self._parser.lock:
+            num_incomplete = walk_root(
+                self._addresses(),
+                self._trie,
+                self._max_depth,
+                size // CONFIG.size,
+                self._max_width,
+                row,
+            )
+        if num_incomplete:
             initial = np.frombuffer(key, np.int32).reshape(-1, 2)
             self._go_on(self._trie, self._max_depth, initial, row, self._max_width)
 
@@ -146,7 +150,8 @@ class Walker:
         if num_nodes == TOO_MANY:
             self._nodes[0] = 0
             self.progress[NUM_INCOMPLETE] = 1
-        walk(self._addresses(), context, depth, initial, NO_WIDTH_LIMIT, row)
+        with self._parser.lock:
+            walk(self._addresses(), context, depth, initial, NO_WIDTH_LIMIT, row)
         if self.progress[NUM_INCOMPLETE]:
             self._go_on(context, depth, initial, row, NO_WIDTH_LIMIT)
 
@@ -176,7 +181,8 @@ class Walker:
                 progress[NUM_WIDE] = 0
             if progress[NUM_MISSING]:
                 self._provide_missing()
-            walk(self._addresses(), trie, max_depth, initial, max_width, row)
+            with self._parser.lock:
+                walk(self._addresses(), trie, max_depth, initial, max_width, row)
 
     def _addresses(self) -> Int64Array:
         """The context for a kernel call, with the arrays as they are now."""
@@ -185,10 +191,6 @@ class Walker:
             self._lexer_arrays = lexer
             self._context.put(LEXER, lexer)
             self._context.put(ALIVE, (self._store.alive,))
-        parser = self._parser.arrays
-        if parser is not self._parser_arrays:
-            self._parser_arrays = parser
-            self._context.put(PARSER, parser)
         return self._context.addresses
 
     def _cope(self, count: int) -> None:
@@ -224,10 +226,9 @@ class Walker:
 
     def _lower(self, parser_state: int) -> None:
         """Lower a state, and those behind it that the walk is about to ask for: it starts anew each time."""
-        lower = self._parser.lower
         waiting = [parser_state]
         for _ in range(LOWERED_AHEAD):
-            gotos = [lower(state).gotos for state in waiting]
+            gotos = map(self._parser.gotos, waiting)
             waiting = [t for moves in gotos if len(moves) <= FEW_MOVES for t in moves.values()]
         for state in waiting:
-            lower(state)
+            self._parser.lower(state)

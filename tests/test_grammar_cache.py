@@ -8,7 +8,7 @@ from toy import accepts, byte_vocabulary
 
 from syntagma.decoding.grammar_cache import USES_BETWEEN_LOOKS, GrammarCache
 from syntagma.grammar import GrammarCompiler
-from syntagma.grammar.recognizer import BYTES_PER_PARSER_STATE
+from syntagma.grammar.recognizer import BYTES_PER_STATE
 
 
 class Grown:
@@ -63,4 +63,4 @@ def test_grammars_that_nest_tell_how_much_they_have_grown() -> None:
     before = grammar.num_bytes
     depth = 500
     assert accepts(grammar, "(" * depth + "x" + ")" * depth)
-    assert grammar.num_bytes >= before + depth * BYTES_PER_PARSER_STATE
+    assert grammar.num_bytes >= before + depth * BYTES_PER_STATE

@@ -48,6 +48,7 @@ from syntagma.grammar.alive_kernels import (
     is_wide,
     know_bytes,
 )
+from syntagma.grammar.arenas import enter_sets, slots_for
 from syntagma.grammar.bitmask_kernels import clear_bit, set_bit
 from syntagma.grammar.config_kernels import (
     FIRST_CONFIGS,
@@ -80,14 +81,21 @@ from syntagma.grammar.pair_kernels import (
     parting_distances,
 )
 from syntagma.grammar.parser_arrays import (
+    CAN_END,
+    EMPTY,
+    GOTO_END,
+    GOTO_START,
     LEXER_END,
     LEXER_START,
+    LOWEST,
     NO_HEIGHT,
+    NOT_LOWERED,
     ParserArrays,
 )
-from syntagma.grammar.parser_table import ParserTable
+from syntagma.grammar.parser_arrays import NUM_COLUMNS as PARSER_COLUMNS
 from syntagma.grammar.partition_kernels import partition
 from syntagma.grammar.read_kernels import read_bytes
+from syntagma.grammar.row_set_kernels import slot_of, sort_rows, without_doubles
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.trie_kernels import build_trie, merge_subtrees
 from syntagma.grammar.value_kernels import ZERO, num_ways, states_ahead, terminals_ahead
@@ -704,14 +712,68 @@ Moves = dict[int, dict[int, set[int]]]
 
 
 def parser_arrays(pool: LexerPool, moves: Moves, lowered: set[int]) -> ParserArrays:
-    """Parser states as the kernels read them; those not lowered have no moves yet."""
-    table = ParserTable()
+    """Parser states as the kernels read them; those not lowered have no moves, and kernels give them none."""
+    states = np.full((len(moves), PARSER_COLUMNS), NOT_LOWERED, np.int32)
+    states[:, LOWEST] = NO_HEIGHT
+    lexers: list[int] = []
+    gotos: list[tuple[int, int]] = []
     for state in sorted(lowered):
         by_terminal = moves[state]
-        lexers = pool.lexer(tuple(sorted(by_terminal))) if by_terminal else ()
-        gotos = {t: target for t, targets in sorted(by_terminal.items()) for target in targets}
-        table.lower(state, lexers, gotos, NO_HEIGHT, state % 2 == 1, len(moves))
-    return table.arrays
+        states[state, [LEXER_START, GOTO_START]] = len(lexers), len(gotos)
+        lexers += pool.lexer(tuple(sorted(by_terminal))) if by_terminal else ()
+        gotos += [(t, target) for t, targets in sorted(by_terminal.items()) for target in targets]
+        states[state, [LEXER_END, GOTO_END]] = len(lexers), len(gotos)
+        states[state, CAN_END] = state % 2
+    return ParserArrays(
+        states,
+        np.array([*lexers, 0], np.int32),
+        np.array([*gotos, (0, 0)], np.int32),
+        np.full((4, 3), EMPTY, np.int32),
+        np.zeros(0, np.int64),
+    )
+
+
+@given(
+    st.integers(1, 3).flatmap(
+        lambda width: st.lists(st.tuples(*[st.integers(-1, 3)] * width), min_size=1, max_size=90)
+    )
+)
+def test_rows_are_sorted_and_told_apart(rows: list[tuple[int, ...]]) -> None:
+    table = np.array(rows, np.int32)
+    sort_rows(table, len(rows))
+    assert list(map(tuple, table.tolist())) == sorted(rows)
+    count = without_doubles(table, len(rows))
+    assert list(map(tuple, table[:count].tolist())) == sorted(set(rows))
+
+
+@given(
+    st.lists(st.sets(st.tuples(st.integers(-1, 2), st.integers(0, 2)), min_size=1), max_size=20),
+    st.integers(0, 2),
+)
+def test_sets_are_found_by_their_rows(given: list[set[tuple[int, int]]], column: int) -> None:
+    """The same number for the same set, whatever stands beside its rows."""
+    sets = np.zeros((21, 2), np.int32)
+    members = np.zeros((200, 2), np.int32)
+    slots = slots_for(21)
+    known: dict[frozenset[tuple[int, int]], int] = {}
+    num_members = 0
+    for content in given:
+        rows = np.full((len(content) + 1, 5), 7, np.int32)
+        rows[1:, column : column + 2] = sorted(content)
+        slot = slot_of(rows, 1, len(content), column, 2, sets, members, slots)
+        assert slots[slot] == known.get(frozenset(content), EMPTY)
+        if slots[slot] == EMPTY:
+            number = known[frozenset(content)] = len(known)
+            members[num_members : num_members + len(content)] = sorted(content)
+            sets[number] = num_members, num_members + len(content)
+            num_members += len(content)
+            slots[slot] = number
+    again = slots_for(21)
+    enter_sets(sets, members, 2, 0, len(known), again)
+    assert sorted(again[again != EMPTY].tolist()) == list(range(len(known)))
+    for content, number in known.items():
+        rows = np.array(sorted(content), np.int32)
+        assert again[slot_of(rows, 0, len(content), 0, 2, sets, members, again)] == number
 
 
 @st.composite

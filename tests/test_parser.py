@@ -10,8 +10,9 @@ from grammar_strategies import counted, nested_grammars, plain_grammar, plain_gr
 from hypothesis import given
 from hypothesis import strategies as st
 from naive_grammar import NaiveEarley
+from naive_lowering import lowered, unfolded
 
-from syntagma.grammar import CompileLimits, GrammarLimitError, ir
+from syntagma.grammar import CompileLimits, GrammarLimitError, ir, parser_table, stacks
 from syntagma.grammar.embedding import Embedding
 from syntagma.grammar.ir_fold import fold, rebuilt
 from syntagma.grammar.limits import Budget
@@ -231,8 +232,9 @@ def sizes(grammar: ir.Grammar, text: bytes) -> tuple[int, int, int]:
     """(states, stacks, frames) after a text of which every beginning is read."""
     parser = LetterParser(grammar)
     assert parser.read(text) is not None
-    frames = parser.parser._stacks.frames
-    return parser.parser.num_states, len(frames), sum(map(len, frames))
+    num_stacks = parser.parser.num_stacks
+    num_frames = sum(len(parser.parser.frames(stack)) for stack in range(num_stacks))
+    return parser.parser.num_states, num_stacks, num_frames
 
 
 @pytest.mark.parametrize(
@@ -358,6 +360,59 @@ def test_keys_of_deep_stacks_need_no_recursion() -> None:
     assert parser.parser.closing_bytes(deep) == 20_001
 
 
+# Lowering
+
+
+def check_lowering(parser: LetterParser, num_terminals: int) -> None:
+    """All states up to some terminals from the start are the twin's."""
+    for state in sorted(beginnings(parser, START_STATE, num_terminals)[1]):
+        items = unfolded(parser.parser, state)
+        expected = lowered(parser.automata, items)
+        gotos = parser.parser.gotos(state)
+        assert {
+            t: unfolded(parser.parser, target) for t, target in gotos.items()
+        } == expected.behind
+        assert parser.parser.can_end(state) == expected.can_end
+        assert parser.parser.lowest(state) == expected.lowest
+        assert parser.parser.lexers(state) == tuple(sorted(expected.behind))
+
+
+@given(st.one_of(plain_grammars(), nested_grammars()))
+def test_states_are_lowered_as_by_the_twin(grammar: ir.Grammar) -> None:
+    parser = LetterParser(grammar)
+    if not parser.automata.is_empty:
+        check_lowering(parser, 4)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_states_are_lowered_in_little_room(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every array has to grow, most of them several times."""
+    monkeypatch.setattr(parser_table, "CAPACITIES", (1,) * len(parser_table.CAPACITIES))
+    monkeypatch.setattr(stacks, "FIRST_STACKS", 1)
+    parser = LetterParser(NAMED[name])
+    check_lowering(parser, 6)
+    states = range(parser.parser.num_states)
+    items = [parser.parser.items(state) for state in states]
+    assert len(set(items)) == len(items)
+    assert [parser.parser.state_of(found[::-1]) for found in items] == list(states)
+
+
+def test_many_items_are_told_apart() -> None:
+    """More of everything than is sorted by insertion, more terminals than arrays have room for at first."""
+    letters = [chr(ord("a") + i) for i in range(26)]
+    words = [one + other for one in letters for other in letters]
+    parser = LetterParser(plain_grammar(S=" | ".join(f"{word} S" for word in words) + " | x"))
+    check_lowering(parser, 1)
+    state = parser.parser.merged(
+        [target for target in parser.parser.gotos(START_STATE).values()] * 2
+    )
+    assert set(parser.parser.items(state)) == {
+        item
+        for target in parser.parser.gotos(START_STATE).values()
+        for item in parser.parser.items(target)
+    }
+
+
 # Merging
 
 
@@ -414,13 +469,13 @@ def test_merges_are_found_in_the_arrays(grammar: ir.Grammar, seed: int) -> None:
     for _ in range(60):
         first, second = rng.choices(states, k=2)
         if (first, second) not in entered and (second, first) not in entered and first != second:
-            assert merged_state(parser.parser.arrays, first, second) == NOT_MERGED
+            assert merged_state(parser.parser.arrays.merges, first, second) == NOT_MERGED
         entered[first, second] = parser.parser.merged([first, second])
     arrays = parser.parser.arrays
     assert len(arrays.states) >= parser.parser.num_states
     for (first, second), target in entered.items():
-        assert merged_state(arrays, first, second) == target
-        assert merged_state(arrays, second, first) == target
+        assert merged_state(arrays.merges, first, second) == target
+        assert merged_state(arrays.merges, second, first) == target
 
 
 # Shortest completions

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from syntagma.grammar.left_recursion import find_left_recursion, strong_components
-from syntagma.grammar.stacks import BOTTOM, OUTPUT_ENDS, Stacks
+from syntagma.grammar.lowering_arrays import BOTTOM, OUTPUT_ENDS
+from syntagma.grammar.stack_kernels import NO_STACK, stack_of_joined
+from syntagma.grammar.stacks import Frame, Stacks
 
 # Each entry adds a stack: frames whose parents are picked among the stacks before.
 builds = st.lists(
-    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 20)), min_size=1, max_size=3), max_size=12
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 20)), min_size=1, max_size=3), max_size=60
 )
 Tree = frozenset[tuple[int, "Tree | None"]]
 
@@ -19,8 +22,20 @@ def build(plan: list[list[tuple[int, int]]]) -> tuple[Stacks, list[int]]:
     stacks = Stacks()
     numbers = [BOTTOM]
     for frames in plan:
-        numbers.append(stacks.of({(back, numbers[below % len(numbers)]) for back, below in frames}))
+        numbers.append(
+            of(stacks, {(back, numbers[below % len(numbers)]) for back, below in frames})
+        )
     return stacks, numbers
+
+
+def of(stacks: Stacks, frames: set[Frame]) -> int:
+    """The stack of a set of frames, as the kernel finds it."""
+    joined = np.array(sorted(frames), np.int32)
+    while True:
+        found: int = stack_of_joined(stacks.arrays, joined, len(joined))
+        if found != NO_STACK:
+            return found
+        stacks.grow()
 
 
 def unfolded(stacks: Stacks, stack: int, depth: int) -> Tree | None:
@@ -29,7 +44,7 @@ def unfolded(stacks: Stacks, stack: int, depth: int) -> Tree | None:
         return None
     return frozenset(
         (back, None if back == OUTPUT_ENDS else unfolded(stacks, below, depth - 1))
-        for back, below in stacks.frames[stack]
+        for back, below in stacks.frames(stack)
     )
 
 
@@ -47,14 +62,13 @@ def test_keys_are_equal_exactly_if_the_upper_parts_are(
 @given(builds)
 def test_equal_sets_of_frames_are_one_stack(plan: list[list[tuple[int, int]]]) -> None:
     stacks, _ = build(plan)
-    assert len(set(stacks.frames)) == len(stacks.frames)
-    for stack, frames in enumerate(stacks.frames):
-        assert stacks.of(set(frames)) == stack
+    found = [stacks.frames(stack) for stack in range(len(stacks))]
+    assert len(set(found)) == len(found)
+    for stack, frames in enumerate(found):
+        assert of(stacks, set(frames)) == stack
         if stack != BOTTOM:
             assert all(below < stack for _, below in frames)
-            assert stacks.heights[stack] == 1 + max(stacks.heights[below] for _, below in frames)
-        if len(frames) == 1 and stack != BOTTOM:
-            assert stacks.push(*frames[0]) == stack
+            assert stacks.height(stack) == 1 + max(stacks.height(below) for _, below in frames)
 
 
 graphs = st.integers(1, 8).flatmap(

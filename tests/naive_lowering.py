@@ -1,0 +1,110 @@
+"""Lowering parser states with sets of explicit stacks, for comparison with the kernels.
+
+A stack is the set of its frames, each a position to return to and the stack below. Nothing has a number, so
+nothing is looked up. Like the parser, a rule begins when all its callers are known, and its stack is that of
+all of them at once; a caller that has nothing left to do lends its own frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from syntagma.grammar.lowering_arrays import OUTPUT_ENDS
+from syntagma.grammar.moves import TAIL
+from syntagma.grammar.parser import Parser
+from syntagma.grammar.parser_arrays import NO_HEIGHT
+from syntagma.grammar.rule_automata import RuleAutomata
+
+Stack = frozenset[tuple[int, "Stack | None"]]
+Item = tuple[int, Stack]
+
+BELOW_ALL: Stack = frozenset([(OUTPUT_ENDS, None)])
+
+
+class NaiveState(NamedTuple):
+    """What may follow: the items behind each terminal, whether the output may end, how low that was looked."""
+
+    behind: dict[int, frozenset[Item]]
+    can_end: bool
+    lowest: int
+
+
+def height_of(stack: Stack) -> int:
+    """Frames on the longest way to the bottom."""
+    return max(0 if below is None else 1 + height_of(below) for _, below in stack)
+
+
+def unfolded(parser: Parser, state: int) -> frozenset[Item]:
+    """A parser's state with its stacks spelled out."""
+
+    def spelled(stack: int) -> Stack:
+        return frozenset(
+            (back, None if back == OUTPUT_ENDS else spelled(below))
+            for back, below in parser.frames(stack)
+        )
+
+    return frozenset((position, spelled(stack)) for position, stack in parser.items(state))
+
+
+def lowered(automata: RuleAutomata, items: Iterable[Item]) -> NaiveState:
+    """What may follow some positions on stacks."""
+    reached, can_end, lowest = set(items), False, NO_HEIGHT
+    waiting = list(reached)
+    while waiting:
+        position, stack = waiting.pop()
+        if not automata.moves_of(position).is_end:
+            continue
+        lowest = min(lowest, height_of(stack))
+        for back, below in stack:
+            if below is None:
+                can_end = True
+            elif (back, below) not in reached:
+                reached.add((back, below))
+                waiting.append((back, below))
+    behind: dict[int, set[Item]] = {}
+    callers: dict[int, set[tuple[int, Stack]]] = {}
+
+    def follow(position: int, stack: Stack) -> None:
+        moves = automata.moves_of(position)
+        for terminal, target in moves.terminals:
+            behind.setdefault(terminal, set()).add((target, stack))
+        for entry, back in moves.calls:
+            callers.setdefault(entry, set()).add((back, stack))
+
+    for position, stack in reached:
+        follow(position, stack)
+    begun: set[int] = set()
+    while ready := [
+        entry
+        for entry in callers
+        if entry not in begun and is_last(automata, entry, callers, begun)
+    ]:
+        for entry in ready:
+            begun.add(entry)
+            frames = set()
+            for back, stack in callers[entry]:
+                frames |= stack if back == TAIL else {(back, stack)}
+                if back == TAIL and len(callers[entry]) > 1:
+                    lowest = min(lowest, height_of(stack))
+            follow(entry, frozenset(frames))
+    return NaiveState({t: frozenset(found) for t, found in behind.items()}, can_end, lowest)
+
+
+def is_last(
+    automata: RuleAutomata,
+    entry: int,
+    callers: dict[int, set[tuple[int, Stack]]],
+    begun: set[int],
+) -> bool:
+    """Whether no rule that is still to begin can come to call a rule."""
+    waiting = [other for other in callers if other not in begun and other != entry]
+    seen = set(waiting)
+    for other in waiting:
+        for callee, _ in automata.moves_of(other).calls:
+            if callee == entry:
+                return False
+            if callee not in seen:
+                seen.add(callee)
+                waiting.append(callee)
+    return True
