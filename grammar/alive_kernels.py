@@ -166,14 +166,3 @@ def is_wide(
     found = _exceeds(trie, lexer, alive, node, state, max_width)
     alive[state, KNOWLEDGE] = WIDE if found else NARROW
     return found
-
-
-@kernel
-def bytes_of_any(lexer: LexerArrays, alive: UInt64Array, configs: Int32Array) -> UInt64Array:
-    """uint64[1, 4], a bit for each byte with which the lexer state of some config goes on."""
-    words = np.zeros((1, 4), np.uint64)
-    for i in range(configs.shape[0]):
-        know_bytes(lexer, alive, configs[i, 1])
-        for w in range(4):
-            words[0, w] |= alive[configs[i, 1], w]
-    return words

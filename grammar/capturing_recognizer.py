@@ -18,7 +18,6 @@ from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.matcher_state import CONFIG, MatcherState, key_of
 from syntagma.grammar.parser import Parser
-from syntagma.grammar.parser_arrays import ASKED_FOR_UNKNOWN
 from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.rule_automata import RuleAutomata
 from syntagma.grammar.text_parser import TextParser
@@ -111,7 +110,7 @@ class _Masks:
             row = self._recognizer.row(found)
             copy = row.copy()
             if found.row is row:
-                return copy, found.lowest == ASKED_FOR_UNKNOWN
+                return copy, found.is_doubtful
 
     def _state_for(self, reading_state: int) -> int:
         """The state of this parser where another's is, whatever that knows of texts."""

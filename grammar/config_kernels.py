@@ -23,9 +23,9 @@ from syntagma.grammar.lowering_kernels import DONE
 from syntagma.grammar.parser_arrays import (
     GOTO_END,
     GOTO_START,
+    IS_DOUBTFUL,
     LEXER_END,
     LEXER_START,
-    LOWEST,
     NOT_LOWERED,
     NOT_MERGED,
     ParserArrays,
@@ -36,6 +36,7 @@ from syntagma.grammar.state_kernels import lower_state, merge_states
 FIRST_CONFIGS: Final = 64
 NO_ROOM: Final = -1
 INCOMPLETE: Final = -2
+NO_STATE: Final = -1
 
 # More parser states than these that begin behind one byte go on as one, or an ambiguous grammar's
 # configs would multiply with every byte.
@@ -43,7 +44,7 @@ MERGE_ABOVE: Final = 4
 
 # Places in the array of a walk's progress.
 NUM_MISSING: Final = 0
-LOWEST_MET: Final = 1
+HAS_DOUBTED: Final = 1
 NUM_INCOMPLETE: Final = 2
 NUM_WIDE: Final = 3
 MAY_END: Final = 4
@@ -54,17 +55,21 @@ PROGRESS_SIZE: Final = 8
 
 
 @lean_kernel
-def _first_goto(parser: ParserArrays, parser_state: int, terminal: int) -> int:
-    """The first of a parser state's moves, which are sorted, that is not below a terminal."""
+def state_behind(parser: ParserArrays, parser_state: int, terminal: int) -> int:
+    """The parser state behind a terminal, NO_STATE if it may not come."""
     low: int = parser.states[parser_state, GOTO_START]
-    high: int = parser.states[parser_state, GOTO_END]
+    end: int = parser.states[parser_state, GOTO_END]
+    high = end
     while low < high:
         middle = (low + high) >> 1
         if parser.gotos[middle, 0] < terminal:
             low = middle + 1
         else:
             high = middle
-    return low
+    if low == end or parser.gotos[low, 0] != terminal:
+        return NO_STATE
+    behind: int = parser.gotos[low, 1]
+    return behind
 
 
 @kernel
@@ -99,7 +104,7 @@ def _merge_born(
 
 
 @lean_kernel
-def _is_lowered(parser: ParserArrays, state: int) -> bool:
+def is_lowered(parser: ParserArrays, state: int) -> bool:
     """Whether it is known what may follow a parser state, now if it can be."""
     if parser.states[state, LEXER_START] != NOT_LOWERED:
         return True
@@ -128,21 +133,16 @@ def open_configs(
     for i in range(begin, end):
         listed = lexer.states[configs[i, 1], ACCEPTS]
         for a in range(listed + 1, listed + 1 + lexer.accepts[listed]):
-            g = _first_goto(parser, configs[i, 0], lexer.accepts[a])
-            if (
-                g == parser.states[configs[i, 0], GOTO_END]
-                or parser.gotos[g, 0] != lexer.accepts[a]
-            ):
-                continue
-            is_new = True
+            behind = state_behind(parser, configs[i, 0], lexer.accepts[a])
+            is_new = behind != NO_STATE
             for b in range(num_born):
-                if born[b] == parser.gotos[g, 1]:
+                if born[b] == behind:
                     is_new = False
                     break
             if is_new:
                 if num_born == born.size:
                     return NO_ROOM
-                born[num_born] = parser.gotos[g, 1]
+                born[num_born] = behind
                 num_born += 1
     if num_born > MERGE_ABOVE:
         num_born = _merge_born(parser, born, num_born, missing, progress)
@@ -150,14 +150,14 @@ def open_configs(
     opened = end
     for b in range(num_born):
         target = born[b]
-        if not _is_lowered(parser, target):
+        if not is_lowered(parser, target):
             is_incomplete = True
             if progress[NUM_MISSING] < missing.size:
                 missing[progress[NUM_MISSING]] = target
                 progress[NUM_MISSING] += 1
             continue
         first = parser.states[target, LEXER_START]
-        progress[LOWEST_MET] = min(progress[LOWEST_MET], parser.states[target, LOWEST])
+        progress[HAS_DOUBTED] |= parser.states[target, IS_DOUBTFUL]
         last = parser.states[target, LEXER_END]
         if opened + last - first > configs.shape[0]:
             return NO_ROOM

@@ -47,14 +47,13 @@ FRAMES: Final = 1
 STACK_SLOTS: Final = 2
 STACK_COUNTS: Final = 3
 STACK_CONTEXT_SIZE: Final = 4
-STACK_WIDTHS: Final = (4, 2)
+STACK_WIDTHS: Final = (3, 2)
 
 # The stack below all, and where its one frame returns to.
 BOTTOM: Final = 0
 OUTPUT_ENDS: Final = -1
-# Columns of stacks, behind those of their frames.
-HEIGHT: Final = 2
-WAS_POPPED: Final = 3
+# Column of stacks, behind those of their frames.
+WAS_POPPED: Final = 2
 
 # Columns of moves: reads, calls and flags of a position; the number of an entry while a state is lowered.
 FIRST_READ, FIRST_CALL, LAST_MOVE, FLAGS, ENTRY_NUMBER = range(5)
@@ -83,11 +82,10 @@ NUM_CALLERS: Final = NUM_REACHED + 1
 NUM_ENTRIES: Final = NUM_REACHED + 2
 NUM_FOUND: Final = NUM_REACHED + 3
 FLAGS_FOUND: Final = NUM_REACHED + 4
-LOWEST_FOUND: Final = NUM_REACHED + 5
-END_FOUND: Final = NUM_REACHED + 6
-ASKED: Final = NUM_REACHED + 7
-STOPS_AT_TEXTS: Final = NUM_REACHED + 8
-NUM_COUNTS: Final = NUM_REACHED + 9
+END_FOUND: Final = NUM_REACHED + 5
+ASKED: Final = NUM_REACHED + 6
+STOPS_AT_TEXTS: Final = NUM_REACHED + 7
+NUM_COUNTS: Final = NUM_REACHED + 8
 NUM_STACK_COUNTS: Final = 2 * len(STACK_WIDTHS)
 
 
@@ -95,8 +93,8 @@ class StackArrays(NamedTuple):
     """The stacks met so far, which parsers of the same rules share.
 
     Attributes:
-        stacks: int32[S, 4]. The stack's frames are ``frames[FIRST_PAIR:LAST_PAIR]``. HEIGHT: frames on the
-            longest way to the bottom. WAS_POPPED: 1 while a state is lowered that has returned from it.
+        stacks: int32[S, 3]. The stack's frames are ``frames[FIRST_PAIR:LAST_PAIR]``. WAS_POPPED: 1 while a
+            state is lowered that has returned from it.
         frames: int32[F, 2], (position to return to, stack below).
         slots: int32, a hash table of stacks by their frames.
         counts: int64, stacks and frames in use, and how many were wanted.

@@ -24,13 +24,10 @@ from syntagma.grammar.lowering_arrays import (
     FLAGS,
     FLAGS_FOUND,
     FOUND,
-    HAS_DOUBTS,
-    HEIGHT,
     IS_END,
     JOINED,
     LAST_CALLER,
     LAST_MOVE,
-    LOWEST_FOUND,
     NO_CALLER,
     NO_ENTRY,
     NOT_KNOWN,
@@ -50,7 +47,7 @@ from syntagma.grammar.lowering_arrays import (
     has_room,
 )
 from syntagma.grammar.moves import TAIL
-from syntagma.grammar.parser_arrays import ASKED_FOR_UNKNOWN, FIRST_PAIR, LAST_PAIR, NO_HEIGHT
+from syntagma.grammar.parser_arrays import FIRST_PAIR, LAST_PAIR
 from syntagma.grammar.row_set_kernels import sort_rows, without_doubles
 from syntagma.grammar.stack_kernels import stack_of_joined
 
@@ -79,7 +76,6 @@ def _return_from(rules: Rules, stack: StackArrays, work: Work) -> int:
         if rules.moves[position, FLAGS] & IS_END == 0 or stack.stacks[below, WAS_POPPED] == 1:
             continue
         stack.stacks[below, WAS_POPPED] = 1
-        counts[LOWEST_FOUND] = min(counts[LOWEST_FOUND], stack.stacks[below, HEIGHT])
         first, last = stack.stacks[below, FIRST_PAIR], stack.stacks[below, LAST_PAIR]
         size = counts[NUM_REACHED]
         if not has_room(counts, NUM_ARENAS, REACHED, size + last - first, reached.shape[0]):
@@ -165,7 +161,6 @@ def _stack_for(stack: StackArrays, work: Work, number: int) -> int:
     while caller != NO_CALLER:
         below = work.callers[caller, BELOW]
         if work.callers[caller, BACK] == TAIL:
-            counts[LOWEST_FOUND] = min(counts[LOWEST_FOUND], stack.stacks[below, HEIGHT])
             first, last = stack.stacks[below, FIRST_PAIR], stack.stacks[below, LAST_PAIR]
             if not has_room(counts, NUM_ARENAS, JOINED, size + last - first, joined.shape[0]):
                 return NO_ROOM
@@ -270,12 +265,9 @@ def collect(
     counts = work.counts
     for place in range(NUM_REACHED, ASKED):
         counts[place] = 0
-    counts[LOWEST_FOUND] = NO_HEIGHT
     status = _collect(states, items, state, rules, stack, work)
     for i in range(counts[NUM_REACHED]):
         stack.stacks[work.reached[i, 1], WAS_POPPED] = 0
     for number in range(counts[NUM_ENTRIES]):
         rules.moves[work.entries[number, ENTRY], ENTRY_NUMBER] = NO_ENTRY
-    if counts[FLAGS_FOUND] & HAS_DOUBTS != 0:
-        counts[LOWEST_FOUND] = ASKED_FOR_UNKNOWN
     return status

@@ -37,7 +37,7 @@ SMALL_TRIE = 20_000
 # Rows of memory for entries that are ready at start.
 MAX_READY_ROWS = 1024
 
-ExitRow = tuple[Int32Array, int]
+ExitRow = tuple[Int32Array, bool]
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class MaskStore:
 
         Args:
             key: says which.
-            row: int32[num_words], and the lowest height at which the stack was looked at for it.
+            row: int32[num_words], and whether a text that is not known was asked for to work it out.
         """
         with self._lock:
             self._exit_rows.put(key, row, row[0].nbytes + 200)

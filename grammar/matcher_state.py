@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from syntagma.grammar.kernel_types import Int32Array
-from syntagma.grammar.parser_arrays import NO_HEIGHT
 
 # (parser state, lexer state)
 Config = tuple[int, int]
@@ -34,15 +33,15 @@ class MatcherState:
         view: the row for copying, which is faster than from the array.
         slot: where in the arena the row is.
         is_accepting: whether the output may end here; None: not known yet.
-        lowest: the height of the lowest stack that was looked at for its row; NO_HEIGHT before.
+        is_doubtful: whether a text that is not known was asked for to work out its row.
     """
 
     __slots__ = (
         "__weakref__",
         "first_move",
         "is_accepting",
+        "is_doubtful",
         "key",
-        "lowest",
         "row",
         "slot",
         "view",
@@ -55,7 +54,7 @@ class MatcherState:
         self.view: memoryview | None = None
         self.slot = -1
         self.is_accepting = is_accepting
-        self.lowest: int = NO_HEIGHT
+        self.is_doubtful = False
 
     @property
     def configs(self) -> tuple[Config, ...]:

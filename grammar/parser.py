@@ -7,17 +7,8 @@ calls of a rule share one stack, as in Earley's algorithm (1970), so ambiguous g
 polynomial. Stacks and states are content-addressed and immutable: a matcher can keep, fork and drop
 them freely.
 
-**What a state depends on.** Lowering looks at a stack's frames when it returns, and when it puts frames
-of several stacks together for a rule that takes the place of several callers: such a stack may stand higher
-than some of its frames did. The lowest stack whose frames it looked at has a *height*, the longest way
-from there to the bottom. So a caller who walks from a start state over some others looks at most
-
-    depth = max(0, height(start) + 1 - min(lowest of the states it lowered))
-
-frames deep into the start's stacks: a stack of height c that is below a stack of height h, is below
-at most h - c frames of it, on every way down. Frames pushed during the walk are higher up and count
-too much rather than too little. Two start states with equal ``truncated(state, depth)`` therefore have
-equal walks: the same bytes are read, the same terminals end, though states have other numbers.
+What lowering needs, the moves of positions and the lexers that run a set of terminals, is entered into flat
+arrays once, and kernels do the rest (`lowering_kernels`, `state_kernels`), also in the middle of a walk.
 """
 
 from __future__ import annotations
@@ -166,34 +157,10 @@ class Parser:
         """The frames on top of a stack."""
         return self._stacks.frames(stack)
 
-    def lowest(self, state: int) -> int:
-        """The height of the lowest stack that lowering a state looked at, NO_HEIGHT if none."""
+    def is_doubtful(self, state: int) -> bool:
+        """Whether a state asks for a text that is not known."""
         self.lower(state)
-        return self._table.lowest(state)
-
-    def height(self, state: int) -> int:
-        """The height of a state's highest stack."""
-        height = self._stacks.height
-        return max(height(stack) for _, stack in self._table.items(state))
-
-    def depth_used(self, state: int) -> int:
-        """How many frames below the top lowering a state looked at, at most; 0 if it never returned."""
-        return max(0, self.height(state) + 1 - self.lowest(state))
-
-    def tops(self, state: int) -> int | frozenset[int]:
-        """A key of a state's positions, whatever their stacks."""
-        items = self._table.items(state)
-        if len(items) == 1:
-            return items[0][0]
-        return frozenset(position for position, _ in items)
-
-    def truncated(self, state: int, depth: int) -> tuple[int, frozenset[tuple[int, int]]]:
-        """A key of a state's positions and, on every way down, the topmost ``depth`` frames."""
-        with self.lock:
-            return depth, frozenset(
-                (position, self._stacks.key(stack, depth))
-                for position, stack in self._table.items(state)
-            )
+        return self._table.is_doubtful(state)
 
     def closing_bytes(self, state: int) -> int:
         """Bytes of a shortest completion of the output from a parser state."""

@@ -14,16 +14,11 @@ LEXER_START: Final = 2
 LEXER_END: Final = 3
 GOTO_START: Final = 4
 GOTO_END: Final = 5
-LOWEST: Final = 6
+IS_DOUBTFUL: Final = 6
 CAN_END: Final = 7
 NUM_COLUMNS: Final = 8
 
 NOT_LOWERED: Final = -1
-
-# The height of a parser state that did not look at the stack: above all others.
-NO_HEIGHT: Final = 2**31 - 1
-# Below all heights: a state that asked for a text which is not known has looked deeper than any.
-ASKED_FOR_UNKNOWN: Final = -1
 
 # Of the hash tables: a free slot, an unknown pair, and what spreads the pairs.
 EMPTY: Final = -1
@@ -38,9 +33,8 @@ class ParserArrays(NamedTuple):
         states: int32[num_states, 8]. The state has the (position, stack) pairs
             ``items[FIRST_PAIR:LAST_PAIR]`` (`lowering_arrays`), runs the lexer states
             ``lexers[LEXER_START:LEXER_END]`` (LEXER_START is NOT_LOWERED until it is needed) and has the
-            moves ``gotos[GOTO_START:GOTO_END]``. LOWEST: the height of the lowest stack whose
-            frames were looked at when it was lowered, NO_HEIGHT if none was. CAN_END: whether the
-            output may end here, 0 or 1.
+            moves ``gotos[GOTO_START:GOTO_END]``. IS_DOUBTFUL: 1 if it asks for a text that is not
+            known (see `captures`). CAN_END: 1 if the output may end here.
         lexers: int32[L], lexer states.
         gotos: int32[G, 2], (terminal, parser state behind it); ascending and distinct terminals.
         merges: int32[M, 3], a hash table of merged states (`merged_state`).

@@ -47,11 +47,10 @@ from syntagma.grammar.parser_arrays import (
     FIRST_PAIR,
     GOTO_END,
     GOTO_START,
+    IS_DOUBTFUL,
     LAST_PAIR,
     LEXER_END,
     LEXER_START,
-    LOWEST,
-    NO_HEIGHT,
     NOT_LOWERED,
     NUM_COLUMNS,
     ParserArrays,
@@ -137,10 +136,9 @@ class ParserTable:
         """Whether the output may end in a lowered state."""
         return bool(self._states[NUM_COLUMNS * state + CAN_END])
 
-    def lowest(self, state: int) -> int:
-        """The height of the lowest stack that a lowered state looked at, NO_HEIGHT if none."""
-        lowest: int = self._states[NUM_COLUMNS * state + LOWEST]
-        return lowest
+    def is_doubtful(self, state: int) -> bool:
+        """Whether a lowered state asks for a text that is not known."""
+        return bool(self._states[NUM_COLUMNS * state + IS_DOUBTFUL])
 
     @property
     def _states(self) -> memoryview:
@@ -240,7 +238,7 @@ class ParserTable:
         states = self._states
         twin, row = NUM_COLUMNS * number, NUM_COLUMNS * state
         states[twin + FIRST_PAIR], states[twin + LAST_PAIR] = states[row], states[row + LAST_PAIR]
-        states[twin + LEXER_START], states[twin + LOWEST] = NOT_LOWERED, NO_HEIGHT
+        states[twin + LEXER_START] = NOT_LOWERED
         self._count[STATES] = number + 1
         return number
 

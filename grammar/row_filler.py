@@ -8,12 +8,12 @@ operand only a blank is narrow, below the blank nearly every word can come.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from syntagma.grammar.config_kernels import (
-    LOWEST_MET,
+    HAS_DOUBTED,
     MAY_END,
     NUM_NARROW,
     NUM_VISITED,
@@ -23,22 +23,12 @@ from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.matcher_state import CONFIG, MatcherState
 from syntagma.grammar.parser import Parser
-from syntagma.grammar.parser_arrays import NO_HEIGHT
 from syntagma.grammar.store_entry import Residuals, StoreEntry
 from syntagma.grammar.token_trie import ROOT
-from syntagma.grammar.twins import Twins
 from syntagma.grammar.walker import MAX_INCOMPLETE, Walker, WideConfig
 
 # The row of a walk over more nodes than this is kept for other states with the same continuation.
 LONG_WALK: Final = 300
-
-
-class Begun(NamedTuple):
-    """Parser states that have read nothing yet: their configs, the bytes to begin with, how low they looked."""
-
-    configs: Int32Array
-    first_bytes: int
-    lowest: int
 
 
 class RowFiller:
@@ -51,9 +41,7 @@ class RowFiller:
         self._progress = walker.progress
         self._stop_row = store.vocabulary.stop_row
         self._name = object()
-        self._twins = Twins(parser)
-        self._begun: dict[tuple[int, ...], Begun] = {}
-        self._long_walks: set[tuple[Residuals, tuple[int, ...]]] = set()
+        self._long_walks: set[tuple[Residuals, bytes]] = set()
 
     def fill(self, state: MatcherState, row: Int32Array) -> None:
         """Write a state's mask, stop tokens included, and note whether the output may end there.
@@ -64,51 +52,34 @@ class RowFiller:
         """
         only = CONFIG.unpack(state.key) if len(state.key) == CONFIG.size else None
         if only is not None and only[1] in self._store.wide_inside:
-            self._progress[LOWEST_MET] = self._parser.lowest(only[0])
+            parser_state, lexer_state = only
+            self._progress[HAS_DOUBTED] = self._parser.is_doubtful(parser_state)
             if state.is_accepting is None:
                 state.is_accepting = False
-            self._add_wide(state, [(*only, ROOT)], False, row)
+            self._fill_inside(parser_state, lexer_state, row)
         else:
             self._walker.walk_root(state.key, row)
             if state.is_accepting is None:
                 state.is_accepting = bool(self._progress[MAY_END])
             if self._progress[NUM_WIDE]:
-                wide = self._walker.wide_configs()
-                self._add_wide(state, wide, self._progress[NUM_NARROW] > 0, row)
-        state.lowest = self._progress[LOWEST_MET]
+                self._add_wide(self._walker.wide_configs(), self._progress[NUM_NARROW] > 0, row)
+        state.is_doubtful = bool(self._progress[HAS_DOUBTED])
         if state.is_accepting:
             np.bitwise_or(row, self._stop_row, row)
 
-    def _add_wide(
-        self, state: MatcherState, wide: list[WideConfig], has_narrow: bool, row: Int32Array
-    ) -> None:
-        """Complete a row with what wide configs allow, or copy a state's that has the same.
-
-        States that differ below what a row depends on have the same row. To walk from narrow configs takes
-        less time than to look for such a state.
-        """
-        family = self._twins.family(state.configs)
-        if family is not None:
-            known = family.find(state)
-            if known is not None and known.row is not None:
-                np.copyto(row, known.row)
-                self._progress[LOWEST_MET] = known.lowest
-                return
-        pool = self._store.pool
+    def _add_wide(self, wide: list[WideConfig], has_narrow: bool, row: Int32Array) -> None:
+        """Complete a row with what wide configs allow."""
         parser_state, lexer_state, node = wide[0]
-        is_alone = len(wide) == 1 and not has_narrow
-        if len(wide) == 1 and node == ROOT and not pool.complete_in(lexer_state):
+        if len(wide) == 1 and node == ROOT and not self._store.pool.complete_in(lexer_state):
             self._store.wide_inside.add(lexer_state)
-        if is_alone and lexer_state in self._store.wide_inside:
-            self._fill_inside(parser_state, lexer_state, row)
-        else:
-            parsers_of: dict[tuple[int, int], list[int]] = {}
-            for parser_state, lexer_state, node in wide:
-                parsers_of.setdefault((lexer_state, node), []).append(parser_state)
-            for (lexer_state, node), parser_states in parsers_of.items():
-                self._add_entry(self._store.entry(lexer_state, node), parser_states, row)
-        if family is not None:
-            family.enter(state, self._progress[LOWEST_MET])
+            if not has_narrow:
+                self._fill_inside(parser_state, lexer_state, row)
+                return
+        parsers_of: dict[tuple[int, int], list[int]] = {}
+        for parser_state, lexer_state, node in wide:
+            parsers_of.setdefault((lexer_state, node), []).append(parser_state)
+        for (lexer_state, node), parser_states in parsers_of.items():
+            self._add_entry(self._store.entry(lexer_state, node), parser_states, row)
 
     def _fill_inside(self, parser_state: int, lexer_state: int, row: Int32Array) -> None:
         """The row of one wide config in which no terminal is complete.
@@ -128,7 +99,7 @@ class RowFiller:
             self._add_entry(store.entry(lexer_state), [parser_state], row)
         elif num_nodes:
             initial = np.array([(parser_state, lexer_state)], np.int32)
-            self._walker.walk(store.trie, initial, row, num_nodes)
+            self._walker.walk_part(initial, row, num_nodes)
 
     def _add_entry(self, entry: StoreEntry, parser_states: list[int], row: Int32Array) -> None:
         """An interior row, and what some parser states add behind its exits."""
@@ -137,45 +108,32 @@ class RowFiller:
 
     def _add_exits_of(self, entry: StoreEntry, parser_states: list[int], row: Int32Array) -> None:
         for terminal, residuals in entry.exits:
-            self._add_exits(residuals, self._targets(parser_states, terminal), row)
+            self._add_exits(residuals, terminal, parser_states, row)
 
-    def _add_exits(self, residuals: Residuals, targets: tuple[int, ...], row: Int32Array) -> None:
-        """The tokens that leave at some residuals and go on in some parser states."""
-        if not targets:
+    def _add_exits(
+        self, residuals: Residuals, terminal: int, parser_states: list[int], row: Int32Array
+    ) -> None:
+        """The tokens that leave a terminal at some residuals and go on behind it."""
+        walker, progress = self._walker, self._progress
+        begun = walker.begin_behind(parser_states, terminal)
+        if not begun:
             return
-        begun = self._begun.get(targets) or self._begin(targets)
-        progress = self._progress
-        progress[LOWEST_MET] = min(progress[LOWEST_MET], begun.lowest)
-        key = (residuals, targets)
-        trie = residuals.trie_from(begun.first_bytes)
+        trie = residuals.trie_from(walker.first_bytes)
+        key = (residuals, begun)
         if key not in self._long_walks:
             progress[NUM_VISITED] = 0
-            self._walker.walk(trie, begun.configs, row)
+            walker.walk_begun(begun, trie, row)
             if progress[NUM_VISITED] > LONG_WALK:
                 self._long_walks.add(key)
             return
         known = self._store.exit_row((self._name, *key))
         if known is None:
-            before = progress[LOWEST_MET]
-            progress[LOWEST_MET] = NO_HEIGHT
+            before = progress[HAS_DOUBTED]
+            progress[HAS_DOUBTED] = 0
             found = self._store.new_row()
-            self._walker.walk(trie, begun.configs, found)
-            known = found, progress[LOWEST_MET]
-            progress[LOWEST_MET] = before
+            walker.walk_begun(begun, trie, found)
+            known = found, bool(progress[HAS_DOUBTED])
+            progress[HAS_DOUBTED] = before
             self._store.keep_exit_row((self._name, *key), known)
         np.bitwise_or(row, known[0], row)
-        progress[LOWEST_MET] = min(progress[LOWEST_MET], known[1])
-
-    def _begin(self, targets: tuple[int, ...]) -> Begun:
-        parser = self._parser
-        begun = [(target, lexer) for target in targets for lexer in parser.lexers(target)]
-        configs = np.array(begun, np.int32).reshape(-1, 2)
-        lowest = min(map(parser.lowest, targets))
-        found = self._begun[targets] = Begun(configs, self._walker.first_bytes(configs), lowest)
-        return found
-
-    def _targets(self, parser_states: list[int], terminal: int) -> tuple[int, ...]:
-        parser = self._parser
-        if len(parser_states) == 1:
-            return parser.targets(parser_states[0], terminal)
-        return tuple(sorted({t for p in parser_states for t in parser.targets(p, terminal)}))
+        progress[HAS_DOUBTED] |= known[1]

@@ -8,7 +8,6 @@ from syntagma.grammar.kernel_types import Int32Array, lean_kernel
 from syntagma.grammar.lowering_arrays import (
     BOTTOM,
     FRAMES,
-    HEIGHT,
     OUTPUT_ENDS,
     STACK_WIDTHS,
     STACKS,
@@ -40,14 +39,11 @@ def stack_of_joined(stack: StackArrays, joined: Int32Array, count: int) -> int:
         or not has_stack
     ):
         return NO_STACK
-    height = 0
     for i in range(count):
         stack.frames[first + i, 0] = joined[i, 0]
         stack.frames[first + i, 1] = joined[i, 1]
-        height = max(height, stack.stacks[joined[i, 1], HEIGHT])
     stack.stacks[number, FIRST_PAIR] = first
     stack.stacks[number, LAST_PAIR] = first + count
-    stack.stacks[number, HEIGHT] = height + 1
     stack.stacks[number, WAS_POPPED] = 0
     stack.counts[STACKS] = number + 1
     stack.counts[FRAMES] = first + count

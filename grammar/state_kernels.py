@@ -16,10 +16,10 @@ from syntagma.grammar.lowering_arrays import (
     FLAGS_FOUND,
     GOTOS,
     GROUPS,
+    HAS_DOUBTS,
     ITEMS,
     JOINED,
     LAST_LEXER,
-    LOWEST_FOUND,
     MERGED,
     MERGES,
     NAME,
@@ -50,11 +50,10 @@ from syntagma.grammar.parser_arrays import (
     FIRST_PAIR,
     GOTO_END,
     GOTO_START,
+    IS_DOUBTFUL,
     LAST_PAIR,
     LEXER_END,
     LEXER_START,
-    LOWEST,
-    NO_HEIGHT,
     NOT_LOWERED,
     NOT_MERGED,
     enter_merge,
@@ -87,7 +86,6 @@ def intern_state(
     states[number, FIRST_PAIR] = begin
     states[number, LAST_PAIR] = begin + count
     states[number, LEXER_START] = NOT_LOWERED
-    states[number, LOWEST] = NO_HEIGHT
     counts[STATES] = number + 1
     counts[ITEMS] = begin + count
     slots[slot] = number
@@ -151,7 +149,7 @@ def finish(table: StateTable, work: Work, state: int) -> int:
     states[state, LEXER_END] = last_lexer
     states[state, GOTO_START] = first_goto
     states[state, GOTO_END] = first_goto + num_groups
-    states[state, LOWEST] = counts[LOWEST_FOUND]
+    states[state, IS_DOUBTFUL] = counts[FLAGS_FOUND] & HAS_DOUBTS != 0
     states[state, CAN_END] = counts[END_FOUND]
     # Written last: whoever sees it may rely on the rest.
     states[state, LEXER_START] = first_lexer

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from syntagma.grammar.alive_kernels import KNOWLEDGE, NOT_KNOWN, ChildTrie, know_bytes
 from syntagma.grammar.alive_kernels import NUM_COLUMNS as ALIVE_COLUMNS
-from syntagma.grammar.alive_kernels import ChildTrie, bytes_of_any
 from syntagma.grammar.array_context import (
     int32_table,
     int32_view,
@@ -19,24 +19,32 @@ from syntagma.grammar.array_context import (
     uint64_table,
 )
 from syntagma.grammar.config_kernels import (
-    LOWEST_MET,
+    HAS_DOUBTED,
     MAY_END,
+    NO_STATE,
     NUM_INCOMPLETE,
     NUM_MISSING,
     NUM_WIDE,
+    is_lowered,
+    state_behind,
 )
 from syntagma.grammar.edge_kernels import differing_nodes
 from syntagma.grammar.kernel_types import (
     Int32Array,
     Int64Array,
     UInt8Array,
-    UInt64Array,
     brief_kernel,
     kernel,
 )
 from syntagma.grammar.lexer_arrays import LexerArrays
 from syntagma.grammar.lowering_arrays import GOTOS, LEXERS, MERGED, MERGES, STATES, WIDTHS
-from syntagma.grammar.parser_arrays import LOWEST, NO_HEIGHT, NUM_COLUMNS, ParserArrays
+from syntagma.grammar.parser_arrays import (
+    IS_DOUBTFUL,
+    LEXER_END,
+    LEXER_START,
+    NUM_COLUMNS,
+    ParserArrays,
+)
 from syntagma.grammar.read_kernels import read_bytes
 from syntagma.grammar.walk_kernels import WIDE_COLUMNS, walk_tokens
 
@@ -51,11 +59,14 @@ PROGRESS: Final = 9
 CONFIGS: Final = 10
 TOKEN_TEXT: Final = 11
 TOKEN_START: Final = 12
-CONTEXT_SIZE: Final = 13
+FIRST_BYTES: Final = 13
+CONTEXT_SIZE: Final = 14
 # A trie's context: the members of ChildTrie.
 
 # Instead of a number of configs: the parser must do something first; less than that by n: no room for n.
 SOME_MISSING: Final = -1
+
+NO_WIDTH_LIMIT: Final = 1 << 62
 
 
 @kernel
@@ -142,10 +153,10 @@ def walk_root(
     progress[NUM_INCOMPLETE] = 1
     progress[NUM_WIDE] = 0
     progress[MAY_END] = 0
-    progress[LOWEST_MET] = NO_HEIGHT
+    progress[HAS_DOUBTED] = 0
     # What ends inside a terminal was decided when its parser state was lowered.
     for i in range(count):
-        progress[LOWEST_MET] = min(progress[LOWEST_MET], parser.states[initial[i, 0], LOWEST])
+        progress[HAS_DOUBTED] |= parser.states[initial[i, 0], IS_DOUBTFUL]
     walk_tokens(
         _trie(trie),
         max_depth,
@@ -198,12 +209,83 @@ def read_token(context: Int64Array, token_id: int, count: int) -> int:
     return num_found
 
 
-@kernel
-def first_bytes(context: Int64Array, initial: Int32Array) -> UInt64Array:
-    """`bytes_of_any` in a recognizer's context."""
+@brief_kernel
+def begin_behind(context: Int64Array, parser_state: int, terminal: int, count: int) -> int:
+    """Add the configs that begin behind a terminal to the first of a recognizer's context, and their bytes.
+
+    Args:
+        parser_state: the terminal ends here.
+        terminal: its id.
+        count: how many configs there are already, all of the same terminal.
+
+    Returns:
+        How many there are then, SOME_MISSING, or SOME_MISSING less their number if there is no room.
+        FIRST_BYTES has a bit for each byte with which some of them go on.
+    """
+    parser = _parser(context)
+    lexer = _lexer(context)
     alive = uint64_table(context, ALIVE, ALIVE_COLUMNS)
-    words: UInt64Array = bytes_of_any(_lexer(context), alive, initial)
-    return words
+    configs = int32_table(context, CONFIGS, 2)
+    words = uint64_table(context, FIRST_BYTES, 4)
+    progress = int64_view(context, PROGRESS)
+    if count == 0:
+        for w in range(4):
+            words[0, w] = 0
+    target = state_behind(parser, parser_state, terminal)
+    if target == NO_STATE:
+        return count
+    for i in range(count):
+        if configs[i, 0] == target:
+            return count
+    if not is_lowered(parser, target):
+        int32_view(context, MISSING)[0] = target
+        progress[NUM_MISSING] = 1
+        return SOME_MISSING
+    progress[HAS_DOUBTED] |= parser.states[target, IS_DOUBTFUL]
+    first, last = parser.states[target, LEXER_START], parser.states[target, LEXER_END]
+    end = count + last - first
+    if end > configs.shape[0]:
+        return SOME_MISSING - int(end)
+    for s in range(first, last):
+        state = parser.lexers[s]
+        configs[count, 0] = target
+        configs[count, 1] = state
+        count += 1
+        if alive[state, KNOWLEDGE] == NOT_KNOWN:
+            know_bytes(lexer, alive, state)
+        for w in range(4):
+            words[0, w] |= alive[state, w]
+    return count
+
+
+@brief_kernel
+def walk_begun(
+    context: Int64Array, trie: Int64Array, max_depth: int, count: int, row: Int32Array
+) -> int:
+    """`walk_tokens` from the root with the context's first configs, however wide they are.
+
+    Returns:
+        How many nodes are incomplete.
+    """
+    nodes = int32_view(context, NODES)
+    progress = int64_view(context, PROGRESS)
+    nodes[0] = 0
+    progress[NUM_INCOMPLETE] = 1
+    walk_tokens(
+        _trie(trie),
+        max_depth,
+        nodes,
+        _lexer(context),
+        uint64_table(context, ALIVE, ALIVE_COLUMNS),
+        _parser(context),
+        int32_table(context, CONFIGS, 2)[:count],
+        NO_WIDTH_LIMIT,
+        int32_table(context, WIDE, WIDE_COLUMNS),
+        row,
+        int32_view(context, MISSING),
+        progress,
+    )
+    return int(progress[NUM_INCOMPLETE])
 
 
 @kernel

@@ -295,8 +295,8 @@ def walk_tokens(
         missing: int32[M], gets what the parser must do before the walk is complete: states that
             are not lowered yet, and groups to merge (minus their number, then the states).
         progress: int64[8]. [NUM_MISSING] must be 0 and becomes how much of ``missing`` is in use;
-            [LOWEST_MET] is lowered to the lowest height at which a parser state met looked at its
-            stack; [NUM_INCOMPLETE] is how many of ``nodes`` to walk, none below an incomplete one, and
+            [HAS_DOUBTED] becomes 1 if a parser state is met that asks for a text that is not known;
+            [NUM_INCOMPLETE] is how many of ``nodes`` to walk, none below an incomplete one, and
             becomes how many are incomplete, or TOO_MANY; [NUM_WIDE] is how many configs are left out
             and grows; if the root is walked, [NUM_NARROW] becomes how many are not left out there, and
             [MAY_END] whether the output may end behind a terminal that is complete there;

@@ -6,13 +6,13 @@ say what is missing; it is done, and they begin again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from syntagma.grammar.array_context import ArrayContext
 from syntagma.grammar.config_kernels import (
-    LOWEST_MET,
     NUM_INCOMPLETE,
     NUM_MISSING,
     NUM_WIDE,
@@ -23,21 +23,23 @@ from syntagma.grammar.lexer_arrays import LexerArrays
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.matcher_state import CONFIG
 from syntagma.grammar.parser import Parser
-from syntagma.grammar.parser_arrays import NO_HEIGHT
 from syntagma.grammar.step_kernels import (
     ALIVE,
     CONFIGS,
     CONTEXT_SIZE,
+    FIRST_BYTES,
     LEXER,
+    NO_WIDTH_LIMIT,
     NODES,
     PARSER,
     SOME_MISSING,
     TOKEN_TEXT,
-    first_bytes,
+    begin_behind,
     part_from_base,
     read,
     read_token,
     walk,
+    walk_begun,
     walk_root,
 )
 from syntagma.grammar.token_trie import TokenTrie
@@ -48,7 +50,6 @@ MAX_INCOMPLETE: Final = 1024
 MAX_WIDE: Final = 1024
 FIRST_ROOM: Final = 64
 
-NO_WIDTH_LIMIT: Final = 1 << 62
 # How many terminals ahead a parser state's successors are lowered, where they are so few.
 LOWERED_AHEAD: Final = 3
 FEW_MOVES: Final = 2
@@ -82,11 +83,13 @@ class Walker:
         progress = np.zeros(PROGRESS_SIZE, np.int64)
         # Single numbers are read and written through a view: several times as fast.
         self.progress = progress.data
-        self.progress[LOWEST_MET] = NO_HEIGHT
         self._context = ArrayContext(CONTEXT_SIZE)
         self._context.put(NODES, (self._nodes, self._wide, self._missing, progress))
         self._context.put(TOKEN_TEXT, store.token_texts)
         self._context.put(PARSER, (parser.context,))
+        first_bytes = np.zeros(4, np.uint64)
+        self._context.put(FIRST_BYTES, (first_bytes,))
+        self._first_bytes = first_bytes.data.cast("B")
         self._lexer_arrays: LexerArrays | None = None
         self._make_room(FIRST_ROOM * CONFIG.size)
 
@@ -134,31 +137,52 @@ class Walker:
         """What `walk_root` has left out: parser state, lexer state, node of the trie."""
         return list(map(tuple, self._wide[: self.progress[NUM_WIDE]].tolist()))
 
-    def walk(
-        self, trie: TokenTrie, initial: Int32Array, row: Int32Array, num_nodes: int = TOO_MANY
-    ) -> None:
-        """Add what can be read from configs.
+    def begin_behind(self, parser_states: Sequence[int], terminal: int) -> bytes:
+        """The configs that begin behind a terminal in some parser states, for `walk_begun`, as a key.
+
+        `first_bytes` says with which bytes they go on.
+        """
+        while True:
+            count = 0
+            with self._parser.lock:
+                for parser_state in parser_states:
+                    count = begin_behind(self._addresses(), parser_state, terminal, count)
+                    if count < 0:
+                        break
+            if count >= 0:
+                return bytes(self._configs[: count * CONFIG.size])
+            self._cope(count)
+
+    @property
+    def first_bytes(self) -> int:
+        """A bit for each byte with which some config goes on of those that `begin_behind` has found."""
+        return int.from_bytes(self._first_bytes, "little")
+
+    def walk_begun(self, begun: bytes, trie: TokenTrie, row: Int32Array) -> None:
+        """Add what can be read from the configs that `begin_behind` has found last.
 
         Args:
+            begun: their key.
             trie: the tokens, or what is left of them.
-            initial: int32[K, 2], the configs.
             row: int32[num_words], gets more bits.
-            num_nodes: walk what is below so many nodes, those of `part_from_base`; TOO_MANY: everything.
         """
-        self.progress[NUM_INCOMPLETE] = num_nodes
-        context, depth = trie.context, trie.max_depth
-        if num_nodes == TOO_MANY:
-            self._nodes[0] = 0
-            self.progress[NUM_INCOMPLETE] = 1
+        context, depth, count = trie.context, trie.max_depth, len(begun) // CONFIG.size
         with self._parser.lock:
-            walk(self._addresses(), context, depth, initial, NO_WIDTH_LIMIT, row)
-        if self.progress[NUM_INCOMPLETE]:
+            num_incomplete = walk_begun(self._addresses(), context, depth, count, row)
+        if num_incomplete:
+            initial = np.frombuffer(begun, np.int32).reshape(-1, 2)
             self._go_on(context, depth, initial, row, NO_WIDTH_LIMIT)
 
-    def first_bytes(self, initial: Int32Array) -> int:
-        """A bit for each byte with which some config goes on that has read nothing yet."""
-        words = first_bytes(self._addresses(), initial)
-        return int.from_bytes(words.tobytes(), "little")
+    def walk_part(self, initial: Int32Array, row: Int32Array, num_nodes: int) -> None:
+        """Add the tokens below some nodes that can be read from configs.
+
+        Args:
+            initial: int32[K, 2], the configs.
+            row: int32[num_words], gets more bits.
+            num_nodes: how many nodes, those of `part_from_base`.
+        """
+        self.progress[NUM_INCOMPLETE] = num_nodes
+        self._go_on(self._trie, self._max_depth, initial, row, NO_WIDTH_LIMIT)
 
     def part_from_base(self, lexer_state: int, base: int, row: Int32Array) -> int:
         """Remove what a sparse lexer state does not allow; how many nodes may have more, or too many."""

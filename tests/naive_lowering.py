@@ -13,7 +13,6 @@ from typing import NamedTuple
 from syntagma.grammar.lowering_arrays import OUTPUT_ENDS
 from syntagma.grammar.moves import TAIL
 from syntagma.grammar.parser import Parser
-from syntagma.grammar.parser_arrays import NO_HEIGHT
 from syntagma.grammar.rule_automata import RuleAutomata
 
 Stack = frozenset[tuple[int, "Stack | None"]]
@@ -23,16 +22,10 @@ BELOW_ALL: Stack = frozenset([(OUTPUT_ENDS, None)])
 
 
 class NaiveState(NamedTuple):
-    """What may follow: the items behind each terminal, whether the output may end, how low that was looked."""
+    """What may follow: the items behind each terminal, and whether the output may end."""
 
     behind: dict[int, frozenset[Item]]
     can_end: bool
-    lowest: int
-
-
-def height_of(stack: Stack) -> int:
-    """Frames on the longest way to the bottom."""
-    return max(0 if below is None else 1 + height_of(below) for _, below in stack)
 
 
 def unfolded(parser: Parser, state: int) -> frozenset[Item]:
@@ -49,13 +42,12 @@ def unfolded(parser: Parser, state: int) -> frozenset[Item]:
 
 def lowered(automata: RuleAutomata, items: Iterable[Item]) -> NaiveState:
     """What may follow some positions on stacks."""
-    reached, can_end, lowest = set(items), False, NO_HEIGHT
+    reached, can_end = set(items), False
     waiting = list(reached)
     while waiting:
         position, stack = waiting.pop()
         if not automata.moves_of(position).is_end:
             continue
-        lowest = min(lowest, height_of(stack))
         for back, below in stack:
             if below is None:
                 can_end = True
@@ -85,10 +77,8 @@ def lowered(automata: RuleAutomata, items: Iterable[Item]) -> NaiveState:
             frames = set()
             for back, stack in callers[entry]:
                 frames |= stack if back == TAIL else {(back, stack)}
-                if back == TAIL and len(callers[entry]) > 1:
-                    lowest = min(lowest, height_of(stack))
             follow(entry, frozenset(frames))
-    return NaiveState({t: frozenset(found) for t, found in behind.items()}, can_end, lowest)
+    return NaiveState({t: frozenset(found) for t, found in behind.items()}, can_end)
 
 
 def is_last(

@@ -43,7 +43,6 @@ from syntagma.grammar import minimise_kernels, product_kernels, sparse_kernels, 
 from syntagma.grammar import regex_ast as ast
 from syntagma.grammar.alive_kernels import (
     NUM_COLUMNS,
-    bytes_of_any,
     has_byte,
     is_wide,
     know_bytes,
@@ -52,7 +51,6 @@ from syntagma.grammar.arenas import enter_sets, slots_for
 from syntagma.grammar.bitmask_kernels import clear_bit, set_bit
 from syntagma.grammar.config_kernels import (
     FIRST_CONFIGS,
-    LOWEST_MET,
     NUM_INCOMPLETE,
     NUM_MISSING,
     NUM_WIDE,
@@ -85,10 +83,9 @@ from syntagma.grammar.parser_arrays import (
     EMPTY,
     GOTO_END,
     GOTO_START,
+    IS_DOUBTFUL,
     LEXER_END,
     LEXER_START,
-    LOWEST,
-    NO_HEIGHT,
     NOT_LOWERED,
     ParserArrays,
 )
@@ -714,7 +711,7 @@ Moves = dict[int, dict[int, set[int]]]
 def parser_arrays(pool: LexerPool, moves: Moves, lowered: set[int]) -> ParserArrays:
     """Parser states as the kernels read them; those not lowered have no moves, and kernels give them none."""
     states = np.full((len(moves), PARSER_COLUMNS), NOT_LOWERED, np.int32)
-    states[:, LOWEST] = NO_HEIGHT
+    states[:, IS_DOUBTFUL] = 0
     lexers: list[int] = []
     gotos: list[tuple[int, int]] = []
     for state in sorted(lowered):
@@ -820,7 +817,7 @@ def test_walk_tokens(
     max_width = data.draw(st.integers(0, trie.num_nodes + 1))
     wide = np.zeros((data.draw(st.integers(0, 6)), WIDE_COLUMNS), np.int32)
     progress = np.zeros(PROGRESS_SIZE, np.int64)
-    progress[LOWEST_MET], progress[NUM_INCOMPLETE] = NO_HEIGHT, TOO_MANY
+    progress[NUM_INCOMPLETE] = TOO_MANY
     while progress[NUM_INCOMPLETE]:
         if progress[NUM_INCOMPLETE] == TOO_MANY:
             nodes[0] = 0
@@ -909,11 +906,6 @@ def test_what_is_known_of_lexer_states(dfas: list[Dfa], tokens: list[bytes]) -> 
     for state in range(1, pool.num_states):
         know_bytes(pool.arrays, alive, state)
         assert going_on[state] == {byte for byte in range(256) if has_byte(alive, state, byte)}
-    configs = np.array([(0, state) for state in going_on if state % 3], np.int32).reshape(-1, 2)
-    words = bytes_of_any(pool.arrays, alive_table(pool), configs)
-    assert {byte for byte in range(256) if has_byte(words, 0, byte)} == set().union(
-        *(going_on[state] for _, state in configs.tolist())
-    )
 
 
 @given(parsers(), st.sampled_from(WORDS[1:]), st.data())

@@ -23,8 +23,6 @@ from syntagma.grammar.parser_arrays import (
     GOTO_START,
     LEXER_END,
     LEXER_START,
-    LOWEST,
-    NO_HEIGHT,
     NOT_LOWERED,
     NOT_MERGED,
     merged_state,
@@ -275,7 +273,7 @@ def test_ambiguous_grammars_grow_by_polynomials(grammar: ir.Grammar, unit: bytes
     assert large[2] <= 18 * small[2]
 
 
-# What a state depends on
+# Lowering
 
 
 def beginnings(parser: LetterParser, start: int, length: int) -> tuple[set[bytes], set[int]]:
@@ -296,73 +294,6 @@ def beginnings(parser: LetterParser, start: int, length: int) -> tuple[set[bytes
     return found, states
 
 
-def depth_of_walk(parser: Parser, start: int, visited: set[int]) -> int:
-    """How deep into the start's stacks a walk has looked."""
-    lowest = min(parser.lowest(state) for state in visited)
-    return max(0, parser.height(start) + 1 - lowest)
-
-
-@given(st.one_of(plain_grammars("abc"), nested_grammars()), st.integers(0, 2**32))
-def test_equal_truncated_states_read_alike(grammar: ir.Grammar, seed: int) -> None:
-    parser = LetterParser(grammar)
-    if parser.automata.is_empty:
-        return
-    rng = random.Random(seed)
-    starts = {START_STATE}
-    for _ in range(4):
-        state = START_STATE
-        for _ in range(10):
-            words = sorted(parser.followers(state))
-            if not words:
-                break
-            target = parser.after(state, rng.choice(words))
-            assert target is not None
-            starts.add(state := target)
-    walks: dict[object, set[bytes]] = {}
-    depths = set()
-    for start in starts:
-        _, visited = beginnings(parser, start, 3)
-        depths.add(depth_of_walk(parser.parser, start, visited))
-    for start, depth in itertools.product(starts, depths):
-        found, visited = beginnings(parser, start, 3)
-        if depth_of_walk(parser.parser, start, visited) <= depth:
-            key = parser.parser.truncated(start, depth)
-            assert walks.setdefault(key, found) == found
-
-
-def test_deep_states_that_agree_above_share_their_key() -> None:
-    parser = LetterParser(plain_grammar(S="a S b | c"))
-    deep, deeper = parser.read(b"a" * 7), parser.read(b"a" * 9)
-    assert deep is not None and deeper is not None
-    for length in (1, 3):
-        _, visited = beginnings(parser, deep, length)
-        depth = depth_of_walk(parser.parser, deep, visited)
-        assert depth == length - 1
-        assert depth == depth_of_walk(parser.parser, deeper, beginnings(parser, deeper, length)[1])
-        key = parser.parser.truncated(deep, depth)
-        assert key == parser.parser.truncated(deeper, depth)
-    assert parser.parser.truncated(deep, 20) != parser.parser.truncated(deeper, 20)
-    assert parser.parser.height(deeper) - parser.parser.height(deep) == 2
-
-
-def test_depth_of_single_states() -> None:
-    parser = LetterParser(plain_grammar(S="a T c", T="b U", U="a V c | a", V="a"))
-    assert [parser.parser.depth_used(parser.read(text)) for text in (b"", b"a", b"ab")] == [0, 0, 0]
-    assert parser.parser.depth_used(parser.read(b"aba")) == 1
-    assert parser.parser.depth_used(parser.read(b"abaa")) == 1
-
-
-def test_keys_of_deep_stacks_need_no_recursion() -> None:
-    parser = LetterParser(plain_grammar(S="a S b | c"))
-    deep = parser.read(b"a" * 20_000)
-    assert deep is not None
-    assert parser.parser.truncated(deep, 30_000) != parser.parser.truncated(deep, 10_000)
-    assert parser.parser.closing_bytes(deep) == 20_001
-
-
-# Lowering
-
-
 def check_lowering(parser: LetterParser, num_terminals: int) -> None:
     """All states up to some terminals from the start are the twin's."""
     for state in sorted(beginnings(parser, START_STATE, num_terminals)[1]):
@@ -373,7 +304,6 @@ def check_lowering(parser: LetterParser, num_terminals: int) -> None:
             t: unfolded(parser.parser, target) for t, target in gotos.items()
         } == expected.behind
         assert parser.parser.can_end(state) == expected.can_end
-        assert parser.parser.lowest(state) == expected.lowest
         assert parser.parser.lexers(state) == tuple(sorted(expected.behind))
 
 
@@ -479,6 +409,13 @@ def test_merges_are_found_in_the_arrays(grammar: ir.Grammar, seed: int) -> None:
 
 
 # Shortest completions
+
+
+def test_deep_stacks_need_no_recursion() -> None:
+    parser = LetterParser(plain_grammar(S="a S b | c"))
+    deep = parser.read(b"a" * 20_000)
+    assert deep is not None
+    assert parser.parser.closing_bytes(deep) == 20_001
 
 
 @given(st.one_of(plain_grammars(), nested_grammars()), st.integers(0, 2**32))
@@ -671,7 +608,6 @@ def test_arrays_say_what_the_methods_say(grammar: ir.Grammar) -> None:
     parser = LetterParser(grammar)
     if parser.automata.is_empty:
         return
-    before = parser.parser.arrays
     states = beginnings(parser, START_STATE, 4)[1]
     arrays = parser.parser.arrays
     for state in states:
@@ -686,12 +622,6 @@ def test_arrays_say_what_the_methods_say(grammar: ir.Grammar) -> None:
     for state in range(parser.parser.num_states):
         if state not in states and state < len(arrays.states):
             assert arrays.states[state, LEXER_START] == NOT_LOWERED
-            assert arrays.states[state, LOWEST] == NO_HEIGHT
-    # Arrays taken earlier still fit together.
-    for state in range(len(before.states)):
-        if before.states[state, LEXER_START] != NOT_LOWERED:
-            assert before.states[state, LEXER_END] <= len(before.lexers)
-            assert before.states[state, GOTO_END] <= len(before.gotos)
 
 
 # Hostile grammars

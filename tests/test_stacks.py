@@ -1,4 +1,4 @@
-"""Stacks against their unfolded trees of frames, and components against reachability."""
+"""Stacks that are found by their frames, and components against reachability."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syntagma.grammar.left_recursion import find_left_recursion, strong_components
-from syntagma.grammar.lowering_arrays import BOTTOM, OUTPUT_ENDS
+from syntagma.grammar.lowering_arrays import BOTTOM
 from syntagma.grammar.stack_kernels import NO_STACK, stack_of_joined
 from syntagma.grammar.stacks import Frame, Stacks
 
@@ -15,7 +15,6 @@ from syntagma.grammar.stacks import Frame, Stacks
 builds = st.lists(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 20)), min_size=1, max_size=3), max_size=60
 )
-Tree = frozenset[tuple[int, "Tree | None"]]
 
 
 def build(plan: list[list[tuple[int, int]]]) -> tuple[Stacks, list[int]]:
@@ -38,27 +37,6 @@ def of(stacks: Stacks, frames: set[Frame]) -> int:
         stacks.grow()
 
 
-def unfolded(stacks: Stacks, stack: int, depth: int) -> Tree | None:
-    """The tree of frames, None where it is cut."""
-    if depth == 0:
-        return None
-    return frozenset(
-        (back, None if back == OUTPUT_ENDS else unfolded(stacks, below, depth - 1))
-        for back, below in stacks.frames(stack)
-    )
-
-
-@given(builds, st.integers(0, 6))
-def test_keys_are_equal_exactly_if_the_upper_parts_are(
-    plan: list[list[tuple[int, int]]], depth: int
-) -> None:
-    stacks, numbers = build(plan)
-    for one in numbers:
-        for other in numbers:
-            is_same = unfolded(stacks, one, depth) == unfolded(stacks, other, depth)
-            assert (stacks.key(one, depth) == stacks.key(other, depth)) == is_same
-
-
 @given(builds)
 def test_equal_sets_of_frames_are_one_stack(plan: list[list[tuple[int, int]]]) -> None:
     stacks, _ = build(plan)
@@ -68,7 +46,6 @@ def test_equal_sets_of_frames_are_one_stack(plan: list[list[tuple[int, int]]]) -
         assert of(stacks, set(frames)) == stack
         if stack != BOTTOM:
             assert all(below < stack for _, below in frames)
-            assert stacks.height(stack) == 1 + max(stacks.height(below) for _, below in frames)
 
 
 graphs = st.integers(1, 8).flatmap(
