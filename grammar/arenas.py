@@ -62,12 +62,6 @@ class Arenas:
         """Rows of a table."""
         return len(self.cells[place]) // self._widths[place]
 
-    def want(self, place: int, num_rows: int) -> bool:
-        """Note that so many rows are wanted in all; whether the table must grow for that."""
-        wanted = len(self._widths) + place
-        self.count[wanted] = max(self.count[wanted], num_rows)
-        return num_rows > self.capacity(place)
-
     def grow(self) -> list[int]:
         """Let tables have as many rows as are wanted; the places of those that have grown."""
         grown = []

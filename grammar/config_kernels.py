@@ -21,6 +21,7 @@ from syntagma.grammar.kernel_types import (
 from syntagma.grammar.lexer_arrays import ACCEPTS, DEAD_STATE, LexerArrays, next_state
 from syntagma.grammar.lowering_kernels import DONE
 from syntagma.grammar.parser_arrays import (
+    CAN_END,
     GOTO_END,
     GOTO_START,
     IS_DOUBTFUL,
@@ -167,6 +168,37 @@ def open_configs(
             opened += 1
     progress[NUM_BORN] = num_born
     return INCOMPLETE if is_incomplete else opened
+
+
+@lean_kernel
+def may_end(
+    lexer: LexerArrays,
+    parser: ParserArrays,
+    configs: Int32Array,
+    count: int,
+    missing: Int32Array,
+    progress: Int64Array,
+) -> int:
+    """Whether the output may end behind a terminal that is complete in some configs: 1 or 0.
+
+    INCOMPLETE if a parser state is missing that it depends on.
+    """
+    is_incomplete = False
+    for i in range(count):
+        listed = lexer.states[configs[i, 1], ACCEPTS]
+        for a in range(listed + 1, listed + 1 + lexer.accepts[listed]):
+            behind = state_behind(parser, configs[i, 0], lexer.accepts[a])
+            if behind == NO_STATE:
+                continue
+            if is_lowered(parser, behind):
+                if parser.states[behind, CAN_END] == 1:
+                    return 1
+            else:
+                is_incomplete = True
+                if progress[NUM_MISSING] < missing.size:
+                    missing[progress[NUM_MISSING]] = behind
+                    progress[NUM_MISSING] += 1
+    return INCOMPLETE if is_incomplete else 0
 
 
 @inlined_kernel

@@ -116,6 +116,11 @@ class Parser:
         self.lower(state)
         return self._table.gotos(state)
 
+    def successors(self, state: int, most: int) -> list[int]:
+        """The parser states behind all terminals that may come; none if there are more than ``most``."""
+        self.lower(state)
+        return self._table.successors(state, most)
+
     def targets(self, state: int, terminal: int) -> tuple[int, ...]:
         """The parser states behind a terminal: one, or none if it may not come."""
         target = self.gotos(state).get(terminal)
@@ -195,7 +200,7 @@ class Parser:
         if table.is_lowered(state):
             return
         with self.lock:
-            for position, _ in table.items(state):
+            for position in table.positions(state):
                 self._enter_moves(position)
             status = lower_state(self.context, state)
             while status != DONE:
@@ -225,6 +230,8 @@ class Parser:
     def _enter_moves(self, position: int) -> None:
         """Let the kernels know of a position's moves, and of those of the rules that it calls."""
         table = self._table
+        if table.knows(position):
+            return
         waiting = [position]
         for at in waiting:
             if table.knows(at):

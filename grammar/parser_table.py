@@ -11,6 +11,7 @@ from syntagma.grammar.arenas import Arenas, enter_sets, slots_for
 from syntagma.grammar.kernel_types import Int32Array, Int64Array
 from syntagma.grammar.lowering_arrays import (
     ASKED,
+    ASKED_SLOT,
     CONTEXT_SIZE,
     FIRST_CALL,
     FIRST_LEXER,
@@ -29,6 +30,7 @@ from syntagma.grammar.lowering_arrays import (
     NAME,
     NAMES,
     NOT_KNOWN,
+    NUM_ARENAS,
     NUM_COUNTS,
     NUM_FOUND,
     PLACE,
@@ -123,6 +125,10 @@ class ParserTable:
         found = self._part(ITEMS, state, FIRST_PAIR, LAST_PAIR)
         return tuple(zip(found[::2], found[1::2], strict=True))
 
+    def positions(self, state: int) -> memoryview:
+        """The positions of a state, ascending; one that is on several stacks so many times."""
+        return self._part(ITEMS, state, FIRST_PAIR, LAST_PAIR)[::2]
+
     def lexers(self, state: int) -> tuple[int, ...]:
         """The lexer states that a lowered state runs."""
         return tuple(self._part(LEXERS, state, LEXER_START, LEXER_END))
@@ -131,6 +137,11 @@ class ParserTable:
         """The parser state behind each terminal of a lowered state."""
         found = self._part(GOTOS, state, GOTO_START, GOTO_END)
         return dict(zip(found[::2], found[1::2], strict=True))
+
+    def successors(self, state: int, most: int) -> list[int]:
+        """The parser states behind the terminals of a lowered state; none if there are more than ``most``."""
+        found = self._part(GOTOS, state, GOTO_START, GOTO_END)
+        return found[1::2].tolist() if len(found) <= 2 * most else []
 
     def can_end(self, state: int) -> bool:
         """Whether the output may end in a lowered state."""
@@ -158,21 +169,26 @@ class ParserTable:
 
     def enter_moves(self, position: int, reads: Pairs, calls: Pairs, flags: int) -> None:
         """Enter what may follow a position; no kernel may be running."""
-        first = self._count[TARGETS]
-        end = first + len(reads) + len(calls)
-        if self._arenas.want(MOVES, position + 1) | self._arenas.want(TARGETS, end):
-            self.grow()
-        targets = self._arenas.cells[TARGETS]
-        cell = 2 * first
-        for pairs in (reads, calls):
-            for label, target in pairs:
-                targets[cell] = label
-                targets[cell + 1] = target
-                cell += 2
-        self._count[TARGETS] = end
-        moves = self._arenas.cells[MOVES]
+        cells, count = self._arenas.cells, self._count
+        first = count[TARGETS]
+        last_read = first + len(reads)
+        end = last_read + len(calls)
         row = WIDTHS[MOVES] * position
-        moves[row + FIRST_CALL] = first + len(reads)
+        if row >= len(cells[MOVES]) or 2 * end > len(cells[TARGETS]):
+            self._make_room((MOVES, position + 1), (TARGETS, end))
+        targets = cells[TARGETS]
+        cell = 2 * first
+        for label, target in reads:
+            targets[cell] = label
+            targets[cell + 1] = target
+            cell += 2
+        for label, target in calls:
+            targets[cell] = label
+            targets[cell + 1] = target
+            cell += 2
+        count[TARGETS] = end
+        moves = cells[MOVES]
+        moves[row + FIRST_CALL] = last_read
         moves[row + LAST_MOVE] = end
         moves[row + FLAGS] = flags
         moves[row + FIRST_READ] = first
@@ -190,41 +206,48 @@ class ParserTable:
     def enter_lexers(
         self, terminals: tuple[int, ...], names: tuple[int, ...], lexers: tuple[int, ...]
     ) -> None:
-        """Enter the lexers that run a set of terminals; no kernel may be running.
+        """Enter the lexers that run the terminals that were asked for; no kernel may be running.
 
         Args:
-            terminals: the set, ascending.
+            terminals: `asked_terminals`.
             names: the name under which each of them is complete.
             lexers: the lexer states.
         """
-        arenas = self._arenas
-        number, first_name, first_lexer = (self._count[p] for p in (SETS, NAMES, LEXERS))
+        cells, count = self._arenas.cells, self._count
+        number, first_name, first_lexer = count[SETS], count[NAMES], count[LEXERS]
         last_name, last_lexer = first_name + len(terminals), first_lexer + len(lexers)
-        if (
-            arenas.want(SETS, number + 1)
-            | arenas.want(NAMES, last_name)
-            | arenas.want(LEXERS, last_lexer)
-        ):
-            self.grow()
-        cells = arenas.cells[NAMES]
-        by_name = sorted(zip(names, range(len(names)), strict=True))
-        row = WIDTHS[NAMES] * first_name
-        for terminal, (name, place) in zip(terminals, by_name, strict=True):
-            cells[row + TERMINAL], cells[row + NAME], cells[row + PLACE] = terminal, name, place
-            row += WIDTHS[NAMES]
-        cells = arenas.cells[LEXERS]
-        for index, lexer in enumerate(lexers, first_lexer):
-            cells[index] = lexer
-        cells = arenas.cells[SETS]
-        row = WIDTHS[SETS] * number
-        cells[row + FIRST_PAIR], cells[row + LAST_PAIR] = first_name, last_name
-        cells[row + FIRST_LEXER], cells[row + LAST_LEXER] = first_lexer, last_lexer
-        self._count[SETS], self._count[NAMES], self._count[LEXERS] = (
-            number + 1,
-            last_name,
-            last_lexer,
+        width = WIDTHS[NAMES]
+        places: Sequence[int] = range(len(names))
+        if names is not terminals:
+            places = sorted(places, key=names.__getitem__)
+        has_grown = (
+            WIDTHS[SETS] * number >= len(cells[SETS])
+            or width * last_name > len(cells[NAMES])
+            or last_lexer > len(cells[LEXERS])
         )
-        self._enter_sets(number)
+        if has_grown:
+            self._make_room((SETS, number + 1), (NAMES, last_name), (LEXERS, last_lexer))
+        table = cells[NAMES]
+        row = width * first_name
+        for terminal, place in zip(terminals, places, strict=True):
+            table[row + TERMINAL] = terminal
+            table[row + NAME] = names[place]
+            table[row + PLACE] = place
+            row += width
+        table = cells[LEXERS]
+        for index, lexer in enumerate(lexers, first_lexer):
+            table[index] = lexer
+        table = cells[SETS]
+        row = WIDTHS[SETS] * number
+        table[row + FIRST_PAIR] = first_name
+        table[row + LAST_PAIR] = last_name
+        table[row + FIRST_LEXER] = first_lexer
+        table[row + LAST_LEXER] = last_lexer
+        count[SETS], count[NAMES], count[LEXERS] = number + 1, last_name, last_lexer
+        if has_grown:
+            self._enter_sets(number)
+        else:
+            self._set_slots[count[ASKED_SLOT]] = number
 
     def found(self) -> memoryview:
         """(terminal, position behind it, stack) of all that was found for a state, to be changed."""
@@ -233,14 +256,20 @@ class ParserTable:
     def add_twin(self, state: int) -> int:
         """Another state with the items of a state, which is not found by them."""
         number = self._count[STATES]
-        if self._arenas.want(STATES, number + 1):
-            self.grow()
+        if NUM_COLUMNS * number >= len(self._states):
+            self._make_room((STATES, number + 1))
         states = self._states
         twin, row = NUM_COLUMNS * number, NUM_COLUMNS * state
         states[twin + FIRST_PAIR], states[twin + LAST_PAIR] = states[row], states[row + LAST_PAIR]
         states[twin + LEXER_START] = NOT_LOWERED
         self._count[STATES] = number + 1
         return number
+
+    def _make_room(self, *wanted: tuple[int, int]) -> None:
+        """Let arenas have so many rows in all."""
+        for place, num_rows in wanted:
+            self._count[NUM_ARENAS + place] = num_rows
+        self.grow()
 
     def grow(self) -> None:
         """Make the room that a kernel has wanted; none may be running."""

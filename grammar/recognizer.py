@@ -65,8 +65,7 @@ class Recognizer:
         known = state.is_accepting
         if known is None:
             with self._lock:
-                known = any(self._parser.can_end(p) for p in self._behind(state))
-                state.is_accepting = known
+                known = state.is_accepting = self._walker.is_accepting(state.key)
         return known
 
     def advance(self, state: MatcherState, token_id: int) -> MatcherState | None:

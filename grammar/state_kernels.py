@@ -10,6 +10,7 @@ from syntagma.grammar.array_context import int32_table
 from syntagma.grammar.kernel_types import Int32Array, Int64Array, brief_kernel, lean_kernel
 from syntagma.grammar.lowering_arrays import (
     ASKED,
+    ASKED_SLOT,
     CATCHES,
     END_FOUND,
     FIRST_LEXER,
@@ -98,7 +99,8 @@ def finish(table: StateTable, work: Work, state: int) -> int:
     """Enter what was found for a state: the lexers it runs and the state behind each terminal.
 
     Returns:
-        DONE, NO_ROOM, or ASKS_FOR_LEXERS of the terminals in ``groups``, as many as ``counts[ASKED]``.
+        DONE, NO_ROOM, or ASKS_FOR_LEXERS of the terminals in ``groups``, as many as ``counts[ASKED]``; they
+        belong at the slot ``counts[ASKED_SLOT]`` of the sets.
     """
     counts = work.counts
     found = work.found
@@ -123,6 +125,7 @@ def finish(table: StateTable, work: Work, state: int) -> int:
         number = table.set_slots[slot]
         if number == EMPTY:
             counts[ASKED] = num_groups
+            counts[ASKED_SLOT] = slot
             return ASKS_FOR_LEXERS
         has_states = has_room(
             counts, NUM_ARENAS, STATES, counts[STATES] + num_groups, states.shape[0]

@@ -20,12 +20,14 @@ from syntagma.grammar.array_context import (
 )
 from syntagma.grammar.config_kernels import (
     HAS_DOUBTED,
+    INCOMPLETE,
     MAY_END,
     NO_STATE,
     NUM_INCOMPLETE,
     NUM_MISSING,
     NUM_WIDE,
     is_lowered,
+    may_end,
     state_behind,
 )
 from syntagma.grammar.edge_kernels import differing_nodes
@@ -198,6 +200,20 @@ def read(context: Int64Array, text: UInt8Array, count: int) -> int:
         return SOME_MISSING - int(num_found)
     configs[:num_found] = found
     return int(num_found)
+
+
+@brief_kernel
+def is_accepting(context: Int64Array, count: int) -> int:
+    """`may_end` in the first configs of a recognizer's context: 1, 0 or SOME_MISSING."""
+    found = may_end(
+        _lexer(context),
+        _parser(context),
+        int32_table(context, CONFIGS, 2),
+        count,
+        int32_view(context, MISSING),
+        int64_view(context, PROGRESS),
+    )
+    return SOME_MISSING if found == INCOMPLETE else found
 
 
 @brief_kernel

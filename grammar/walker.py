@@ -35,6 +35,7 @@ from syntagma.grammar.step_kernels import (
     SOME_MISSING,
     TOKEN_TEXT,
     begin_behind,
+    is_accepting,
     part_from_base,
     read,
     read_token,
@@ -115,6 +116,17 @@ class Walker:
             if count >= 0:
                 return bytes(self._configs[: count * CONFIG.size])
             self._cope(count)
+
+    def is_accepting(self, key: bytes) -> bool:
+        """Whether the output may end in some configs."""
+        size = len(key)
+        while True:
+            self._configs[:size] = key
+            with self._parser.lock:
+                found = is_accepting(self._addresses(), size // CONFIG.size)
+            if found >= 0:
+                return found == 1
+            self._cope(found)
 
     def walk_root(self, key: bytes, row: Int32Array) -> None:
         """Write the row of what can be read from narrow configs; the wide ones are left to the caller."""
@@ -250,9 +262,9 @@ class Walker:
 
     def _lower(self, parser_state: int) -> None:
         """Lower a state, and those behind it that the walk is about to ask for: it starts anew each time."""
+        successors = self._parser.successors
         waiting = [parser_state]
         for _ in range(LOWERED_AHEAD):
-            gotos = map(self._parser.gotos, waiting)
-            waiting = [t for moves in gotos if len(moves) <= FEW_MOVES for t in moves.values()]
+            waiting = [t for state in waiting for t in successors(state, FEW_MOVES)]
         for state in waiting:
             self._parser.lower(state)
