@@ -8,8 +8,6 @@ operand only a blank is narrow, below the blank nearly every word can come.
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from syntagma.grammar.config_kernels import (
@@ -23,12 +21,10 @@ from syntagma.grammar.kernel_types import Int32Array
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.matcher_state import CONFIG, MatcherState
 from syntagma.grammar.parser import Parser
+from syntagma.grammar.step_kernels import LONG_WALK
 from syntagma.grammar.store_entry import Residuals, StoreEntry
 from syntagma.grammar.token_trie import ROOT
 from syntagma.grammar.walker import MAX_INCOMPLETE, Walker, WideConfig
-
-# The row of a walk over more nodes than this is kept for other states with the same continuation.
-LONG_WALK: Final = 300
 
 
 class RowFiller:
@@ -107,15 +103,22 @@ class RowFiller:
         self._add_exits_of(entry, parser_states, row)
 
     def _add_exits_of(self, entry: StoreEntry, parser_states: list[int], row: Int32Array) -> None:
-        for terminal, residuals in entry.exits:
-            self._add_exits(residuals, terminal, parser_states, row)
+        """What some parser states add behind an entry's exits: at once where there is nothing to see to."""
+        num_exits = len(entry.exits)
+        for parser_state in parser_states:
+            number = 0
+            while True:
+                number = self._walker.walk_exits(entry.table, number, parser_state, row)
+                if number == num_exits:
+                    break
+                self._add_exit(entry, number, parser_state, row)
+                number += 1
 
-    def _add_exits(
-        self, residuals: Residuals, terminal: int, parser_states: list[int], row: Int32Array
-    ) -> None:
-        """The tokens that leave a terminal at some residuals and go on behind it."""
+    def _add_exit(self, entry: StoreEntry, number: int, parser_state: int, row: Int32Array) -> None:
+        """The tokens that leave at an exit and go on behind it."""
         walker, progress = self._walker, self._progress
-        begun = walker.begin_behind(parser_states, terminal)
+        terminal, residuals = entry.exits[number]
+        begun = walker.begin_behind(parser_state, terminal)
         if not begun:
             return
         trie = residuals.trie_from(walker.first_bytes)
@@ -125,6 +128,8 @@ class RowFiller:
             walker.walk_begun(begun, trie, row)
             if progress[NUM_VISITED] > LONG_WALK:
                 self._long_walks.add(key)
+            else:
+                entry.ready(number)
             return
         known = self._store.exit_row((self._name, *key))
         if known is None:

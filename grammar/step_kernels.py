@@ -25,6 +25,7 @@ from syntagma.grammar.config_kernels import (
     NO_STATE,
     NUM_INCOMPLETE,
     NUM_MISSING,
+    NUM_VISITED,
     NUM_WIDE,
     is_lowered,
     may_end,
@@ -48,6 +49,7 @@ from syntagma.grammar.parser_arrays import (
     ParserArrays,
 )
 from syntagma.grammar.read_kernels import read_bytes
+from syntagma.grammar.store_entry import EXIT_SIZE, IS_READY, MAX_DEPTH, TERMINAL
 from syntagma.grammar.walk_kernels import WIDE_COLUMNS, walk_tokens
 
 # A recognizer's context: the members of LexerArrays, then what is its own.
@@ -69,6 +71,8 @@ CONTEXT_SIZE: Final = 14
 SOME_MISSING: Final = -1
 
 NO_WIDTH_LIMIT: Final = 1 << 62
+# The row of a walk over more nodes than this is kept for other states with the same continuation.
+LONG_WALK: Final = 300
 
 
 @kernel
@@ -226,16 +230,15 @@ def read_token(context: Int64Array, token_id: int, count: int) -> int:
 
 
 @brief_kernel
-def begin_behind(context: Int64Array, parser_state: int, terminal: int, count: int) -> int:
-    """Add the configs that begin behind a terminal to the first of a recognizer's context, and their bytes.
+def begin_behind(context: Int64Array, parser_state: int, terminal: int) -> int:
+    """Put the configs that begin behind a terminal in a recognizer's context, and their first bytes.
 
     Args:
         parser_state: the terminal ends here.
         terminal: its id.
-        count: how many configs there are already, all of the same terminal.
 
     Returns:
-        How many there are then, SOME_MISSING, or SOME_MISSING less their number if there is no room.
+        How many there are, SOME_MISSING, or SOME_MISSING less their number if there is no room.
         FIRST_BYTES has a bit for each byte with which some of them go on.
     """
     parser = _parser(context)
@@ -244,29 +247,24 @@ def begin_behind(context: Int64Array, parser_state: int, terminal: int, count: i
     configs = int32_table(context, CONFIGS, 2)
     words = uint64_table(context, FIRST_BYTES, 4)
     progress = int64_view(context, PROGRESS)
-    if count == 0:
-        for w in range(4):
-            words[0, w] = 0
     target = state_behind(parser, parser_state, terminal)
     if target == NO_STATE:
-        return count
-    for i in range(count):
-        if configs[i, 0] == target:
-            return count
+        return 0
     if not is_lowered(parser, target):
         int32_view(context, MISSING)[0] = target
         progress[NUM_MISSING] = 1
         return SOME_MISSING
     progress[HAS_DOUBTED] |= parser.states[target, IS_DOUBTFUL]
     first, last = parser.states[target, LEXER_START], parser.states[target, LEXER_END]
-    end = count + last - first
-    if end > configs.shape[0]:
-        return SOME_MISSING - int(end)
+    count = int(last - first)
+    if count > configs.shape[0]:
+        return SOME_MISSING - count
+    for w in range(4):
+        words[0, w] = 0
     for s in range(first, last):
         state = parser.lexers[s]
-        configs[count, 0] = target
-        configs[count, 1] = state
-        count += 1
+        configs[s - first, 0] = target
+        configs[s - first, 1] = state
         if alive[state, KNOWLEDGE] == NOT_KNOWN:
             know_bytes(lexer, alive, state)
         for w in range(4):
@@ -302,6 +300,41 @@ def walk_begun(
         progress,
     )
     return int(progress[NUM_INCOMPLETE])
+
+
+@brief_kernel
+def walk_exits(
+    context: Int64Array, exits: Int64Array, first: int, parser_state: int, row: Int32Array
+) -> int:
+    """Add the tokens that leave a wide lexer state at some exits and go on behind them.
+
+    Args:
+        exits: `StoreEntry.table`; where a walk turns out long, its exit is no longer ready.
+        first: the exit to begin with.
+        parser_state: the terminals end here.
+        row: int32[num_words], gets more bits.
+
+    Returns:
+        The exit that must be seen to first, or how many there are.
+    """
+    progress = int64_view(context, PROGRESS)
+    num_exits = exits.size // EXIT_SIZE
+    for number in range(first, num_exits):
+        at = EXIT_SIZE * number
+        if exits[at + IS_READY] == 0:
+            return number
+        count = begin_behind(context, parser_state, exits[at + TERMINAL])
+        if count == 0:
+            continue
+        progress[NUM_VISITED] = 0
+        if count < 0 or walk_begun(
+            context, int64_view(exits, at // 2), exits[at + MAX_DEPTH], count, row
+        ):
+            progress[NUM_MISSING] = 0
+            return number
+        if progress[NUM_VISITED] > LONG_WALK:
+            exits[at + IS_READY] = 0
+    return num_exits
 
 
 @kernel

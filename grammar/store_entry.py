@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
-from syntagma.grammar.kernel_types import Int32Array
+from syntagma.grammar.kernel_types import Int32Array, Int64Array
 from syntagma.grammar.token_trie import ALL_BYTES, TokenTrie
 
 
@@ -64,6 +65,11 @@ class Residuals:
 
 Exits = tuple[tuple[int, Residuals], ...]
 
+# An exit's places in the table of an entry: the address and size of a trie's context, the terminal, the trie's depth, and
+# whether a kernel may walk it by itself.
+TRIE, TRIE_SIZE, TERMINAL, MAX_DEPTH, IS_READY, _ = range(6)
+EXIT_SIZE: Final = 6
+
 
 @dataclass(frozen=True, eq=False)
 class StoreEntry:
@@ -77,7 +83,25 @@ class StoreEntry:
     interior: Int32Array
     exits: Exits
 
+    @functools.cached_property
+    def table(self) -> Int64Array:
+        """int64[EXIT_SIZE * number of exits]: them as kernels read them, as far as they are `ready`."""
+        table = np.zeros(EXIT_SIZE * len(self.exits), np.int64)
+        table[TERMINAL::EXIT_SIZE] = [terminal for terminal, _ in self.exits]
+        return table
+
+    def ready(self, number: int) -> None:
+        """Let kernels walk an exit by themselves, if it is small; its trie must have been asked for."""
+        residuals = self.exits[number][1]
+        if not residuals.is_large:
+            trie = residuals.trie_from(ALL_BYTES)
+            at = EXIT_SIZE * number
+            self.table[at + TRIE] = trie.context.ctypes.data
+            self.table[at + TRIE_SIZE] = trie.context.size
+            self.table[at + MAX_DEPTH] = trie.max_depth
+            self.table[at + IS_READY] = 1
+
     @property
     def num_bytes(self) -> int:
         """Memory of the entry by itself."""
-        return self.interior.nbytes + 300
+        return self.interior.nbytes + 500

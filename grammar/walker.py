@@ -6,7 +6,6 @@ say what is missing; it is done, and they begin again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -41,6 +40,7 @@ from syntagma.grammar.step_kernels import (
     read_token,
     walk,
     walk_begun,
+    walk_exits,
     walk_root,
 )
 from syntagma.grammar.token_trie import TokenTrie
@@ -149,21 +149,23 @@ class Walker:
         """What `walk_root` has left out: parser state, lexer state, node of the trie."""
         return list(map(tuple, self._wide[: self.progress[NUM_WIDE]].tolist()))
 
-    def begin_behind(self, parser_states: Sequence[int], terminal: int) -> bytes:
-        """The configs that begin behind a terminal in some parser states, for `walk_begun`, as a key.
+    def begin_behind(self, parser_state: int, terminal: int) -> bytes:
+        """The configs that begin behind a terminal in a parser state, for `walk_begun`, as a key.
 
         `first_bytes` says with which bytes they go on.
         """
         while True:
-            count = 0
             with self._parser.lock:
-                for parser_state in parser_states:
-                    count = begin_behind(self._addresses(), parser_state, terminal, count)
-                    if count < 0:
-                        break
+                count = begin_behind(self._addresses(), parser_state, terminal)
             if count >= 0:
                 return bytes(self._configs[: count * CONFIG.size])
             self._cope(count)
+
+    def walk_exits(self, exits: Int64Array, first: int, parser_state: int, row: Int32Array) -> int:
+        """`step_kernels.walk_exits`."""
+        with self._parser.lock:
+            number: int = walk_exits(self._addresses(), exits, first, parser_state, row)
+        return number
 
     @property
     def first_bytes(self) -> int:
