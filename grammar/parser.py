@@ -123,7 +123,8 @@ class Parser:
 
     def targets(self, state: int, terminal: int) -> tuple[int, ...]:
         """The parser states behind a terminal: one, or none if it may not come."""
-        target = self.gotos(state).get(terminal)
+        self.lower(state)
+        target = self._table.target(state, terminal)
         return () if target is None else (target,)
 
     def after_text(self, state: int, text: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from typing import Final
 
@@ -137,6 +138,12 @@ class ParserTable:
         """The parser state behind each terminal of a lowered state."""
         found = self._part(GOTOS, state, GOTO_START, GOTO_END)
         return dict(zip(found[::2], found[1::2], strict=True))
+
+    def target(self, state: int, terminal: int) -> int | None:
+        """The parser state behind a terminal of a lowered state, None if it may not come."""
+        found = self._part(GOTOS, state, GOTO_START, GOTO_END)
+        at = 2 * bisect.bisect_left(found[::2], terminal)
+        return found[at + 1] if at < len(found) and found[at] == terminal else None
 
     def successors(self, state: int, most: int) -> list[int]:
         """The parser states behind the terminals of a lowered state; none if there are more than ``most``."""
