@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, Unpack, get_args
 
 from syntagma.grammar import CompiledGrammar, GrammarKind
 from syntagma.grammar.json_options import JsonPolicies
+from syntagma.grammar.schema_text import canonical_text
 
 # Begins every ticket, so that none is taken for a grammar in EBNF. The number is the format's.
 TICKET_PREFIX = "syntagma-grammar 1 "
@@ -75,6 +76,16 @@ class GrammarSpec:
     files: Mapping[str, str] = field(default_factory=dict)
     indenter: Mapping[str, Any] | None = None
 
+    def with_text(self) -> GrammarSpec:
+        """The same, a JSON Schema as text: whoever compiles it need not check and copy objects, which takes longer.
+
+        Raises:
+            GrammarSyntaxError: a number too long to be written.
+        """
+        if self.kind != "json_schema" or isinstance(self.source, str):
+            return self
+        return replace(self, source=canonical_text(self.source))
+
     def compile(self, compiler: Compiler) -> CompiledGrammar:
         """Compile it; slow, so not on an event loop.
 
@@ -124,8 +135,8 @@ class GrammarTicket:
     spec: GrammarSpec | None = None
 
     def to_text(self) -> str:
-        """One string, which `from_text` reads."""
-        spec = None if self.spec is None else vars(self.spec)
+        """One string, which `from_text` reads; a schema travels as text."""
+        spec = None if self.spec is None else vars(self.spec.with_text())
         return TICKET_PREFIX + json.dumps(vars(self) | {"spec": spec})
 
     @classmethod

@@ -25,14 +25,14 @@ class Matcher:
 
     def __init__(self, grammar: CompiledGrammar) -> None:
         self.grammar = grammar
-        self._recognizer = grammar.recognizer
-        self._moves = grammar.recognizer.moves
-        self._was_used = grammar.recognizer.store.arena.was_used
+        self._recognizer = recognizer = grammar.recognizer
+        self._moves = recognizer.moves
+        self._was_used = recognizer.store.arena.was_used
         self._bitmask: NDArray[np.int32] | None = None
         self._row = 0
         self._target = memoryview(b"")
         self._stop_ids = frozenset(grammar.vocabulary.stop_ids)
-        self._states = [grammar.recognizer.initial]
+        self._states = [recognizer.initial]
         self._width = (grammar.vocabulary.num_words,)
         self._is_terminated = False
 

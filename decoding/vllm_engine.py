@@ -387,7 +387,8 @@ def _lora_requests(adapters: Mapping[str, Path], *, is_enabled: bool) -> dict[st
 
 def _is_complete(request: GenerationRequest) -> bool:
     """Whether nothing but the empty output fits."""
-    return request.grammar is not None and Matcher(request.grammar).is_complete()
+    grammar = request.grammar
+    return grammar is not None and grammar.accepts_empty_word and Matcher(grammar).is_complete()
 
 
 def _silent_ids(bitmask: Any, vocab_size: int) -> tuple[int, ...]:

@@ -6,11 +6,12 @@ import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from syntagma.grammar import artefact, ir
 from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.limits import Budget, CompileLimits
+from syntagma.grammar.made_once import MadeOnce
 from syntagma.grammar.parser import START_STATE, Parser
 from syntagma.grammar.recognizer import Recognizer
 from syntagma.grammar.remembering_recognizer import RememberingRecognizer
@@ -29,6 +30,13 @@ GrammarKind = Literal[
 ]
 
 
+class Followers(NamedTuple):
+    """What follows the outputs of a grammar: the states of its rules, and on them those of its outputs."""
+
+    parser: Parser
+    recognizer: Recognizer | RememberingRecognizer
+
+
 @dataclass(frozen=True, eq=False)
 class CompiledGrammar:
     """An immutable language over a vocabulary's tokens, shared by any number of matchers.
@@ -38,9 +46,10 @@ class CompiledGrammar:
     Attributes:
         kind: the front end it came from.
         vocabulary: whose tokens it speaks about.
-        recognizer: its states; for `Matcher`.
-        parser: what the recognizer's states stand on (of the rules without marks, if they have any).
-        automata: its rules, compiled, likewise; guarded by the parser, which alone may ask for more of them.
+        followers: what follows its outputs; of proper grammars made when the first output asks, for a front end may
+            only want to know that there is a grammar.
+        automata: its rules, compiled (without marks, if they have any); guarded by the parser, which alone may ask
+            for more of them.
         source_grammar: its rules as they came from the front end.
         compile_seconds: wall time the compilation took.
         compute_hash: works out `hash`, which costs as much as compiling a small grammar.
@@ -49,13 +58,29 @@ class CompiledGrammar:
 
     kind: GrammarKind
     vocabulary: Vocabulary
-    recognizer: Recognizer | RememberingRecognizer
-    parser: Parser = field(repr=False)
+    followers: MadeOnce[Followers] = field(repr=False)
     automata: RuleAutomata
     source_grammar: ir.Grammar = field(repr=False)
     compile_seconds: float
     compute_hash: Callable[[], str] = field(repr=False)
     options: JsonOptions | None = None
+
+    @property
+    def recognizer(self) -> Recognizer | RememberingRecognizer:
+        """Its states; for `Matcher`."""
+        return self.followers.get().recognizer
+
+    @property
+    def parser(self) -> Parser:
+        """What the recognizer's states stand on."""
+        return self.followers.get().parser
+
+    @property
+    def accepts_empty_word(self) -> bool:
+        """Whether an output may be empty; known of most grammars without following any."""
+        if self.source_grammar.is_proper:
+            return False
+        return self.recognizer.is_accepting(self.recognizer.initial)
 
     @functools.cached_property
     def hash(self) -> str:
@@ -65,7 +90,8 @@ class CompiledGrammar:
     @property
     def num_bytes(self) -> int:
         """Estimate of the memory this grammar holds by itself, in bytes."""
-        return 4096 + 400 * self.automata.num_positions + self.recognizer.num_bytes
+        states = self.recognizer.num_bytes if self.followers.is_made else 0
+        return 4096 + 400 * self.automata.num_positions + states
 
     @property
     def shortest_bytes(self) -> int:

@@ -18,7 +18,7 @@ from syntagma.grammar.array_file import StoreFileError
 from syntagma.grammar.cache_directory import CacheDirectory
 from syntagma.grammar.capturing_recognizer import CapturingRecognizer
 from syntagma.grammar.closed_objects import close_objects
-from syntagma.grammar.compiled_grammar import CompiledGrammar, GrammarKind
+from syntagma.grammar.compiled_grammar import CompiledGrammar, Followers, GrammarKind
 from syntagma.grammar.errors import UnsatisfiableGrammarError, UnsupportedGrammarError
 from syntagma.grammar.from_choice import choice_to_grammar
 from syntagma.grammar.from_ebnf import ebnf_to_grammar
@@ -27,6 +27,7 @@ from syntagma.grammar.from_regex import regex_to_grammar
 from syntagma.grammar.from_structural_tag import structural_tag_to_grammar
 from syntagma.grammar.json_options import JsonOptions, JsonPolicies
 from syntagma.grammar.limits import Budget, CompileLimits
+from syntagma.grammar.made_once import MadeOnce
 from syntagma.grammar.marks import has_marks, without_marks
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.parser import Parser
@@ -135,12 +136,16 @@ class GrammarCompiler:
         texts = {uri: text for uri, (_, text) in read.items()}
         try:
             grammar = json_schema_to_grammar(document, options, budget, documents=documents)
-            compiled = self._finish(
-                "json_schema", grammar, lambda: (options, document.source, texts), budget, started
+            return self._finish(
+                "json_schema",
+                grammar,
+                lambda: (options, document.source, texts),
+                budget,
+                started,
+                options=options,
             )
         except UnsatisfiableGrammarError as error:
             raise explained(error, document, documents, options, self.limits) from None
-        return dataclasses.replace(compiled, options=options)
 
     def compile_json_object(self, **policies: Unpack[JsonPolicies]) -> CompiledGrammar:
         """Any JSON object; policies as in `compile_json_schema`."""
@@ -255,8 +260,9 @@ class GrammarCompiler:
         grammar = structural_tag_to_grammar(tag, options, budget, self.vocabulary.special_names)
         text = tag if isinstance(tag, str) else json.dumps(tag)
         source = (options, text)
-        compiled = self._finish("structural_tag", grammar, lambda: source, budget, started)
-        return dataclasses.replace(compiled, options=options)
+        return self._finish(
+            "structural_tag", grammar, lambda: source, budget, started, options=options
+        )
 
     def compile_language(self, name: str, /, **options: Any) -> CompiledGrammar:
         """Texts of a language that is known by name.
@@ -299,8 +305,9 @@ class GrammarCompiler:
             raise StoreFileError(
                 f"{os.fspath(path)!r} holds a grammar of unknown kind {found.kind!r}"
             )
-        compiled = self._build(kind, lambda: found.hash, found.grammar, budget, started)
-        return dataclasses.replace(compiled, options=found.options)
+        return self._build(
+            kind, lambda: found.hash, found.grammar, budget, started, options=found.options
+        )
 
     def _finish(
         self,
@@ -309,10 +316,12 @@ class GrammarCompiler:
         source: Callable[[], object],
         budget: Budget,
         started: float,
+        *,
+        options: JsonOptions | None = None,
     ) -> CompiledGrammar:
         """The compiled grammar of a source."""
         compute_hash = functools.partial(_hash_of, kind, source, self.vocabulary)
-        return self._build(kind, compute_hash, grammar, budget, started)
+        return self._build(kind, compute_hash, grammar, budget, started, options=options)
 
     def _build(
         self,
@@ -321,8 +330,10 @@ class GrammarCompiler:
         grammar: ir.Grammar,
         budget: Budget,
         started: float,
+        *,
+        options: JsonOptions | None,
     ) -> CompiledGrammar:
-        """Rules -> terminals in the pool -> rule automata -> parser -> recognizer."""
+        """Rules -> rule automata -> parser and recognizer, which the first output makes."""
         budget.check("max_rules", len(grammar.rules), "rules of the grammar")
         store = self.store
         is_marked = kind == "json_schema" and not grammar.is_proper and has_marks(grammar.rules)
@@ -340,17 +351,15 @@ class GrammarCompiler:
             is_empty = marked.is_empty
         budget.check_time()
         budget.finish()
-        if not is_empty:
-            if automata.remembering is None:
-                parser = Parser(automata, store.pool)
-                unmarked = Recognizer(parser, store)
-            else:
-                parser = reading = TextParser(automata, store.pool)
-                unmarked = CapturingRecognizer(automata, reading, store)
-            recognizer: Recognizer | RememberingRecognizer = unmarked
-            if is_marked:
-                recognizer = RememberingRecognizer.of(marked, unmarked)
-                is_empty = not recognizer.is_satisfiable
+        followers = MadeOnce(functools.partial(_followers, automata, store))
+        if is_marked and not is_empty:
+            parser, unmarked = followers.get()
+            assert isinstance(unmarked, Recognizer), "marks are not among these rules"
+            recognizer = RememberingRecognizer.of(marked, unmarked)
+            followers = MadeOnce(lambda: Followers(parser, recognizer))
+            is_empty = not recognizer.is_satisfiable
+        elif not (is_empty or grammar.is_proper):
+            followers.get()
         if is_empty:
             raise UnsatisfiableGrammarError(
                 "no output fits this grammar: its constraints exclude each other",
@@ -359,13 +368,22 @@ class GrammarCompiler:
         return CompiledGrammar(
             kind=kind,
             vocabulary=self.vocabulary,
-            recognizer=recognizer,
-            parser=parser,
+            followers=followers,
             automata=automata,
             source_grammar=grammar,
             compile_seconds=time.perf_counter() - started,
             compute_hash=compute_hash,
+            options=options,
         )
+
+
+def _followers(automata: RuleAutomata, store: MaskStore) -> Followers:
+    """What follows outputs of rules without marks."""
+    if automata.remembering is None:
+        parser = Parser(automata, store.pool)
+        return Followers(parser, Recognizer(parser, store))
+    reading = TextParser(automata, store.pool)
+    return Followers(reading, CapturingRecognizer(automata, reading, store))
 
 
 def _hash_of(kind: GrammarKind, source: Callable[[], object], vocabulary: Vocabulary) -> str:

@@ -21,7 +21,15 @@ from syntagma.grammar.json_options import JsonOptions
 from syntagma.grammar.json_terminals import JsonTerminals
 from syntagma.grammar.limits import Budget
 from syntagma.grammar.plain_members import PlainMember, PlainMembers
-from syntagma.grammar.schema_conjunction import Apart, Branch, Goal, GoalKey, goal_key, normal_goal
+from syntagma.grammar.schema_conjunction import (
+    Apart,
+    Branch,
+    Goal,
+    GoalKey,
+    goal_key,
+    goal_of,
+    normal_goal,
+)
 from syntagma.grammar.schema_delegation import Delegation, alive
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_forms import (
@@ -34,6 +42,7 @@ from syntagma.grammar.schema_forms import (
     number_set,
     object_form,
     only_member_schema,
+    only_type,
     string_bounds,
 )
 from syntagma.grammar.schema_numbers import number_node
@@ -175,12 +184,17 @@ class Lowering:
         """A value that one schema allows."""
         if is_scalar_type(schema):
             return self.plain_value(schema["type"])
-        return self.value(normal_goal([schema], self.document))
+        goal = goal_of(schema, self.document)
+        return self.closer_value(goal) if goal and goal[0] is schema else self.value(goal)
 
     def value(self, goal: Goal) -> ir.Node:
         """A value that satisfies a goal: a call of its rule, or its body if that is short."""
         if len(goal) == 1 and isinstance(goal[0], dict) and is_scalar_type(goal[0]):
             return self.plain_value(goal[0]["type"])
+        return self.closer_value(goal)
+
+    def closer_value(self, goal: Goal) -> ir.Node:
+        """A value of a goal that is not just a type of scalars."""
         key = goal_key(goal)
         node = self.nodes.get(key)
         if node is None:
@@ -210,6 +224,9 @@ class Lowering:
         """The values of one branch, type by type."""
         if isinstance(branch, Apart):
             return ir.NOTHING if self.survey.is_dead(branch.goal) else self.call(branch.goal)
+        name = only_type(branch)
+        if name is not None:
+            return self.of_type(name, branch)
         values = listed_values(branch)
         if values is not None:
             self.survey.check_enum(values, branch)
@@ -217,16 +234,24 @@ class Lowering:
         types = allowed_types(branch)
         parts = self.terminals.literals(types)
         if not types.isdisjoint(("integer", "number")):
-            is_whole = "number" not in types
-            numbers = number_set(branch, self.document, is_whole=is_whole)
-            parts.append(number_node(numbers, {}, self.terminals))
-        if "string" in types:
-            parts.append(self.terminals.string(string_bounds(branch)))
-        if "array" in types:
-            parts.append(self.array(array_form(branch, self.document)))
-        if "object" in types:
-            parts.append(self.object(object_form(branch, self.document)))
+            parts.append(self.of_type("number" if "number" in types else "integer", branch))
+        parts += [
+            self.of_type(name, branch) for name in ("string", "array", "object") if name in types
+        ]
         return _choice_of(parts)
+
+    def of_type(self, name: str, branch: Branch) -> ir.Node:
+        """The values of a branch that are of a type."""
+        if name == "string":
+            return self.terminals.string(string_bounds(branch))
+        if name == "array":
+            return self.array(array_form(branch, self.document))
+        if name == "object":
+            return self.object(object_form(branch, self.document))
+        if name in ("integer", "number"):
+            numbers = number_set(branch, self.document, is_whole=name == "integer")
+            return number_node(numbers, {}, self.terminals)
+        return ir.choice(*self.terminals.literals((name,)))
 
     def listed(self, values: list[Any]) -> ir.Node:
         """Any of some given values."""

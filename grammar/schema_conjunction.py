@@ -45,6 +45,13 @@ def goal_key(goal: Goal) -> GoalKey:
     return tuple(map(id, goal))
 
 
+def goal_of(schema: JsonSchema, document: SchemaDocument) -> Goal:
+    """`normal_goal` of one schema."""
+    if type(schema) is not dict or "$ref" in schema:
+        return normal_goal([schema], document)
+    return () if ANNOTATIONS.issuperset(schema) else (schema,)
+
+
 def normal_goal(schemas: list[JsonSchema], document: SchemaDocument) -> Goal:
     """A goal without doubles and trivial members, bare references followed."""
     found: dict[int, JsonSchema] = {}

@@ -53,8 +53,10 @@ class SchemaDocument:
         is_flat: bool,
         dialects: dict[int, Dialect],
         options: JsonOptions,
+        source: str | None = None,
     ) -> None:
         self.root = root
+        self._source = source
         self.options = options
         self.dialect = dialect_of(root, Dialect.DRAFT2020)
         self.is_flat = is_flat
@@ -75,13 +77,17 @@ class SchemaDocument:
             GrammarLimitError: larger or deeper than the limits.
         """
         parsed, text = read_schema(schema, budget)
+        is_canonical = not isinstance(schema, str)
         if "\\u00" in text:
-            text = canonical_text(parsed)
+            text, is_canonical = canonical_text(parsed), True
+        # Not where the document is going to be changed; see `close_objects`.
+        is_source = is_canonical and options.additional_properties_default
         return cls(
             parsed,
             is_flat=_is_flat(parsed, text),
             dialects=_dialects(parsed, text),
             options=options,
+            source=text if is_source else None,
         )
 
     @property
@@ -98,7 +104,7 @@ class SchemaDocument:
     @property
     def source(self) -> str:
         """Canonical text, key order kept."""
-        return canonical_text(self.root)
+        return canonical_text(self.root) if self._source is None else self._source
 
     def dialect_of(self, schema: dict[str, Any]) -> Dialect:
         """The draft that reads a schema object."""

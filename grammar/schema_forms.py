@@ -10,8 +10,8 @@ from typing import Any
 from syntagma.grammar.json_formats import FORMATS, NUMBER_FORMATS
 from syntagma.grammar.json_string_automata import StringBounds
 from syntagma.grammar.number_sets import ABOVE_ALL, BELOW_ALL, NumberSet, exact
-from syntagma.grammar.schema_conjunction import LINKS, Branch, Goal, normal_goal
-from syntagma.grammar.schema_dialects import KEYWORDS, Dialect
+from syntagma.grammar.schema_conjunction import LINKS, Branch, Goal, goal_of, normal_goal
+from syntagma.grammar.schema_dialects import ANNOTATIONS, KEYWORDS, Dialect
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_keywords import TYPE_SETS, TYPES, type_of
 from syntagma.grammar.schema_plain import NeedsMoreError
@@ -24,6 +24,8 @@ WHOLE = NumberSet(step=Fraction(1))
 # What may leave less than the listed values, types apart; what it leaves of them is not worked out.
 BESIDE_VALUES = KEYWORDS.keys() - LINKS - {"type", "enum", "const"}
 ALL_TYPES = frozenset(TYPES)
+PLAIN_ENUM = ANNOTATIONS | {"type", "enum"}
+TEXT_KEYWORDS = frozenset(["pattern", "format"])
 
 
 @dataclass(frozen=True)
@@ -72,17 +74,38 @@ def _union(names: list[str]) -> frozenset[str]:
     return frozenset[str]().union(*(TYPE_SETS[name] for name in names))
 
 
+def only_type(branch: Branch) -> str | None:
+    """The one type that a branch of one schema asks for without listing values; None: look closer."""
+    if len(branch) != 1:
+        return None
+    (schema,) = branch
+    name = schema.get("type")
+    return name if type(name) is str and "enum" not in schema and "const" not in schema else None
+
+
+def is_plain_enum(schema: dict[str, Any]) -> bool:
+    """Whether a schema does no more than to list values, and only strings if it says so."""
+    if not PLAIN_ENUM.issuperset(schema) or "enum" not in schema:
+        return False
+    if "type" not in schema:
+        return True
+    return schema["type"] == "string" and set(map(type, schema["enum"])) == {str}
+
+
 def listed_values(branch: Branch) -> list[Any] | None:
     """The values that ``enum`` and ``const`` leave; None: no list.
 
     Raises:
         NeedsMoreError: something else than types stands beside them, or nested values in two lists.
     """
+    if len(branch) == 1 and is_plain_enum(branch[0]):
+        values: list[Any] = branch[0]["enum"]
+        return values
     lists = asked(branch, "enum") + [[value] for value in asked(branch, "const")]
     if not lists:
         return None
     types = allowed_types(branch)
-    values: list[Any] = lists[0]
+    values = lists[0]
     if types is not ALL_TYPES:
         values = [v for v in values if type_of(v) in types]
     if any(not BESIDE_VALUES.isdisjoint(schema) for schema in branch) or not (
@@ -140,6 +163,10 @@ def _bounds(
 
 def string_bounds(branch: Branch) -> StringBounds:
     """All constraints on a string."""
+    if len(branch) == 1 and TEXT_KEYWORDS.isdisjoint(branch[0]):
+        (schema,) = branch
+        most = schema.get("maxLength")
+        return StringBounds(int(schema.get("minLength", 0)), None if most is None else int(most))
     return StringBounds(
         min_length=_largest(branch, "minLength"),
         max_length=_smallest(branch, "maxLength"),
@@ -150,6 +177,15 @@ def string_bounds(branch: Branch) -> StringBounds:
 
 def array_form(branch: Branch, document: SchemaDocument) -> ArrayForm:
     """All constraints on an array; item ``i`` must satisfy what each schema says of it."""
+    if len(branch) == 1 and has_items_alike(branch[0]):
+        (schema,) = branch
+        rest, most = _rest(schema, document), schema.get("maxItems")
+        return ArrayForm(
+            prefix=(),
+            rest=goal_of(rest, document),
+            min_items=int(schema.get("minItems", 0)),
+            max_items=0 if rest is False else None if most is None else int(most),
+        )
     prefixes = [_prefix(schema, document) for schema in branch]
     rests = [_rest(schema, document) for schema in branch]
     count = max(map(len, prefixes), default=0)
@@ -173,6 +209,11 @@ def array_form(branch: Branch, document: SchemaDocument) -> ArrayForm:
     )
 
 
+def has_items_alike(schema: dict[str, Any]) -> bool:
+    """Whether a plain schema says the same of all items."""
+    return "prefixItems" not in schema and type(schema.get("items")) is not list
+
+
 def _prefix(schema: dict[str, Any], document: SchemaDocument) -> list[JsonSchema]:
     """The schemas of the first items."""
     keyword = "prefixItems" if document.dialect_of(schema) >= Dialect.DRAFT2020 else "items"
@@ -189,6 +230,8 @@ def _rest(schema: dict[str, Any], document: SchemaDocument) -> JsonSchema:
 
 def object_form(branch: Branch, document: SchemaDocument) -> ObjectForm:
     """All constraints on an object; names that are only required come last."""
+    if len(branch) == 1:
+        return _object_form_of_one(branch, document)
     properties = asked(branch, "properties")
     required = dict.fromkeys(name for names in asked(branch, "required") for name in names)
     declared = tuple(dict.fromkeys([n for members in properties for n in members] + [*required]))
@@ -212,6 +255,27 @@ def object_form(branch: Branch, document: SchemaDocument) -> ObjectForm:
         names=names,
         required=frozenset(required),
         additional=None if closed else normal_goal(additional, document),
+        declared=declared,
+    )
+
+
+def _object_form_of_one(branch: Branch, document: SchemaDocument) -> ObjectForm:
+    """The same for one schema, as most objects have."""
+    (schema,) = branch
+    properties: dict[str, JsonSchema] = schema.get("properties", {})
+    required = dict.fromkeys(schema.get("required", ()))
+    declared = (*properties, *(name for name in required if name not in properties))
+    names = declared
+    if False in properties.values():
+        names = tuple(n for n in declared if n in required or properties[n] is not False)
+    rest: JsonSchema = True
+    if "additionalProperties" in schema:
+        rest = document.child(schema, "additionalProperties")
+    return ObjectForm(
+        branch=branch,
+        names=names,
+        required=frozenset(required),
+        additional=None if rest is False else goal_of(rest, document),
         declared=declared,
     )
 

@@ -23,13 +23,15 @@ from syntagma.grammar.schema_conjunction import (
     GoalKey,
     branches_of,
     goal_key,
-    normal_goal,
+    goal_of,
 )
-from syntagma.grammar.schema_dialects import ANNOTATIONS
 from syntagma.grammar.schema_document import SchemaDocument
 from syntagma.grammar.schema_forms import (
+    TEXT_KEYWORDS,
     allowed_types,
     array_form,
+    has_items_alike,
+    is_plain_enum,
     listed_values,
     member_goal,
     number_set,
@@ -45,9 +47,6 @@ Key = GoalKey | int
 Alternative = list[Key]
 # Lowers a goal that is not plain at once; returns the ways to satisfy the rules that it takes.
 Delegate = Callable[[Goal], dict[Key, list[Alternative]]]
-
-ITEM_LISTS = frozenset(["prefixItems", "maxItems"])
-PLAIN_ENUM = ANNOTATIONS | {"type", "enum"}
 
 
 class Survey:
@@ -150,8 +149,7 @@ class Survey:
             # Most goals are of this kind; what follows would find the same in more steps.
             check_plain(schema, self.document)
             needs = self._single(schema)
-            if needs is not None:
-                return [needs]
+            return self._ways_of_types((schema,)) if needs is None else [needs]
         return [way for branch in self.branches(goal) for way in self._alternatives(branch)]
 
     def _alternatives(self, branch: Branch | Apart) -> list[Alternative]:
@@ -162,6 +160,10 @@ class Survey:
             found = self._single(branch[0])
             if found is not None:
                 return [found]
+        return self._ways_of_types(branch)
+
+    def _ways_of_types(self, branch: Branch) -> list[Alternative]:
+        """The same for schemas that `_single` does not know."""
         values = listed_values(branch)
         if values is not None:
             self.check_enum(values, branch)
@@ -187,25 +189,24 @@ class Survey:
         if is_scalar_type(schema):
             return []
         if "enum" in schema or "const" in schema:
-            return [] if self._is_plain_enum(schema) else None
+            if not is_plain_enum(schema):
+                return None
+            self.check_enum(schema["enum"], (schema,))
+            return [] if schema["enum"] else None
         match schema.get("type"):
             case "object":
                 return self._single_object(schema)
-            case "array" if ITEM_LISTS.isdisjoint(schema) and type(schema.get("items")) is not list:
+            case "array" if has_items_alike(schema):
+                least, most = schema.get("minItems", 0), schema.get("maxItems")
+                if most is not None and most < max(1, least):
+                    return None
                 needs = self._visit_schema(schema.get("items", True))
-                return needs if schema.get("minItems", 0) > 0 else []
+                return needs if least > 0 else []
+            case "string" if TEXT_KEYWORDS.isdisjoint(schema):
+                most = schema.get("maxLength")
+                return [] if most is None or schema.get("minLength", 0) <= most else None
             case _:
                 return None
-
-    def _is_plain_enum(self, schema: dict[str, Any]) -> bool:
-        """Whether a schema does no more than to list values, some, and only strings if it says so."""
-        if not PLAIN_ENUM.issuperset(schema) or "enum" not in schema:
-            return False
-        values = schema["enum"]
-        self.check_enum(values, (schema,))
-        if "type" in schema:
-            return schema["type"] == "string" and set(map(type, values)) == {str}
-        return bool(values)
 
     def _single_object(self, schema: dict[str, Any]) -> Alternative | None:
         properties: dict[str, Any] = schema.get("properties", {})
@@ -238,9 +239,7 @@ class Survey:
             if schema is False:
                 return self.visit((False,))
             raise NeedsMoreError("no schema")
-        if "$ref" in schema:
-            return self.visit(normal_goal([schema], self.document))
-        return [] if ANNOTATIONS.issuperset(schema) else self.visit((schema,))
+        return [] if is_scalar_type(schema) else self.visit(goal_of(schema, self.document))
 
     def _has_string(self, branch: Branch) -> bool:
         bounds = string_bounds(branch)

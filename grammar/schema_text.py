@@ -125,7 +125,7 @@ def _is_bounded_json(schema: object, budget: Budget) -> bool:
         for value in level:
             kind = type(value)
             if kind is dict:
-                if any(type(key) is not str for key in value):
+                if not _ONLY_STR.issuperset(map(type, value)):
                     return False
                 below += value.values()
             elif kind is list:
@@ -144,6 +144,7 @@ def _is_bounded_json(schema: object, budget: Budget) -> bool:
     return True
 
 
+_ONLY_STR = frozenset({str})
 _SCALARS = frozenset({str, int, bool, type(None)})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 import time
 from typing import Any
@@ -504,6 +505,18 @@ def test_hashes_depend_on_source_options_and_kind() -> None:
     assert len(set(hashes)) == len(hashes)
     assert again.compile_json_schema({"enum": ["a"]}).hash == hashes[0]
     assert again.compile_json_schema('{ "enum": ["a"] }').hash == hashes[0]
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_objects_and_text_of_a_schema_have_one_hash(is_open: bool) -> None:
+    compiler = GrammarCompiler(byte_vocabulary())
+    schema = {"properties": {"ä": {"enum": ["\x01é"]}}}
+    forms = [schema, json.dumps(schema), json.dumps(schema, ensure_ascii=False, indent=1)]
+    hashes = {
+        compiler.compile_json_schema(form, additional_properties_default=is_open).hash
+        for form in forms
+    }
+    assert len(hashes) == 1
 
 
 PIECES = ["(", ")", "(?:", "|", "*", "+", "?", "{2,3}", "{0,40}", "{30}", ".", "a", "[ab]", "[^a]", "^", "$",

@@ -125,6 +125,19 @@ def test_tickets_carry_tags() -> None:
     assert GrammarTicket.from_text(ticket.to_text()) == ticket
 
 
+@pytest.mark.parametrize(
+    "schema", [True, {"properties": {"é": {"enum": ["\\", 1.0, 10**30]}, "a": {}}}]
+)
+def test_tickets_carry_schemas_as_text(schema: Any) -> None:
+    spec = GrammarSpec("json_schema", schema, schemas={"urn:x": {"type": "null"}})
+    carried = GrammarTicket.from_text(GrammarTicket("0", "1", spec).to_text()).spec
+    assert carried is not None and isinstance(carried.source, str)
+    assert json.dumps(json.loads(carried.source)) == json.dumps(schema)
+    assert (carried.schemas, carried.policies) == (spec.schemas, spec.policies)
+    again = GrammarTicket("0", "1", carried)
+    assert GrammarTicket.from_text(again.to_text()) == again
+
+
 def test_the_sdk_sends_tags() -> None:
     expected = {"structured_outputs": {"structural_tag": TAG, "whitespace": "compact"}}
     assert chat_constraint({"structural_tag": TAG, "whitespace": "compact"}) == expected
