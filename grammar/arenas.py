@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,11 +44,11 @@ class Arenas:
         sizes = [width * rows for width, rows in zip(widths, capacities, strict=True)]
         # One piece of memory for all: dozens of small arrays are what a new grammar would wait for.
         memory = np.full(sum(sizes), EMPTY, np.int32)
-        self.cells: list[memoryview] = []
-        end = 0
-        for place, size in enumerate(sizes):
-            self._put(place, memory[end : end + size])
-            end += size
+        self.context.put_parts(0, memory, sizes)
+        ends = list(itertools.accumulate(sizes))
+        self.cells: list[memoryview] = [
+            memory.data[end - size : end] for size, end in zip(sizes, ends, strict=True)
+        ]
 
     @property
     def num_bytes(self) -> int:
@@ -71,13 +72,10 @@ class Arenas:
             if wanted > capacity:
                 bigger = np.full(max(wanted, 2 * capacity) * width, EMPTY, np.int32)
                 bigger[: capacity * width] = self.cells[place]
-                self._put(place, bigger)
+                self.context.put(place, (bigger,))
+                self.cells[place] = bigger.data
                 grown.append(place)
         return grown
-
-    def _put(self, place: int, table: Int32Array) -> None:
-        self.context.put(place, (table,))
-        self.cells[place : place + 1] = [table.data]
 
 
 def slots_for(capacity: int) -> Int32Array:

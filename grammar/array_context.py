@@ -8,7 +8,7 @@ they call takes ordinary arrays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,12 @@ from syntagma.grammar.kernel_types import (
     Int64Array,
     UInt8Array,
     UInt64Array,
+    brief_kernel,
     inlined_kernel,
-    kernel,
 )
 
 
-@kernel
+@brief_kernel
 def _address_of(array: AnyArray) -> int:
     # Several times as fast as the same from outside.
     address: int = array.ctypes.data
@@ -60,6 +60,15 @@ class ArrayContext:
                 kept[place] = array
                 self.addresses[2 * place] = _address_of(array)
                 self.addresses[2 * place + 1] = array.size
+
+    def put_parts(self, first: int, memory: Int32Array, sizes: Sequence[int]) -> None:
+        """Enter the parts of an array, one behind the other, from a place on; it asks for one address only."""
+        address = _address_of(memory)
+        for place, size in enumerate(sizes, first):
+            self._arrays[place] = memory
+            self.addresses[2 * place] = address
+            self.addresses[2 * place + 1] = size
+            address += memory.itemsize * size
 
 
 @intrinsic  # type: ignore[untyped-decorator]
