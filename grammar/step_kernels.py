@@ -272,7 +272,7 @@ def begin_behind(context: Int64Array, parser_state: int, terminal: int) -> int:
     return count
 
 
-@brief_kernel
+@kernel
 def walk_begun(
     context: Int64Array, trie: Int64Array, max_depth: int, count: int, row: Int32Array
 ) -> int:
