@@ -80,7 +80,12 @@ class Recognizer:
 
     def _after_token(self, state: MatcherState, token_id: int) -> MatcherState | None:
         key = self._walker.read_token(state.key, token_id)
-        return self.state_with(key) if key else None
+        if not key:
+            return None
+        after = self.state_with(key)
+        if after.is_accepting is None:
+            after.is_accepting = self._walker.may_end_behind
+        return after
 
     def read(self, state: MatcherState, text: bytes) -> MatcherState | None:
         """The state after a text, None if no output goes on like that."""

@@ -65,12 +65,15 @@ class RowFiller:
 
     def _add_wide(self, wide: list[WideConfig], has_narrow: bool, row: Int32Array) -> None:
         """Complete a row with what wide configs allow."""
-        parser_state, lexer_state, node = wide[0]
-        if len(wide) == 1 and node == ROOT and not self._store.pool.complete_in(lexer_state):
-            self._store.wide_inside.add(lexer_state)
-            if not has_narrow:
-                self._fill_inside(parser_state, lexer_state, row)
-                return
+        if len(wide) == 1:
+            parser_state, lexer_state, node = wide[0]
+            if node == ROOT and not self._store.pool.complete_in(lexer_state):
+                self._store.wide_inside.add(lexer_state)
+                if not has_narrow:
+                    self._fill_inside(parser_state, lexer_state, row)
+                    return
+            self._add_entry(self._store.entry(lexer_state, node), [parser_state], row)
+            return
         parsers_of: dict[tuple[int, int], list[int]] = {}
         for parser_state, lexer_state, node in wide:
             parsers_of.setdefault((lexer_state, node), []).append(parser_state)

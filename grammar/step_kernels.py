@@ -222,10 +222,15 @@ def is_accepting(context: Int64Array, count: int) -> int:
 
 @brief_kernel
 def read_token(context: Int64Array, token_id: int, count: int) -> int:
-    """`read` for a token's text."""
+    """`read` for a token's text; progress[MAY_END] becomes what `is_accepting` would say behind it."""
     starts = int32_view(context, TOKEN_START)
     text = uint8_view(context, TOKEN_TEXT)[starts[token_id] : starts[token_id + 1]]
     num_found: int = read(context, text, count)
+    progress = int64_view(context, PROGRESS)
+    if num_found > 0:
+        progress[MAY_END] = is_accepting(context, num_found)
+        # Nobody needs to know yet what that lacked.
+        progress[NUM_MISSING] = 0
     return num_found
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from syntagma.grammar.array_context import ArrayContext
 from syntagma.grammar.config_kernels import (
+    MAY_END,
     NUM_INCOMPLETE,
     NUM_MISSING,
     NUM_WIDE,
@@ -80,12 +81,13 @@ class Walker:
         self._max_width = store.max_width
         self._missing = np.zeros(MAX_MISSING, np.int32)
         self._nodes = np.zeros(MAX_INCOMPLETE, np.int32)
-        self._wide = np.zeros((MAX_WIDE, WIDE_COLUMNS), np.int32)
+        wide = np.zeros(MAX_WIDE * WIDE_COLUMNS, np.int32)
+        self._wide = wide.data
         progress = np.zeros(PROGRESS_SIZE, np.int64)
         # Single numbers are read and written through a view: several times as fast.
         self.progress = progress.data
         self._context = ArrayContext(CONTEXT_SIZE)
-        self._context.put(NODES, (self._nodes, self._wide, self._missing, progress))
+        self._context.put(NODES, (self._nodes, wide, self._missing, progress))
         self._context.put(TOKEN_TEXT, store.token_texts)
         self._context.put(PARSER, (parser.context,))
         first_bytes = np.zeros(4, np.uint64)
@@ -104,6 +106,12 @@ class Walker:
             if count >= 0:
                 return bytes(self._configs[: count * CONFIG.size])
             self._cope(count)
+
+    @property
+    def may_end_behind(self) -> bool | None:
+        """Whether the output may end behind the token that was read last; None if that is not known yet."""
+        found = self.progress[MAY_END]
+        return None if found == SOME_MISSING else found == 1
 
     def read(self, key: bytes, text: bytes) -> bytes:
         """The configs after a text, written down as a key; empty if no output goes on like that."""
@@ -147,7 +155,8 @@ class Walker:
 
     def wide_configs(self) -> list[WideConfig]:
         """What `walk_root` has left out: parser state, lexer state, node of the trie."""
-        return list(map(tuple, self._wide[: self.progress[NUM_WIDE]].tolist()))
+        cells = self._wide[: WIDE_COLUMNS * self.progress[NUM_WIDE]]
+        return list(zip(cells[::3], cells[1::3], cells[2::3], strict=True))
 
     def begin_behind(self, parser_state: int, terminal: int) -> bytes:
         """The configs that begin behind a terminal in a parser state, for `walk_begun`, as a key.
