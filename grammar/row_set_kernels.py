@@ -93,7 +93,7 @@ def slot_of(
         sets: int32[N, *], each set's rows are ``members[FIRST_PAIR:LAST_PAIR]``, the first columns.
         slots: int32[S], S a power of two, with a free slot.
     """
-    mixed = count
+    mixed = int(count)
     for i in range(first, first + count):
         for c in range(column, column + width):
             mixed = ((mixed ^ (int(rows[i, c]) & MASK)) * FACTOR) & MASK

@@ -24,8 +24,11 @@ def warm_kernels() -> None:
 
 
 def _exercise() -> None:
+    import numpy as np
+
     from syntagma.grammar import code_points, json_terminals
     from syntagma.grammar import dfa as dfas
+    from syntagma.grammar.arenas import enter_sets, slots_for
     from syntagma.grammar.compiler import GrammarCompiler
     from syntagma.grammar.limits import Budget, CompileLimits
     from syntagma.grammar.mask_store import MaskStore
@@ -62,6 +65,8 @@ def _exercise() -> None:
         known = remembering.advance(items, byte)
         assert known is not None
         items = known
+    no_sets = np.zeros((0, 2), np.int32)
+    enter_sets(no_sets, no_sets, 2, 0, 0, slots_for(1))
     words = dfas.from_words([b"a", b"ab"])
     dfas.intersection(words, dfas.literal(b"a"), Budget(limits))
     _ = words.shortest_length
