@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from syntagma.grammar.kernel_types import Int32Array, lean_kernel
+from syntagma.grammar.kernel_types import Int32Array, Int64Array, lean_kernel
 from syntagma.grammar.lowering_arrays import (
     ASKED,
     BACK,
@@ -61,6 +61,36 @@ IS_ENDLESS: Final = -5
 
 
 @lean_kernel
+def add_pairs(
+    counts: Int64Array,
+    arena: int,
+    rows: Int32Array,
+    size: int,
+    sets: Int32Array,
+    members: Int32Array,
+    number: int,
+) -> int:
+    """Write a set's pairs behind the first ``size`` rows of an arena; how many there are then, or NO_ROOM."""
+    first, last = sets[number, FIRST_PAIR], sets[number, LAST_PAIR]
+    if not has_room(counts, NUM_ARENAS, arena, size + last - first, rows.shape[0]):
+        return NO_ROOM
+    for i in range(first, last):
+        rows[size, 0] = members[i, 0]
+        rows[size, 1] = members[i, 1]
+        size += 1
+    return size
+
+
+@lean_kernel
+def _is_known(rules: Rules, counts: Int64Array, position: int) -> bool:
+    """Whether a position's moves are entered; if not, they are asked for."""
+    if position < rules.moves.shape[0] and rules.moves[position, FIRST_READ] != NOT_KNOWN:
+        return True
+    counts[ASKED] = position
+    return False
+
+
+@lean_kernel
 def _return_from(rules: Rules, stack: StackArrays, work: Work) -> int:
     """Add the pairs that are reached by returning; from each stack once, that is all its frames at once."""
     counts = work.counts
@@ -70,8 +100,7 @@ def _return_from(rules: Rules, stack: StackArrays, work: Work) -> int:
         position = reached[at, 0]
         below = reached[at, 1]
         at += 1
-        if position >= rules.moves.shape[0] or rules.moves[position, FIRST_READ] == NOT_KNOWN:
-            counts[ASKED] = position
+        if not _is_known(rules, counts, position):
             return ASKS_FOR_MOVES
         if rules.moves[position, FLAGS] & IS_END == 0 or stack.stacks[below, WAS_POPPED] == 1:
             continue
@@ -95,8 +124,7 @@ def _return_from(rules: Rules, stack: StackArrays, work: Work) -> int:
 def _entry_number(rules: Rules, work: Work, entry: int) -> int:
     """The number of a rule that is called while a state is lowered, by its entry."""
     counts = work.counts
-    if entry >= rules.moves.shape[0] or rules.moves[entry, FIRST_READ] == NOT_KNOWN:
-        counts[ASKED] = entry
+    if not _is_known(rules, counts, entry):
         return ASKS_FOR_MOVES
     number: int = rules.moves[entry, ENTRY_NUMBER]
     if number == NO_ENTRY:
@@ -161,13 +189,9 @@ def _stack_for(stack: StackArrays, work: Work, number: int) -> int:
     while caller != NO_CALLER:
         below = work.callers[caller, BELOW]
         if work.callers[caller, BACK] == TAIL:
-            first, last = stack.stacks[below, FIRST_PAIR], stack.stacks[below, LAST_PAIR]
-            if not has_room(counts, NUM_ARENAS, JOINED, size + last - first, joined.shape[0]):
+            size = add_pairs(counts, JOINED, joined, size, stack.stacks, stack.frames, below)
+            if size < 0:
                 return NO_ROOM
-            for f in range(first, last):
-                joined[size, 0] = stack.frames[f, 0]
-                joined[size, 1] = stack.frames[f, 1]
-                size += 1
         else:
             if not has_room(counts, NUM_ARENAS, JOINED, size + 1, joined.shape[0]):
                 return NO_ROOM
@@ -228,13 +252,10 @@ def _collect(
     work: Work,
 ) -> int:
     counts = work.counts
-    first, last = states[state, FIRST_PAIR], states[state, LAST_PAIR]
-    if not has_room(counts, NUM_ARENAS, REACHED, last - first, work.reached.shape[0]):
+    size = add_pairs(counts, REACHED, work.reached, 0, states, items, state)
+    if size < 0:
         return NO_ROOM
-    for i in range(first, last):
-        work.reached[i - first, 0] = items[i, 0]
-        work.reached[i - first, 1] = items[i, 1]
-    counts[NUM_REACHED] = last - first
+    counts[NUM_REACHED] = size
     status = _return_from(rules, stack, work)
     if status != DONE:
         return status

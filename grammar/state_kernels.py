@@ -43,6 +43,7 @@ from syntagma.grammar.lowering_kernels import (
     CATCHES_TEXT,
     DONE,
     NO_ROOM,
+    add_pairs,
     collect,
 )
 from syntagma.grammar.parser_arrays import (
@@ -177,13 +178,9 @@ def merge(
     joined = work.joined
     size = 0
     for state in (first, second):
-        begin, end = states[state, FIRST_PAIR], states[state, LAST_PAIR]
-        if not has_room(counts, NUM_ARENAS, JOINED, size + end - begin, joined.shape[0]):
+        size = add_pairs(counts, JOINED, joined, size, states, table.items, state)
+        if size < 0:
             return NO_ROOM
-        for i in range(begin, end):
-            joined[size, 0] = table.items[i, 0]
-            joined[size, 1] = table.items[i, 1]
-            size += 1
     has_states = has_room(counts, NUM_ARENAS, STATES, counts[STATES] + 1, states.shape[0])
     has_items = has_room(counts, NUM_ARENAS, ITEMS, counts[ITEMS] + size, table.items.shape[0])
     number = counts[MERGED]

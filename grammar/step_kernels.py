@@ -136,6 +136,41 @@ def walk(
     )
 
 
+@kernel
+def walk_first(
+    context: Int64Array,
+    trie: Int64Array,
+    max_depth: int,
+    count: int,
+    max_width: int,
+    row: Int32Array,
+) -> int:
+    """`walk_tokens` from the root with the context's first configs.
+
+    Returns:
+        How many nodes are incomplete.
+    """
+    nodes = int32_view(context, NODES)
+    progress = int64_view(context, PROGRESS)
+    nodes[0] = 0
+    progress[NUM_INCOMPLETE] = 1
+    walk_tokens(
+        _trie(trie),
+        max_depth,
+        nodes,
+        _lexer(context),
+        uint64_table(context, ALIVE, ALIVE_COLUMNS),
+        _parser(context),
+        int32_table(context, CONFIGS, 2)[:count],
+        max_width,
+        int32_table(context, WIDE, WIDE_COLUMNS),
+        row,
+        int32_view(context, MISSING),
+        progress,
+    )
+    return int(progress[NUM_INCOMPLETE])
+
+
 @brief_kernel
 def walk_root(
     context: Int64Array,
@@ -145,39 +180,19 @@ def walk_root(
     max_width: int,
     row: Int32Array,
 ) -> int:
-    """`walk_tokens` from the root with the context's first configs, into a row that is cleared first.
-
-    Returns:
-        How many nodes are incomplete.
-    """
+    """`walk_first` into a row that is cleared first."""
     row[:] = 0
     parser = _parser(context)
-    initial = int32_table(context, CONFIGS, 2)[:count]
-    nodes = int32_view(context, NODES)
+    configs = int32_table(context, CONFIGS, 2)
     progress = int64_view(context, PROGRESS)
-    nodes[0] = 0
-    progress[NUM_INCOMPLETE] = 1
     progress[NUM_WIDE] = 0
     progress[MAY_END] = 0
     progress[HAS_DOUBTED] = 0
     # What ends inside a terminal was decided when its parser state was lowered.
     for i in range(count):
-        progress[HAS_DOUBTED] |= parser.states[initial[i, 0], IS_DOUBTFUL]
-    walk_tokens(
-        _trie(trie),
-        max_depth,
-        nodes,
-        _lexer(context),
-        uint64_table(context, ALIVE, ALIVE_COLUMNS),
-        parser,
-        initial,
-        max_width,
-        int32_table(context, WIDE, WIDE_COLUMNS),
-        row,
-        int32_view(context, MISSING),
-        progress,
-    )
-    return int(progress[NUM_INCOMPLETE])
+        progress[HAS_DOUBTED] |= parser.states[configs[i, 0], IS_DOUBTFUL]
+    num_incomplete: int = walk_first(context, trie, max_depth, count, max_width, row)
+    return num_incomplete
 
 
 @brief_kernel
@@ -277,36 +292,6 @@ def begin_behind(context: Int64Array, parser_state: int, terminal: int) -> int:
     return count
 
 
-@kernel
-def walk_begun(
-    context: Int64Array, trie: Int64Array, max_depth: int, count: int, row: Int32Array
-) -> int:
-    """`walk_tokens` from the root with the context's first configs, however wide they are.
-
-    Returns:
-        How many nodes are incomplete.
-    """
-    nodes = int32_view(context, NODES)
-    progress = int64_view(context, PROGRESS)
-    nodes[0] = 0
-    progress[NUM_INCOMPLETE] = 1
-    walk_tokens(
-        _trie(trie),
-        max_depth,
-        nodes,
-        _lexer(context),
-        uint64_table(context, ALIVE, ALIVE_COLUMNS),
-        _parser(context),
-        int32_table(context, CONFIGS, 2)[:count],
-        NO_WIDTH_LIMIT,
-        int32_table(context, WIDE, WIDE_COLUMNS),
-        row,
-        int32_view(context, MISSING),
-        progress,
-    )
-    return int(progress[NUM_INCOMPLETE])
-
-
 @brief_kernel
 def walk_exits(
     context: Int64Array, exits: Int64Array, first: int, parser_state: int, row: Int32Array
@@ -332,8 +317,9 @@ def walk_exits(
         if count == 0:
             continue
         progress[NUM_VISITED] = 0
-        if count < 0 or walk_begun(
-            context, int64_view(exits, at // 2), exits[at + MAX_DEPTH], count, row
+        trie = int64_view(exits, at // 2)
+        if count < 0 or walk_first(
+            context, trie, exits[at + MAX_DEPTH], count, NO_WIDTH_LIMIT, row
         ):
             progress[NUM_MISSING] = 0
             return number

@@ -40,8 +40,8 @@ from syntagma.grammar.step_kernels import (
     read,
     read_token,
     walk,
-    walk_begun,
     walk_exits,
+    walk_first,
     walk_root,
 )
 from syntagma.grammar.token_trie import TokenTrie
@@ -191,7 +191,9 @@ class Walker:
         """
         context, depth, count = trie.context, trie.max_depth, len(begun) // CONFIG.size
         with self._parser.lock:
-            num_incomplete = walk_begun(self._addresses(), context, depth, count, row)
+            num_incomplete = walk_first(
+                self._addresses(), context, depth, count, NO_WIDTH_LIMIT, row
+            )
         if num_incomplete:
             initial = np.frombuffer(begun, np.int32).reshape(-1, 2)
             self._go_on(context, depth, initial, row, NO_WIDTH_LIMIT)
