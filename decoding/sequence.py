@@ -7,6 +7,7 @@ in its KV cache, and a forward pass over the rest gives the logits of the next o
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,7 +48,7 @@ class Sequence:
         is_constrained: whether a grammar decides what may come, which control tokens and a stop token are part of.
         bitmask: int32[1, num_words], the tokens allowed next; shared and constant without a grammar.
         detokenizer: turns the output's bytes into text.
-        generator: the choice's own random numbers.
+        seed: of the choice's own random numbers; None: any.
         drafts: proposes what may come next; None: nothing is drafted.
         num_allowed: how many tokens the bitmask allows; 0 without a grammar, where nobody asks.
         output_token_ids: what was drawn so far, a final stop token included.
@@ -65,7 +66,7 @@ class Sequence:
     is_constrained: bool
     bitmask: NDArray[np.int32]
     detokenizer: Detokenizer
-    generator: np.random.Generator
+    seed: int | None = None
     drafts: SpeculationSession | None = None
     num_allowed: int = 0
     output_token_ids: list[int] = field(default_factory=list)
@@ -102,9 +103,14 @@ class Sequence:
             is_constrained=request.grammar is not None,
             bitmask=text_bitmask if matcher is None else np.zeros_like(text_bitmask),
             detokenizer=Detokenizer(sampling.stop),
-            generator=np.random.default_rng(seed),
+            seed=seed,
             drafts=drafts,
         )
+
+    @functools.cached_property
+    def generator(self) -> np.random.Generator:
+        """Where random numbers come from, for engines that draw here: to make one asks the system for entropy."""
+        return np.random.default_rng(self.seed)
 
     @property
     def num_tokens(self) -> int:

@@ -26,7 +26,7 @@ class FollowedChoice:
     Args:
         output: the choice, not begun; a matcher of its own says which tokens were forced.
         reasoning: what comes before its answer, if anything does.
-        count: told about every token and mask.
+        count: told about the tokens of each message, and about masks.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class FollowedChoice:
         self._matcher = output.matcher
         self._is_constrained = output.is_constrained
         self._usage: SpeculationUsage | None = None
+        self._num_forced = 0
         if reasoning is not None:
             output.matcher, output.is_constrained = None, False
         self._note_forced()
@@ -87,6 +88,8 @@ class FollowedChoice:
                 (text + rest, reasoning) if self._reasoning is None else (text, reasoning + rest)
             )
         token_ids = tuple(output.output_token_ids[num_before:])
+        if token_ids:
+            self._count_tokens(len(token_ids), is_first=num_before == 0)
         self._note_drafts(usage_of(result, len(news.token_ids) - len(token_ids)))
         return self._delta(text, reasoning, token_ids, tuple(logprobs))
 
@@ -97,20 +100,21 @@ class FollowedChoice:
             self._count(StepReport(speculation=news))
             self._usage = usage
 
-    def _accept(self, token_id: int, accept: Callable[[int], str]) -> str:
+    def _count_tokens(self, num_tokens: int, *, is_first: bool) -> None:
+        """Report the tokens of a message at once."""
         output = self.output
-        is_first = not output.output_token_ids
-        is_forced = output.is_forced
-        text = accept(token_id)
-        self._count(
-            StepReport(
-                num_prompt_tokens=len(output.request.prompt_token_ids)
-                if is_first and output.index == 0
-                else 0,
-                num_generated_tokens=1,
-                num_forced_tokens=int(is_forced),
-            )
+        reads_prompt = is_first and output.index == 0
+        report = StepReport(
+            num_prompt_tokens=len(output.request.prompt_token_ids) if reads_prompt else 0,
+            num_generated_tokens=num_tokens,
+            num_forced_tokens=self._num_forced,
         )
+        self._num_forced = 0
+        self._count(report)
+
+    def _accept(self, token_id: int, accept: Callable[[int], str]) -> str:
+        self._num_forced += self.output.is_forced
+        text = accept(token_id)
         self._note_forced()
         return text
 

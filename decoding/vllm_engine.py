@@ -75,7 +75,7 @@ class VllmEngine(Engine):
         limits: of compilations in the engine's processes.
         draft_corpus: files of texts that outputs are likely to resemble (`corpus_texts`), which the engine's
             processes read; for drafts of all tenants.
-        observer: told about every token, from the event loop.
+        observer: told about every message of tokens, from the event loop.
 
     Raises:
         VllmUnsupportedError: the installed vLLM does not fit.
