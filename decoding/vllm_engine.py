@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMClientError
+from vllm.inputs.engine import tokens_input
 from vllm.lora.request import LoRARequest
 from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.usage.usage_lib import UsageContext
@@ -310,7 +311,7 @@ class VllmEngine(Engine):
             return
         request, index = choice.output.request, choice.output.index
         results = self._llm.generate(
-            {"prompt_token_ids": list(request.prompt_token_ids)},
+            tokens_input(list(request.prompt_token_ids)),
             self._sampling_params(choice, ticket),
             _choice_id(request.request_id, index),
             lora_request=None if request.adapter is None else self._adapters[request.adapter],

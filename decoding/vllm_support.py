@@ -94,6 +94,7 @@ HOOKS: Hooks = (
         "StructuredOutputManager._get_constraint_bounds",
         ("self", "request", "spec_tokens"),
     ),
+    ("vllm.inputs.engine", "tokens_input", ("prompt_token_ids",)),
     (
         "vllm.sampling_params",
         "SamplingParams._validate_structured_outputs",
