@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import lark.lexer
@@ -156,34 +158,48 @@ class LarkLoopsError(Exception):
     """Lark's LALR parser makes empty reductions for ever on some grammars."""
 
 
-def lark_words(lark: Lark, alphabet: str, max_length: int) -> tuple[set[str], set[str]]:
-    """The texts that Lark accepts, and those on which its Earley parser gives up with a bug report.
+@contextlib.contextmanager
+def limited_time() -> Iterator[None]:
+    """Raises LarkLoopsError after five seconds of processor time, and each second from then on.
 
-    Raises:
-        LarkLoopsError: it does not come to an end.
+    Once is not enough: a loop that allocates is mostly in the garbage collector, and what is raised within the
+    callbacks of that (hypothesis has one) is lost. While what it has allocated is freed, the next one comes.
     """
 
     def stop(*_: Any) -> None:
         raise LarkLoopsError
 
     before = signal.signal(signal.SIGVTALRM, stop)
-    words: set[str] = set()
-    failed: set[str] = set()
+    signal.setitimer(signal.ITIMER_VIRTUAL, 5, 1)
     try:
-        for length in range(max_length + 1):
-            for letters in itertools.product(alphabet, repeat=length):
-                text = "".join(letters)
-                signal.setitimer(signal.ITIMER_VIRTUAL, 5)
-                try:
-                    lark.parse(text)
-                    words.add(text)
-                except UnexpectedInput:
-                    pass
-                except RuntimeError:
-                    failed.add(text)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
+
+
+def lark_words(lark: Lark, alphabet: str, max_length: int) -> tuple[set[str], set[str]]:
+    """The texts that Lark accepts, and those on which its Earley parser gives up with a bug report.
+
+    Raises:
+        LarkLoopsError: it does not come to an end.
+    """
+    words: set[str] = set()
+    failed: set[str] = set()
+    for length in range(max_length + 1):
+        for letters in itertools.product(alphabet, repeat=length):
+            text = "".join(letters)
+            try:
+                with limited_time():
+                    lark.parse(text)
+                words.add(text)
+            except UnexpectedInput:
+                pass
+            except RuntimeError:
+                failed.add(text)
     return words, failed
 
 
@@ -256,18 +272,9 @@ def indented_lark(text: str, indenter: dict[str, Any]) -> Lark | None:
 
 def is_read(lark: Lark, text: str) -> bool:
     """Whether Lark reads a text; an indenter's errors are of several kinds."""
-
-    def stop(*_: Any) -> None:
-        raise LarkLoopsError
-
-    before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, 5)
     try:
-        lark.parse(text)
+        with limited_time():
+            lark.parse(text)
     except (LarkError, AssertionError, IndexError):
         return False
-    else:
-        return True
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+    return True
