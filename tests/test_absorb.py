@@ -64,7 +64,10 @@ def test_words_stay_the_same(rules: list[Tree], rng: random.Random) -> None:
 @given(linear_rules(), st.randoms(use_true_random=False))
 def test_linear_rules_are_one_terminal(rules: list[Tree], rng: random.Random) -> None:
     text = Writer(rng).grammar(rules)
-    grammar = absorbed(text)
+    with pytest.MonkeyPatch.context() as patch:
+        # Else a part whose automaton is many times as large as its rules stays rules.
+        patch.setattr(absorb, "FREE_STATES", 30_000)
+        grammar = absorbed(text)
     assert num_terminals(grammar) <= 1
     expected = EbnfWords(rules, ALPHABET, MAX_LENGTH).known[0]
     assert IrWords(grammar, ALPHABET, MAX_LENGTH).known[0] == expected, text
