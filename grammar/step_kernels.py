@@ -145,29 +145,15 @@ def walk_first(
     max_width: int,
     row: Int32Array,
 ) -> int:
-    """`walk_tokens` from the root with the context's first configs.
+    """`walk` from the root with the context's first configs.
 
     Returns:
         How many nodes are incomplete.
     """
-    nodes = int32_view(context, NODES)
     progress = int64_view(context, PROGRESS)
-    nodes[0] = 0
+    int32_view(context, NODES)[0] = 0
     progress[NUM_INCOMPLETE] = 1
-    walk_tokens(
-        _trie(trie),
-        max_depth,
-        nodes,
-        _lexer(context),
-        uint64_table(context, ALIVE, ALIVE_COLUMNS),
-        _parser(context),
-        int32_table(context, CONFIGS, 2)[:count],
-        max_width,
-        int32_table(context, WIDE, WIDE_COLUMNS),
-        row,
-        int32_view(context, MISSING),
-        progress,
-    )
+    walk(context, trie, max_depth, int32_table(context, CONFIGS, 2)[:count], max_width, row)
     return int(progress[NUM_INCOMPLETE])
 
 
