@@ -27,8 +27,8 @@ from syntagma.grammar.kernel_types import (
 
 
 @brief_kernel
-def _address_of(array: AnyArray) -> int:
-    # Several times as fast as the same from outside.
+def address_of(array: AnyArray) -> int:
+    """Where an array's first item is; several times as fast as asking for it from outside of a kernel."""
     address: int = array.ctypes.data
     return address
 
@@ -58,12 +58,12 @@ class ArrayContext:
                 if not array.flags.c_contiguous:
                     raise ValueError(f"array {place} of a context is not contiguous")
                 kept[place] = array
-                self.addresses[2 * place] = _address_of(array)
+                self.addresses[2 * place] = address_of(array)
                 self.addresses[2 * place + 1] = array.size
 
     def put_parts(self, first: int, memory: Int32Array, sizes: Sequence[int]) -> None:
         """Enter the parts of an array, one behind the other, from a place on; it asks for one address only."""
-        address = _address_of(memory)
+        address = address_of(memory)
         for place, size in enumerate(sizes, first):
             self._arrays[place] = memory
             self.addresses[2 * place] = address

@@ -24,6 +24,7 @@ from syntagma.grammar.store_entry import StoreEntry
 from syntagma.grammar.store_file import FiledEntries
 from syntagma.grammar.token_trie import ALL_BYTES, ROOT, TokenTrie
 from syntagma.grammar.vocabulary import Vocabulary
+from syntagma.grammar.walk_memory import WalkMemories
 
 DEFAULT_MAX_BYTES = 64 << 20
 # Narrower states are walked as they are: by the store without looking for a base, by recognizers without
@@ -73,7 +74,7 @@ class MaskStore:
         vocabulary, trie: the tokens.
         pool: the lexer states of all grammars.
         arena: finished rows.
-        token_texts: uint8: all tokens one after another; int32[size + 1]: where each begins.
+        walk_memories: what each thread's walks work with.
         max_width: a recognizer walks from lexer states that reach no more nodes of the trie than this.
         wide_inside: lexer states in which nothing is complete and which have been found to be wide.
 
@@ -99,7 +100,7 @@ class MaskStore:
     ) -> None:
         self.vocabulary = vocabulary
         self.trie = trie if trie is not None else TokenTrie.from_vocabulary(vocabulary)
-        self.token_texts = _texts_of(vocabulary)
+        self.walk_memories = WalkMemories(_texts_of(vocabulary))
         self.pool = LexerPool()
         self.max_width = max_width
         self.wide_inside: set[int] = set()

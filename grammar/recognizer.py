@@ -7,7 +7,6 @@ remembered, so a state seen before costs a look-up.
 
 from __future__ import annotations
 
-import threading
 from typing import Final
 
 from syntagma.grammar.closing_tokens import MAX_FORCED_BYTES, ClosingTokens, forced_bytes
@@ -42,7 +41,8 @@ class Recognizer:
         self._walker = Walker(parser, store)
         self._filler = RowFiller(parser, store, self._walker)
         self._closing = ClosingTokens(parser, store)
-        self._lock = threading.RLock()
+        # Kernels that walk lower parser states on their way.
+        self._lock = parser.lock
         # The initial state is not looked up by its configs: only before the first byte may the
         # output end for want of any terminal.
         key = key_of((START_STATE, lexer) for lexer in parser.lexers(START_STATE))

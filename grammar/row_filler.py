@@ -24,17 +24,17 @@ from syntagma.grammar.parser import Parser
 from syntagma.grammar.step_kernels import LONG_WALK
 from syntagma.grammar.store_entry import Residuals, StoreEntry
 from syntagma.grammar.token_trie import ROOT
-from syntagma.grammar.walker import MAX_INCOMPLETE, Walker, WideConfig
+from syntagma.grammar.walk_memory import MAX_INCOMPLETE
+from syntagma.grammar.walker import Walker, WideConfig
 
 
 class RowFiller:
-    """Works out rows of one grammar's states. Not locked: the owner locks."""
+    """Works out rows of one grammar's states. Not locked: whoever calls it holds the parser's lock."""
 
     def __init__(self, parser: Parser, store: MaskStore, walker: Walker) -> None:
         self._parser = parser
         self._store = store
         self._walker = walker
-        self._progress = walker.progress
         self._stop_row = store.vocabulary.stop_row
         self._name = object()
         self._long_walks: set[tuple[Residuals, bytes]] = set()
@@ -49,17 +49,18 @@ class RowFiller:
         only = CONFIG.unpack(state.key) if len(state.key) == CONFIG.size else None
         if only is not None and only[1] in self._store.wide_inside:
             parser_state, lexer_state = only
-            self._progress[HAS_DOUBTED] = self._parser.is_doubtful(parser_state)
+            progress = self._walker.progress
+            progress[HAS_DOUBTED] = self._parser.is_doubtful(parser_state)
             if state.is_accepting is None:
                 state.is_accepting = False
             self._fill_inside(parser_state, lexer_state, row)
         else:
-            self._walker.walk_root(state.key, row)
+            progress = self._walker.walk_root(state.key, row)
             if state.is_accepting is None:
-                state.is_accepting = bool(self._progress[MAY_END])
-            if self._progress[NUM_WIDE]:
-                self._add_wide(self._walker.wide_configs(), self._progress[NUM_NARROW] > 0, row)
-        state.is_doubtful = bool(self._progress[HAS_DOUBTED])
+                state.is_accepting = bool(progress[MAY_END])
+            if progress[NUM_WIDE]:
+                self._add_wide(self._walker.wide_configs(), progress[NUM_NARROW] > 0, row)
+        state.is_doubtful = bool(progress[HAS_DOUBTED])
         if state.is_accepting:
             np.bitwise_or(row, self._stop_row, row)
 
@@ -119,7 +120,8 @@ class RowFiller:
 
     def _add_exit(self, entry: StoreEntry, number: int, parser_state: int, row: Int32Array) -> None:
         """The tokens that leave at an exit and go on behind it."""
-        walker, progress = self._walker, self._progress
+        walker = self._walker
+        progress = walker.progress
         terminal, residuals = entry.exits[number]
         begun = walker.begin_behind(parser_state, terminal)
         if not begun:

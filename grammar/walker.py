@@ -10,30 +10,20 @@ from typing import Final
 
 import numpy as np
 
-from syntagma.grammar.array_context import ArrayContext
+from syntagma.grammar.array_context import address_of
 from syntagma.grammar.config_kernels import (
     MAY_END,
     NUM_INCOMPLETE,
     NUM_MISSING,
     NUM_WIDE,
-    PROGRESS_SIZE,
 )
 from syntagma.grammar.kernel_types import Int32Array, Int64Array
-from syntagma.grammar.lexer_arrays import LexerArrays
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.matcher_state import CONFIG
 from syntagma.grammar.parser import Parser
 from syntagma.grammar.step_kernels import (
-    ALIVE,
-    CONFIGS,
-    CONTEXT_SIZE,
-    FIRST_BYTES,
-    LEXER,
     NO_WIDTH_LIMIT,
-    NODES,
-    PARSER,
     SOME_MISSING,
-    TOKEN_TEXT,
     begin_behind,
     is_accepting,
     part_from_base,
@@ -46,11 +36,7 @@ from syntagma.grammar.step_kernels import (
 )
 from syntagma.grammar.token_trie import TokenTrie
 from syntagma.grammar.walk_kernels import TOO_MANY, WIDE_COLUMNS
-
-MAX_MISSING: Final = 256
-MAX_INCOMPLETE: Final = 1024
-MAX_WIDE: Final = 1024
-FIRST_ROOM: Final = 64
+from syntagma.grammar.walk_memory import WalkMemory
 
 # How many terminals ahead a parser state's successors are lowered, where they are so few.
 LOWERED_AHEAD: Final = 3
@@ -62,100 +48,91 @@ WideConfig = tuple[int, int, int]
 
 
 class Walker:
-    """Reads on from configs of one grammar. Not locked: the owner locks.
+    """Reads on from configs of one grammar. Not locked: whoever calls it holds the parser's lock.
 
-    Attributes:
-        progress: int64[8], what the last walk came to; see `walk_tokens`.
+    What a walk came to is in the memory of the thread that has called it, until it walks again.
 
     Args:
         parser: the grammar's.
-        store: has the vocabulary's trie and the lexer states.
+        store: has the vocabulary's trie, the lexer states and the memories of threads.
     """
 
     def __init__(self, parser: Parser, store: MaskStore) -> None:
         self._parser = parser
+        self._parser_address = address_of(parser.context)
         self._store = store
         self._pool = store.pool
+        self._memories = store.walk_memories
         self._trie = store.trie.context
         self._max_depth = store.trie.max_depth
         self._max_width = store.max_width
-        self._missing = np.zeros(MAX_MISSING, np.int32)
-        self._nodes = np.zeros(MAX_INCOMPLETE, np.int32)
-        wide = np.zeros(MAX_WIDE * WIDE_COLUMNS, np.int32)
-        self._wide = wide.data
-        progress = np.zeros(PROGRESS_SIZE, np.int64)
-        # Single numbers are read and written through a view: several times as fast.
-        self.progress = progress.data
-        self._context = ArrayContext(CONTEXT_SIZE)
-        self._context.put(NODES, (self._nodes, wide, self._missing, progress))
-        self._context.put(TOKEN_TEXT, store.token_texts)
-        self._context.put(PARSER, (parser.context,))
-        first_bytes = np.zeros(4, np.uint64)
-        self._context.put(FIRST_BYTES, (first_bytes,))
-        self._first_bytes = first_bytes.data.cast("B")
-        self._lexer_arrays: LexerArrays | None = None
-        self._make_room(FIRST_ROOM * CONFIG.size)
 
     def read_token(self, key: bytes, token_id: int) -> bytes:
         """The configs after a token with text, written down as a key; empty if it is not allowed."""
+        memory = self._memories.mine
         size = len(key)
         while True:
-            self._configs[:size] = key
-            with self._parser.lock:
-                count = read_token(self._addresses(), token_id, size // CONFIG.size)
+            memory.configs[:size] = key
+            count = read_token(self._context(memory), token_id, size // CONFIG.size)
             if count >= 0:
-                return bytes(self._configs[: count * CONFIG.size])
-            self._cope(count)
+                return bytes(memory.configs[: count * CONFIG.size])
+            self._cope(memory, count)
 
     @property
     def may_end_behind(self) -> bool | None:
         """Whether the output may end behind the token that was read last; None if that is not known yet."""
-        found = self.progress[MAY_END]
+        found = self._memories.mine.progress[MAY_END]
         return None if found == SOME_MISSING else found == 1
 
     def read(self, key: bytes, text: bytes) -> bytes:
         """The configs after a text, written down as a key; empty if no output goes on like that."""
+        memory = self._memories.mine
         size = len(key)
         symbols = np.frombuffer(text, np.uint8)
         while True:
-            self._configs[:size] = key
-            with self._parser.lock:
-                count = read(self._addresses(), symbols, size // CONFIG.size)
+            memory.configs[:size] = key
+            count = read(self._context(memory), symbols, size // CONFIG.size)
             if count >= 0:
-                return bytes(self._configs[: count * CONFIG.size])
-            self._cope(count)
+                return bytes(memory.configs[: count * CONFIG.size])
+            self._cope(memory, count)
 
     def is_accepting(self, key: bytes) -> bool:
         """Whether the output may end in some configs."""
+        memory = self._memories.mine
         size = len(key)
         while True:
-            self._configs[:size] = key
-            with self._parser.lock:
-                found = is_accepting(self._addresses(), size // CONFIG.size)
+            memory.configs[:size] = key
+            found = is_accepting(self._context(memory), size // CONFIG.size)
             if found >= 0:
                 return found == 1
-            self._cope(found)
+            self._cope(memory, found)
 
-    def walk_root(self, key: bytes, row: Int32Array) -> None:
-        """Write the row of what can be read from narrow configs; the wide ones are left to the caller."""
+    def walk_root(self, key: bytes, row: Int32Array) -> memoryview:
+        """Write the row of what can be read from narrow configs; the wide ones are left to the caller.
+
+        Returns:
+            int64[8], what the walk came to, until the thread's next one.
+        """
+        memory = self._memories.mine
         size = len(key)
-        self._configs[:size] = key
-        with self._parser.lock:
-            num_incomplete = walk_root(
-                self._addresses(),
-                self._trie,
-                self._max_depth,
-                size // CONFIG.size,
-                self._max_width,
-                row,
-            )
+        memory.configs[:size] = key
+        num_incomplete = walk_root(
+            self._context(memory),
+            self._trie,
+            self._max_depth,
+            size // CONFIG.size,
+            self._max_width,
+            row,
+        )
         if num_incomplete:
             initial = np.frombuffer(key, np.int32).reshape(-1, 2)
-            self._go_on(self._trie, self._max_depth, initial, row, self._max_width)
+            self._go_on(memory, self._trie, self._max_depth, initial, row, self._max_width)
+        return memory.progress
 
     def wide_configs(self) -> list[WideConfig]:
         """What `walk_root` has left out: parser state, lexer state, node of the trie."""
-        cells = self._wide[: WIDE_COLUMNS * self.progress[NUM_WIDE]]
+        memory = self._memories.mine
+        cells = memory.wide[: WIDE_COLUMNS * memory.progress[NUM_WIDE]]
         return list(zip(cells[::3], cells[1::3], cells[2::3], strict=True))
 
     def begin_behind(self, parser_state: int, terminal: int) -> bytes:
@@ -163,23 +140,29 @@ class Walker:
 
         `first_bytes` says with which bytes they go on.
         """
+        memory = self._memories.mine
         while True:
-            with self._parser.lock:
-                count = begin_behind(self._addresses(), parser_state, terminal)
+            count = begin_behind(self._context(memory), parser_state, terminal)
             if count >= 0:
-                return bytes(self._configs[: count * CONFIG.size])
-            self._cope(count)
+                return bytes(memory.configs[: count * CONFIG.size])
+            self._cope(memory, count)
 
     def walk_exits(self, exits: Int64Array, first: int, parser_state: int, row: Int32Array) -> int:
         """`step_kernels.walk_exits`."""
-        with self._parser.lock:
-            number: int = walk_exits(self._addresses(), exits, first, parser_state, row)
+        number: int = walk_exits(
+            self._context(self._memories.mine), exits, first, parser_state, row
+        )
         return number
 
     @property
     def first_bytes(self) -> int:
         """A bit for each byte with which some config goes on of those that `begin_behind` has found."""
-        return int.from_bytes(self._first_bytes, "little")
+        return int.from_bytes(self._memories.mine.first_bytes, "little")
+
+    @property
+    def progress(self) -> memoryview:
+        """int64[8]: what this thread's last walk came to; see `walk_tokens`."""
+        return self._memories.mine.progress
 
     def walk_begun(self, begun: bytes, trie: TokenTrie, row: Int32Array) -> None:
         """Add what can be read from the configs that `begin_behind` has found last.
@@ -189,14 +172,14 @@ class Walker:
             trie: the tokens, or what is left of them.
             row: int32[num_words], gets more bits.
         """
+        memory = self._memories.mine
         context, depth, count = trie.context, trie.max_depth, len(begun) // CONFIG.size
-        with self._parser.lock:
-            num_incomplete = walk_first(
-                self._addresses(), context, depth, count, NO_WIDTH_LIMIT, row
-            )
+        num_incomplete = walk_first(
+            self._context(memory), context, depth, count, NO_WIDTH_LIMIT, row
+        )
         if num_incomplete:
             initial = np.frombuffer(begun, np.int32).reshape(-1, 2)
-            self._go_on(context, depth, initial, row, NO_WIDTH_LIMIT)
+            self._go_on(memory, context, depth, initial, row, NO_WIDTH_LIMIT)
 
     def walk_part(self, initial: Int32Array, row: Int32Array, num_nodes: int) -> None:
         """Add the tokens below some nodes that can be read from configs.
@@ -206,15 +189,18 @@ class Walker:
             row: int32[num_words], gets more bits.
             num_nodes: how many nodes, those of `part_from_base`.
         """
-        self.progress[NUM_INCOMPLETE] = num_nodes
-        self._go_on(self._trie, self._max_depth, initial, row, NO_WIDTH_LIMIT)
+        memory = self._memories.mine
+        memory.progress[NUM_INCOMPLETE] = num_nodes
+        self._go_on(memory, self._trie, self._max_depth, initial, row, NO_WIDTH_LIMIT)
 
     def part_from_base(self, lexer_state: int, base: int, row: Int32Array) -> int:
         """Remove what a sparse lexer state does not allow; how many nodes may have more, or too many."""
-        return part_from_base(self._addresses(), self._trie, lexer_state, base, row)
+        context = self._context(self._memories.mine)
+        return part_from_base(context, self._trie, lexer_state, base, row)
 
     def _go_on(
         self,
+        memory: WalkMemory,
         trie: Int64Array,
         max_depth: int,
         initial: Int32Array,
@@ -222,43 +208,36 @@ class Walker:
         max_width: int,
     ) -> None:
         """Do what a walk has found missing and walk what it has left out, until it is complete."""
-        progress = self.progress
+        progress = memory.progress
         while progress[NUM_INCOMPLETE]:
             if progress[NUM_INCOMPLETE] == TOO_MANY:
-                self._nodes[0] = 0
+                memory.nodes[0] = 0
                 progress[NUM_INCOMPLETE] = 1
                 progress[NUM_WIDE] = 0
             if progress[NUM_MISSING]:
-                self._provide_missing()
-            with self._parser.lock:
-                walk(self._addresses(), trie, max_depth, initial, max_width, row)
+                self._provide_missing(memory)
+            walk(self._context(memory), trie, max_depth, initial, max_width, row)
 
-    def _addresses(self) -> Int64Array:
-        """The context for a kernel call, with the arrays as they are now."""
+    def _context(self, memory: WalkMemory) -> Int64Array:
+        """The memory's context for a kernel call, with the parser and the lexer states as they are now."""
+        if memory.parser_address != self._parser_address:
+            memory.enter_parser(self._parser_address, self._parser.context.size)
         lexer = self._pool.arrays
-        if lexer is not self._lexer_arrays:
-            self._lexer_arrays = lexer
-            self._context.put(LEXER, lexer)
-            self._context.put(ALIVE, (self._store.alive,))
-        return self._context.addresses
+        if lexer is not memory.lexer:
+            memory.enter_lexer(lexer, self._store.alive)
+        return memory.addresses
 
-    def _cope(self, count: int) -> None:
+    def _cope(self, memory: WalkMemory, count: int) -> None:
         """Provide what a kernel lacked to read a text."""
         if count == SOME_MISSING:
-            self._provide_missing()
+            self._provide_missing(memory)
         else:
-            self._make_room(2 * CONFIG.size * (SOME_MISSING - count))
+            memory.make_room(2 * CONFIG.size * (SOME_MISSING - count))
 
-    def _make_room(self, num_bytes: int) -> None:
-        """Let the kernels have an array for so many bytes of configs."""
-        configs = np.zeros((num_bytes // CONFIG.size, 2), np.int32)
-        self._configs = configs.data.cast("B")
-        self._context.put(CONFIGS, (configs,))
-
-    def _provide_missing(self) -> None:
-        num_missing = self.progress[NUM_MISSING]
-        self.progress[NUM_MISSING] = 0
-        found = self._missing[:num_missing].tolist()
+    def _provide_missing(self, memory: WalkMemory) -> None:
+        num_missing = memory.progress[NUM_MISSING]
+        memory.progress[NUM_MISSING] = 0
+        found = memory.missing[:num_missing].tolist()
         # A walk asks at every node where it meets a state, so most are asked for many times.
         asked = set()
         at = 0

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ from syntagma.grammar.row_arena import RowArena
 
 VOCABULARY = byte_vocabulary(JSON_TOKENS)
 STOP = VOCABULARY.stop_ids[0]
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "a": {"type": "array", "items": {"type": "integer"}},
@@ -159,6 +162,52 @@ def test_many_threads_may_share_a_grammar() -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    assert found == expected
+
+
+def test_many_threads_may_walk_by_many_grammars() -> None:
+    """Threads that go through fresh grammars of one store by turns, token by token, agree with walks alone."""
+    schemas = [SCHEMA | {"properties": SCHEMA["properties"] | {f"d{i}": {}}} for i in range(4)]
+
+    def walks(compiler: GrammarCompiler, seed: int) -> Iterator[Iterator[int]]:
+        for number, schema in enumerate(schemas):
+            matcher = Matcher(compiler.compile_json_schema(schema))
+            yield random_walk(matcher, random.Random(10 * seed + number))
+
+    def random_walk(matcher: Matcher, rng: random.Random) -> Iterator[int]:
+        while not matcher.is_terminated() and matcher.num_tokens < 40:
+            token_id = rng.choice(sorted(allowed_ids(matcher)))
+            assert matcher.accept_token(token_id)
+            yield token_id
+
+    expected = [[list(walk) for walk in walks(GrammarCompiler(VOCABULARY), s)] for s in range(4)]
+    compiler = GrammarCompiler(VOCABULARY)
+    grammars = [compiler.compile_json_schema(schema) for schema in schemas]
+    found: list[list[list[int]]] = [[[] for _ in schemas] for _ in range(4)]
+
+    def work(seed: int) -> None:
+        waiting = {
+            number: random_walk(Matcher(grammar), random.Random(10 * seed + number))
+            for number, grammar in enumerate(grammars)
+        }
+        while waiting:
+            for number, walk in list(waiting.items()):
+                token_id = next(walk, None)
+                if token_id is None:
+                    del waiting[number]
+                else:
+                    found[seed][number].append(token_id)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
     assert found == expected
 
 
