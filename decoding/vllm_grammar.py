@@ -27,6 +27,7 @@ from syntagma.decoding.artefact_directory import ArtefactDirectory
 from syntagma.decoding.draft_tree import DraftTree
 from syntagma.decoding.grammar_cache import GrammarCache
 from syntagma.decoding.grammar_spec import TICKET_PREFIX, GrammarSpec, GrammarTicket
+from syntagma.decoding.interpreter import short_turns
 from syntagma.decoding.matcher import Matcher
 from syntagma.decoding.tree_masks import fill_tree
 from syntagma.decoding.vllm_options import BackendOptions
@@ -117,8 +118,9 @@ class SyntagmaBackend(StructuredOutputBackend):
         make: Callable[[], CompiledGrammar],
     ) -> None:
         try:
-            grammar = make()
-            grammar.prepare()  # in this thread, for which no step waits
+            with short_turns():
+                grammar = make()
+                grammar.prepare()  # in this thread, for which no step waits
         except Exception as error:  # noqa: BLE001 - raised again in all threads that wait
             pending.set_exception(error)
             with self._lock:

@@ -12,7 +12,7 @@ from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, FinishReason
 from vllm.v1.outputs import ModelRunnerOutput
 from vllm.v1.request import RequestStatus
 
-from syntagma.decoding.interpreter import keep_pauses_short
+from syntagma.decoding.interpreter import keep_collections_rare
 from syntagma.decoding.recycling_drafter import NUM_SUCCESSORS
 from syntagma.decoding.vllm_drafting import RequestDrafts, has_trees, is_ours, replace_drafts
 from syntagma.decoding.vllm_grammar import SyntagmaBackend, SyntagmaGrammar
@@ -43,7 +43,7 @@ class _WithGrammars:
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        keep_pauses_short()
+        keep_collections_rare()
         scheduler: Any = super()
         scheduler.__init__(vllm_config, kv_cache_config, structured_output_manager, *args, **kwargs)
         manager = structured_output_manager

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 import sys
 
+import pytest
+
 from syntagma.decoding.interpreter import (
     COLLECTION_THRESHOLDS,
     SWITCH_SECONDS,
     keep_pauses_short,
+    short_turns,
 )
 from syntagma.grammar import GrammarCompiler, Vocabulary
 
@@ -22,6 +25,22 @@ def test_both_are_set() -> None:
     finally:
         sys.setswitchinterval(before[0])
         gc.set_threshold(*before[1])
+
+
+def test_turns_are_short_as_long_as_anybody_wants_them() -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.004)
+    try:
+        usual = sys.getswitchinterval()
+        first, second = short_turns(), short_turns()
+        with pytest.raises(ValueError, match="refused"), first:
+            second.__enter__()
+            raise ValueError("refused")
+        assert sys.getswitchinterval() == SWITCH_SECONDS
+        second.__exit__(None, None, None)
+        assert sys.getswitchinterval() == usual
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_grammars_are_freed_without_the_collector() -> None:
