@@ -28,19 +28,40 @@ class NaiveState(NamedTuple):
     can_end: bool
 
 
-def unfolded(parser: Parser, state: int) -> frozenset[Item]:
-    """A parser's state with its stacks spelled out."""
+class Unfolding:
+    """A parser's states with their stacks spelled out.
 
-    def spelled(stack: int) -> Stack:
+    Equal stacks are one object: spelled out anew wherever they stand, those of an ambiguous grammar would be a tree that
+    doubles with each frame.
+    """
+
+    def __init__(self, parser: Parser) -> None:
+        self._parser = parser
+        self._by_frames: dict[Stack, Stack] = {}
+        self._by_number: dict[int, Stack] = {}
+
+    def items(self, state: int) -> frozenset[Item]:
+        """The items of a state."""
         return frozenset(
-            (back, None if back == OUTPUT_ENDS else spelled(below))
-            for back, below in parser.frames(stack)
+            (position, self._spelled(stack)) for position, stack in self._parser.items(state)
         )
 
-    return frozenset((position, spelled(stack)) for position, stack in parser.items(state))
+    def stack(self, frames: Iterable[tuple[int, Stack | None]]) -> Stack:
+        """The stack of some frames."""
+        found = frozenset(frames)
+        return self._by_frames.setdefault(found, found)
+
+    def _spelled(self, stack: int) -> Stack:
+        found = self._by_number.get(stack)
+        if found is None:
+            found = self._by_number[stack] = self.stack(
+                (back, None if back == OUTPUT_ENDS else self._spelled(below))
+                for back, below in self._parser.frames(stack)
+            )
+        return found
 
 
-def lowered(automata: RuleAutomata, items: Iterable[Item]) -> NaiveState:
+def lowered(automata: RuleAutomata, items: Iterable[Item], unfolding: Unfolding) -> NaiveState:
     """What may follow some positions on stacks."""
     reached, can_end = set(items), False
     waiting = list(reached)
@@ -74,10 +95,10 @@ def lowered(automata: RuleAutomata, items: Iterable[Item]) -> NaiveState:
     ]:
         for entry in ready:
             begun.add(entry)
-            frames = set()
+            frames: set[tuple[int, Stack | None]] = set()
             for back, stack in callers[entry]:
                 frames |= stack if back == TAIL else {(back, stack)}
-            follow(entry, frozenset(frames))
+            follow(entry, unfolding.stack(frames))
     return NaiveState({t: frozenset(found) for t, found in behind.items()}, can_end)
 
 

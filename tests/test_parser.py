@@ -10,7 +10,7 @@ from grammar_strategies import counted, nested_grammars, plain_grammar, plain_gr
 from hypothesis import given
 from hypothesis import strategies as st
 from naive_grammar import NaiveEarley
-from naive_lowering import lowered, unfolded
+from naive_lowering import Unfolding, lowered
 
 from syntagma.grammar import CompileLimits, GrammarLimitError, ir, parser_table, stacks
 from syntagma.grammar.embedding import Embedding
@@ -296,13 +296,11 @@ def beginnings(parser: LetterParser, start: int, length: int) -> tuple[set[bytes
 
 def check_lowering(parser: LetterParser, num_terminals: int) -> None:
     """All states up to some terminals from the start are the twin's."""
+    unfolding = Unfolding(parser.parser)
     for state in sorted(beginnings(parser, START_STATE, num_terminals)[1]):
-        items = unfolded(parser.parser, state)
-        expected = lowered(parser.automata, items)
+        expected = lowered(parser.automata, unfolding.items(state), unfolding)
         gotos = parser.parser.gotos(state)
-        assert {
-            t: unfolded(parser.parser, target) for t, target in gotos.items()
-        } == expected.behind
+        assert {t: unfolding.items(target) for t, target in gotos.items()} == expected.behind
         assert parser.parser.can_end(state) == expected.can_end
         assert parser.parser.lexers(state) == tuple(sorted(expected.behind))
 
