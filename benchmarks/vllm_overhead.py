@@ -11,14 +11,17 @@ when the request is made. In every other turn the schemas are new, and in the ne
 Two models: the demo model, and random weights over the tekken vocabulary (131,072 tokens), which comes with
 mistral-common, a package that vLLM needs; `--tekken` names another file of that format.
 
-On two quiet cores it takes some three minutes with the demo model and five with the other. The machine must not be busy: where
-engine and front end do not have a core each, the front end's work counts twice.
+On two quiet cores it takes some three minutes with the demo model and five with the other, times `--restarts`. The machine must
+not be busy: where engine and front end do not have a core each, the front end's work counts twice. An engine's process is by
+luck up to 4 % faster or slower than another of the same arm, for as long as it lives, also in what has nothing to do with
+grammars; so differences of that size need several restarts.
 
 All figures are medians over turns; ratios are taken within a turn, and count more than figures. Per arm:
 tokens a second, milliseconds to the first token and between two tokens (p50, p99), milliseconds of an engine's step, the
 share of it that is work for grammars (rows of masks, applying them, accepting tokens), milliseconds of the processor to compile a
 grammar in the engine, and milliseconds of the processor per token in the front end and in the engine. The last lines of a table
-compare ours with the better peer: above 1 it is slower.
+compare ours with the better peer, turn by turn: the median, and between which values the middle half of the turns is; above 1
+ours is slower.
 """
 
 from __future__ import annotations
@@ -143,11 +146,13 @@ async def compare(arms: Sequence[Arm], options: argparse.Namespace) -> dict[Any,
     return turns
 
 
-def ratio(ours: Sequence[Turn], other: Sequence[Turn], name: str) -> float:
-    """The median of ours by the other's, turn by turn."""
-    return statistics.median(
+def ratio(ours: Sequence[Turn], other: Sequence[Turn], name: str) -> tuple[float, float, float]:
+    """The median of ours by the other's, turn by turn, and both quartiles."""
+    found = [
         one.figures()[name] / two.figures()[name] for one, two in zip(ours, other, strict=True)
-    )
+    ]
+    low, high = np.percentile(found, (25, 75))
+    return statistics.median(found), float(low), float(high)
 
 
 def report(model: str, turns: dict[Any, list[Turn]], options: argparse.Namespace) -> list[Any]:
@@ -159,7 +164,7 @@ def report(model: str, turns: dict[Any, list[Turn]], options: argparse.Namespace
         for name in ARMS:
             every = [turn.figures() for turn in found[name]]
             medians = {key: statistics.median(one[key] for one in every) for key in every[0]}
-            medians["x free"] = ratio(found[name], found["unconstrained"], "ms/token")
+            medians["x free"] = ratio(found[name], found["unconstrained"], "ms/token")[0]
             ended = sum(turn.num_finished for turn in found[name])
             if name == ARMS[0]:
                 print(f"{'':14}" + "".join(f"{key:>10}" for key in medians))
@@ -170,7 +175,8 @@ def report(model: str, turns: dict[Any, list[Turn]], options: argparse.Namespace
             name: max(ratio(found["ours"], found[peer], name) for peer in PEERS)
             for name in COMPARED
         }
-        print("ours / better peer: " + ", ".join(f"{k} {v:.3f}" for k, v in worst.items()))
+        texts = [f"{k} {v[0]:.3f} ({v[1]:.2f}-{v[2]:.2f})" for k, v in worst.items()]
+        print("ours / better peer: " + ", ".join(texts))
         rows[-1]["by better peer"] = worst
     return rows
 
@@ -178,19 +184,24 @@ def report(model: str, turns: dict[Any, list[Turn]], options: argparse.Namespace
 async def measure(
     model: str, arguments: dict[str, Any], options: argparse.Namespace
 ) -> dict[Any, list[Turn]]:
-    """All arms with one model, from start to stop."""
-    arms: list[Arm] = []
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            for name in ARMS:
-                arms.append(Arm(name, arguments, options, Path(folder)))
-            from syntagma.decoding.interpreter import keep_pauses_short
+    """All arms with one model, from start to stop, as often as they are to be begun anew."""
+    turns: dict[Any, list[Turn]] = {}
+    for restart in range(options.restarts):
+        arms: list[Arm] = []
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                for index in range(len(ARMS)):
+                    name = ARMS[(index + restart) % len(ARMS)]
+                    arms.append(Arm(name, arguments, options, Path(folder)))
+                from syntagma.decoding.interpreter import keep_pauses_short
 
-            keep_pauses_short()  # as our server does; here for all arms
-            return await compare(arms, options)
-        finally:
-            for arm in arms:
-                await arm.stop()
+                keep_pauses_short()  # as our server does; here for all arms
+                for key, found in (await compare(arms, options)).items():
+                    turns.setdefault(key, []).extend(found)
+            finally:
+                for arm in arms:
+                    await arm.stop()
+    return turns
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -201,6 +212,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tekken", help="a tekken.json; default: mistral-common's")
     parser.add_argument("--concurrency", nargs="+", type=int, default=[1, 8, 64])
     parser.add_argument("--rounds", type=int, default=3, help="of each sight, for every arm")
+    parser.add_argument("--restarts", type=int, default=1, help="engines are begun anew so often")
     parser.add_argument("--max-tokens", type=int, default=96)
     parser.add_argument("--max-model-len", type=int, default=512)
     parser.add_argument("--prompt", default="Sofia Chen is 29 years old and lives in Oslo.")
