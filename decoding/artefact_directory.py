@@ -41,6 +41,10 @@ class ArtefactDirectory:
         """The file of a grammar, whether or not it is there."""
         return self.path / f"grammar-{grammar_hash}.arrays"
 
+    def has(self, grammar_hash: str) -> bool:
+        """Whether some process has published a grammar."""
+        return self.path_of(grammar_hash).exists()
+
     def publish(self, grammar: CompiledGrammar) -> bool:
         """Write a grammar unless it is there; tells whether it is there now."""
         path = self.path_of(grammar.hash)

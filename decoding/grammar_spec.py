@@ -12,7 +12,7 @@ from syntagma.grammar.json_options import JsonPolicies
 from syntagma.grammar.schema_text import canonical_text
 
 # Begins every ticket, so that none is taken for a grammar in EBNF. The number is the format's.
-TICKET_PREFIX = "syntagma-grammar 1 "
+TICKET_PREFIX = "syntagma-grammar 2 "
 
 
 class Compiler(Protocol):
@@ -128,11 +128,13 @@ class GrammarTicket:
         grammar_hash: names the finished artefact in a shared directory.
         vocabulary_hash: of the tokens it was compiled for.
         spec: to compile it again where the artefact is not there; None: it must be there.
+        is_shared: whether it is worth looking for the artefact.
     """
 
     grammar_hash: str
     vocabulary_hash: str
     spec: GrammarSpec | None = None
+    is_shared: bool = True
 
     def to_text(self) -> str:
         """One string, which `from_text` reads; a schema travels as text."""

@@ -294,7 +294,7 @@ class VllmEngine(Engine):
             return None
         is_short = request.grammar.compile_seconds < SHORT_SECONDS
         if is_short and request.grammar_spec is not None:
-            return ticket_of(request)
+            return ticket_of(request, is_shared=self._artefacts.has(request.grammar.hash))
         return await asyncio.to_thread(self._share, request)
 
     def _share(self, request: GenerationRequest) -> str:
@@ -303,7 +303,7 @@ class VllmEngine(Engine):
         assert grammar is not None, "only grammars are shared"
         if request.grammar_spec is None or grammar.compile_seconds >= SHARING_SECONDS:
             self._artefacts.publish(grammar)
-        return ticket_of(request)
+        return ticket_of(request, is_shared=self._artefacts.has(grammar.hash))
 
     async def _follow(self, tasks: ChoiceTasks, choice: FollowedChoice, ticket: str | None) -> None:
         if tasks.is_aborted:

@@ -138,7 +138,7 @@ class SyntagmaBackend(StructuredOutputBackend):
                 f"the grammar was compiled for the vocabulary {ticket.vocabulary_hash}, but this "
                 f"engine's is {self.vocabulary.hash}: do both have the same model and tokenizer?"
             )
-        if self._artefacts:
+        if self._artefacts and (ticket.is_shared or ticket.spec is None):
             grammar = self._artefacts.load(self._compiler, ticket.grammar_hash)
             if grammar is not None:
                 return grammar

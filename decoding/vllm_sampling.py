@@ -92,8 +92,15 @@ def _speculation_arguments(request: GenerationRequest) -> dict[str, Any] | None:
     return {SPECULATION_KEY: arguments} if arguments else None
 
 
-def ticket_of(request: GenerationRequest) -> str:
-    """What stands for the request's grammar on its way; takes as long as its source is."""
+def ticket_of(request: GenerationRequest, *, is_shared: bool) -> str:
+    """What stands for the request's grammar on its way; takes as long as its source is.
+
+    Args:
+        request: has a grammar.
+        is_shared: whether the finished grammar is in the shared directory.
+    """
     grammar = request.grammar
     assert grammar is not None, "only grammars travel"
-    return GrammarTicket(grammar.hash, grammar.vocabulary.hash, request.grammar_spec).to_text()
+    return GrammarTicket(
+        grammar.hash, grammar.vocabulary.hash, request.grammar_spec, is_shared
+    ).to_text()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,6 +25,7 @@ class Arenas:
         count: the same, for reading and writing single numbers.
         cells: each table's cells in one row, for reading and writing single numbers: several times as fast as
             through an array.
+        num_bytes: memory of the tables.
 
     Args:
         widths: columns of each table.
@@ -45,15 +45,13 @@ class Arenas:
         # One piece of memory for all: dozens of small arrays are what a new grammar would wait for.
         memory = np.full(sum(sizes), EMPTY, np.int32)
         self.context.put_parts(0, memory, sizes)
-        ends = list(itertools.accumulate(sizes))
-        self.cells: list[memoryview] = [
-            memory.data[end - size : end] for size, end in zip(sizes, ends, strict=True)
-        ]
-
-    @property
-    def num_bytes(self) -> int:
-        """Memory of the tables."""
-        return sum(cells.nbytes for cells in self.cells)
+        self.num_bytes = memory.nbytes
+        cells = memory.data
+        self.cells: list[memoryview] = []
+        begin = 0
+        for size in sizes:
+            self.cells.append(cells[begin : begin + size])
+            begin += size
 
     def rows(self, place: int) -> Int32Array:
         """int32[capacity, width]: a table."""
@@ -72,6 +70,7 @@ class Arenas:
             if wanted > capacity:
                 bigger = np.full(max(wanted, 2 * capacity) * width, EMPTY, np.int32)
                 bigger[: capacity * width] = self.cells[place]
+                self.num_bytes += bigger.nbytes - self.cells[place].nbytes
                 self.context.put(place, (bigger,))
                 self.cells[place] = bigger.data
                 grown.append(place)

@@ -52,23 +52,27 @@ class ArrayContext:
         Raises:
             ValueError: an array that is not contiguous.
         """
-        kept = self._arrays
+        kept, addresses = self._arrays, self.addresses.data
         for place, array in enumerate(arrays, first):
             if kept[place] is not array:
                 if not array.flags.c_contiguous:
                     raise ValueError(f"array {place} of a context is not contiguous")
                 kept[place] = array
-                self.addresses[2 * place] = address_of(array)
-                self.addresses[2 * place + 1] = array.size
+                addresses[2 * place] = address_of(array)
+                addresses[2 * place + 1] = array.size
 
     def put_parts(self, first: int, memory: Int32Array, sizes: Sequence[int]) -> None:
         """Enter the parts of an array, one behind the other, from a place on; it asks for one address only."""
+        # Single numbers are written through a view: several times as fast.
+        addresses = self.addresses.data
         address = address_of(memory)
-        for place, size in enumerate(sizes, first):
-            self._arrays[place] = memory
-            self.addresses[2 * place] = address
-            self.addresses[2 * place + 1] = size
+        cell = 2 * first
+        for size in sizes:
+            addresses[cell] = address
+            addresses[cell + 1] = size
+            cell += 2
             address += memory.itemsize * size
+        self._arrays[first : first + len(sizes)] = [memory] * len(sizes)
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -73,6 +73,9 @@ def test_one_process_finds_what_another_has_compiled(
 class NoDirectory:
     """In place of an `ArtefactDirectory`: a front end that shares none with its engine."""
 
+    def has(self, grammar_hash: str) -> bool:
+        return False
+
     def publish(self, grammar: Any) -> bool:
         return False
 

@@ -346,6 +346,22 @@ def test_finished_grammars_come_from_the_directory(house: House) -> None:
     assert np.array_equal(house.rows([fresh])[0], row_of(Matcher(other)))
 
 
+def test_nobody_looks_for_what_was_not_shared(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = GrammarSpec("regex", "nowhere [0-9]{1,3}")
+    grammar = spec.compile(house.compiler)
+    looked_for: list[str] = []
+    monkeypatch.setattr(
+        house.backend._artefacts, "load", lambda _, grammar_hash: looked_for.append(grammar_hash)
+    )
+    for number, is_shared in ((8, False), (9, True)):
+        ticket = GrammarTicket(f"{number}" * 32, grammar.vocabulary.hash, spec, is_shared)
+        request = house.open(ticket.to_text())
+        assert np.array_equal(house.rows([request])[0], row_of(Matcher(grammar)))
+    assert looked_for == ["9" * 32]
+
+
 def test_damaged_artefacts_are_compiled_again(house: House) -> None:
     spec = GrammarSpec("regex", "damaged [0-9]{1,3}")
     grammar = spec.compile(house.compiler)
