@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from syntagma.grammar.array_context import ArrayContext
-from syntagma.grammar.config_kernels import PROGRESS_SIZE
+from syntagma.grammar.config_kernels import NUM_MISSING, PROGRESS_SIZE
 from syntagma.grammar.kernel_types import Int32Array, UInt8Array, UInt64Array
 from syntagma.grammar.lexer_arrays import LexerArrays
 from syntagma.grammar.matcher_state import CONFIG
@@ -46,7 +46,7 @@ class WalkMemory:
         wide: int32 cells, the wide configs that it has left to the caller.
         progress: int64[8], what it came to; see `walk_tokens`.
         first_bytes: 32 bytes, those with which configs go on (`begin_behind`).
-        parser_address: of the parser's context that is entered.
+        walker: number of the one whose parser's context is entered; -1: none.
         lexer: the arrays of lexer states that are entered.
 
     Args:
@@ -65,7 +65,7 @@ class WalkMemory:
         self.progress = progress.data
         first_bytes = np.zeros(4, np.uint64)
         self.first_bytes = first_bytes.data.cast("B")
-        self.parser_address = 0
+        self.walker = -1
         self.lexer: LexerArrays | None = None
         context.put(NODES, (self.nodes, wide, self.missing, progress))
         context.put(TOKEN_TEXT, token_texts)
@@ -78,15 +78,19 @@ class WalkMemory:
         self.configs = configs.data.cast("B")
         self._context.put(CONFIGS, (configs,))
 
-    def enter_parser(self, address: int, size: int) -> None:
+    def enter_parser(self, walker: int, address: int, size: int) -> None:
         """Let kernels read a parser's context, which the caller keeps alive.
 
         Args:
-            address: of its first number.
+            walker: the caller's number. Not the address: another parser may be where one has been.
+            address: of the context's first number.
             size: how many numbers it has.
         """
-        self.address[2 * PARSER] = self.parser_address = address
+        self.walker = walker
+        self.address[2 * PARSER] = address
         self.address[2 * PARSER + 1] = size
+        # States of another parser that a walk lacked and then did not need.
+        self.progress[NUM_MISSING] = 0
 
     def enter_lexer(self, lexer: LexerArrays, alive: UInt64Array) -> None:
         """Let kernels read lexer states as they are now, and `MaskStore.alive`."""

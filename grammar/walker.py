@@ -6,6 +6,7 @@ say what is missing; it is done, and they begin again.
 
 from __future__ import annotations
 
+import itertools
 from typing import Final
 
 import numpy as np
@@ -42,6 +43,7 @@ from syntagma.grammar.walk_memory import WalkMemory
 LOWERED_AHEAD: Final = 3
 FEW_MOVES: Final = 2
 
+_NUMBERS: Final = itertools.count()
 
 # (parser state, lexer state, node)
 WideConfig = tuple[int, int, int]
@@ -58,6 +60,7 @@ class Walker:
     """
 
     def __init__(self, parser: Parser, store: MaskStore) -> None:
+        self._number = next(_NUMBERS)
         self._parser = parser
         self._parser_address = address_of(parser.context)
         self._store = store
@@ -220,8 +223,8 @@ class Walker:
 
     def _context(self, memory: WalkMemory) -> Int64Array:
         """The memory's context for a kernel call, with the parser and the lexer states as they are now."""
-        if memory.parser_address != self._parser_address:
-            memory.enter_parser(self._parser_address, self._parser.context.size)
+        if memory.walker != self._number:
+            memory.enter_parser(self._number, self._parser_address, self._parser.context.size)
         lexer = self._pool.arrays
         if lexer is not memory.lexer:
             memory.enter_lexer(lexer, self._store.alive)

@@ -17,6 +17,7 @@ from toy import JSON_TOKENS, allowed_ids, byte_vocabulary, sample
 from syntagma.decoding.batch import fill_bitmasks
 from syntagma.decoding.matcher import Matcher
 from syntagma.grammar import CompiledGrammar, GrammarCompiler, Vocabulary
+from syntagma.grammar.config_kernels import NUM_MISSING
 from syntagma.grammar.mask_store import MaskStore
 from syntagma.grammar.row_arena import RowArena
 
@@ -34,7 +35,11 @@ SCHEMA: dict[str, Any] = {
 
 
 def compiled() -> CompiledGrammar:
-    return GrammarCompiler(VOCABULARY).compile_json_schema(SCHEMA)
+    return compiled_by(GrammarCompiler(VOCABULARY))
+
+
+def compiled_by(compiler: GrammarCompiler) -> CompiledGrammar:
+    return compiler.compile_json_schema(SCHEMA)
 
 
 def token(text: bytes) -> int:
@@ -209,6 +214,18 @@ def test_many_threads_may_walk_by_many_grammars() -> None:
     finally:
         sys.setswitchinterval(before)
     assert found == expected
+
+
+def test_what_one_grammar_lacked_is_not_looked_for_in_another() -> None:
+    """A walk may note parser states that are missing and end without them; they are its own parser's."""
+    compiler = GrammarCompiler(VOCABULARY)
+    expected = sample(compiled(), random.Random(3))
+    first, second = compiler.compile_json_schema({"type": "array"}), compiled_by(compiler)
+    memory = compiler.store.walk_memories.mine
+    first.recognizer.row(first.recognizer.initial)
+    memory.progress[NUM_MISSING] = 1
+    memory.missing[0] = 1_000_000
+    assert sample(second, random.Random(3)) == expected
 
 
 def test_caches_do_not_change_answers() -> None:
