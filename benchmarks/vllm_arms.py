@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -123,10 +122,12 @@ class OurArm:
     def __init__(self, model: dict[str, Any], options: argparse.Namespace) -> None:
         from syntagma.decoding.vllm_engine import VllmEngine
         from syntagma.grammar import GrammarCompiler
+        from syntagma.server.compile_service import quick_compiler
 
         self.engine = VllmEngine(engine_arguments("ours", model, options), model_name="ours")
-        self.compiler = GrammarCompiler(self.engine.vocabulary, cache_dir=self.engine.artefact_dir)
-        self.threads = ThreadPoolExecutor(2)  # as many as our server has
+        directory = self.engine.artefact_dir
+        # Our server compiles schemas as small as these on its event loop.
+        self.compiler = quick_compiler(GrammarCompiler(self.engine.vocabulary, cache_dir=directory))
         self.grammars: dict[int, Any] = {}
         self.prompt = tuple(self.engine.tokenizer.encode(options.prompt))
 
@@ -141,10 +142,7 @@ class OurArm:
             await self.engine.start()
         spec = GrammarSpec("json_schema", schema(number))
         if number not in self.grammars:
-            loop = asyncio.get_running_loop()
-            self.grammars[number] = await loop.run_in_executor(
-                self.threads, spec.compile, self.compiler
-            )
+            self.grammars[number] = spec.compile(self.compiler)
         request = GenerationRequest(
             request_id=request_id,
             prompt_token_ids=self.prompt,

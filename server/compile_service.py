@@ -1,19 +1,20 @@
-"""Compiling off the event loop, each grammar once however many requests ask for it."""
+"""Compiling off the event loop but for what is small, each grammar once however many requests ask for it."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from syntagma.decoding.engine import EngineOverloadedError
 from syntagma.decoding.grammar_cache import GrammarCache
 from syntagma.decoding.grammar_spec import Compiler
 from syntagma.grammar import (
     CompiledGrammar,
+    GrammarCompiler,
     GrammarError,
     GrammarLimitError,
     UnsatisfiableGrammarError,
@@ -30,9 +31,11 @@ MAX_FAILURES = 1024
 # Of grammars that take so long to compile the first mask is worked out at once: the embedded engine would need it within a
 # step, and the event loop what it stands on at the first token. For others that is a millisecond.
 PREPARED_SECONDS = 0.002
+# Of the processor, for what is tried on the event loop.
+QUICK_SECONDS = 0.002
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Compilation:
     """A compiled grammar and whether it was ready before it was asked for."""
 
@@ -50,6 +53,8 @@ class CompileService:
         max_cache_entries, max_cache_bytes: of the grammar cache.
         failure_ttl_s: how long a refusal is remembered.
         metrics: where to count.
+        quick: compiles small schemas on the event loop, under limits that no stream notices; to hand 64 of them over to
+            threads, which take turns with the loop, takes longer than to compile them. None: nothing is.
         processes: compile what is not done in a moment; None: all is compiled in the threads.
         clock: for tests.
 
@@ -67,6 +72,7 @@ class CompileService:
         max_cache_bytes: int,
         failure_ttl_s: float,
         metrics: Metrics,
+        quick: Compiler | None = None,
         processes: CompilePool | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -74,6 +80,7 @@ class CompileService:
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="compile")
         self._max_pending = max_pending
         self._metrics = metrics
+        self._quick = quick
         self._processes = processes
         self._pending: dict[bytes, asyncio.Task[CompiledGrammar]] = {}
         self.cache: GrammarCache[bytes] = GrammarCache(
@@ -146,6 +153,10 @@ class CompileService:
 
     async def _grammar_of(self, constraint: Constraint) -> CompiledGrammar:
         """Compile here what is done in a moment, and the rest in a process that may be killed."""
+        if (grammar := self._quick_grammar_of(constraint)) is not None:
+            if grammar.compile_seconds < PREPARED_SECONDS:
+                return grammar
+            return await self._in_thread(lambda: grammar)
         processes = self._processes
         if processes is None or not processes.is_ready:
             return await self._in_thread(lambda: constraint.compile(self.compiler))
@@ -163,6 +174,15 @@ class CompileService:
             lambda: processes.load(vetted) or constraint.compile(self.compiler)
         )
 
+    def _quick_grammar_of(self, constraint: Constraint) -> CompiledGrammar | None:
+        """Compile it at once; None if that takes longer, or if there is something to be said about it."""
+        if self._quick is None or not constraint.may_be_quick:
+            return None
+        try:
+            return constraint.compile(self._quick)
+        except GrammarError:
+            return None
+
     async def _in_thread(self, make: Callable[[], CompiledGrammar]) -> CompiledGrammar:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._prepared, make)
 
@@ -171,6 +191,14 @@ class CompileService:
         if grammar.compile_seconds >= PREPARED_SECONDS:
             grammar.prepare()
         return grammar
+
+
+def quick_compiler(compiler: GrammarCompiler) -> GrammarCompiler:
+    """A compiler for the event loop."""
+    limits = compiler.limits
+    return compiler.under(
+        dataclasses.replace(limits, max_seconds=min(QUICK_SECONDS, limits.max_seconds))
+    )
 
 
 def internal_compile_error() -> ApiError:

@@ -30,6 +30,10 @@ ERROR_CODES: dict[ConstraintKind, str] = {
 # as long as JSON does: 30 ms for 4 MB.
 KEY_VERSION = 2
 JSON_KINDS = frozenset(["json_schema", "json_object"])
+# Schemas up to this size, in marshal's format, may be compiled at once, unless they have keywords of whose terminals the automata
+# are built between two looks at the clock.
+MAX_QUICK_BYTES = 4096
+SLOW_KEYWORDS = (b"pattern", b"format", b"multipleOf")
 # What is written under policies.
 WITH_JSON = JSON_KINDS | {"structural_tag"}
 
@@ -48,6 +52,7 @@ class Constraint:
         schemas: documents that a schema may refer to, by URI.
         reading: how a context-free grammar is read; without effect on other kinds.
         cache_key: equal for equal languages; the order of keys counts, for it is the output's order.
+        may_be_quick: whether a look at it promises that compiling takes a moment, or can be given up after one.
     """
 
     kind: ConstraintKind
@@ -58,14 +63,22 @@ class Constraint:
     schemas: Mapping[str, Any] = field(default_factory=dict)
     reading: GrammarReading = field(default_factory=GrammarReading)
     cache_key: bytes = field(init=False, repr=False, compare=False)
+    may_be_quick: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Here and not when it is asked for: large constraints are read in a thread, and used in an event loop.
-        content = marshal.dumps(
-            [self.kind, asdict(self.policy), self.source, dict(self.schemas), asdict(self.reading)],
-            KEY_VERSION,
+        source = marshal.dumps(self.source, KEY_VERSION)
+        rest = [self.kind, asdict(self.policy), dict(self.schemas), asdict(self.reading)]
+        digest = hashlib.sha256(marshal.dumps(rest, KEY_VERSION))
+        digest.update(source)
+        object.__setattr__(self, "cache_key", digest.digest())
+        is_quick = (
+            self.kind in JSON_KINDS
+            and not self.schemas
+            and len(source) <= MAX_QUICK_BYTES
+            and not any(word in source for word in SLOW_KEYWORDS)
         )
-        object.__setattr__(self, "cache_key", hashlib.sha256(content).digest())
+        object.__setattr__(self, "may_be_quick", is_quick)
 
     @property
     def error_code(self) -> str:
@@ -91,7 +104,7 @@ class Constraint:
         )
 
     def compile(self, compiler: Compiler) -> CompiledGrammar:
-        """Compile it; slow, so not on the event loop."""
+        """Compile it; slow, so not on the event loop unless the limits are short."""
         return self.spec.compile(compiler)
 
     def describe(self) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from starlette.requests import Request
 
 from syntagma.decoding.engine import Engine
 from syntagma.decoding.grammar_spec import Compiler
-from syntagma.grammar import CompileLimits
+from syntagma.grammar import CompileLimits, GrammarCompiler
 from syntagma.server.call_format import CallFormat
 from syntagma.server.check_service import CheckService
 from syntagma.server.compile_pool import CompilePool
-from syntagma.server.compile_service import CompileService
+from syntagma.server.compile_service import CompileService, quick_compiler
 from syntagma.server.constraint_reader import ConstraintReader
 from syntagma.server.errors import ApiError, shorten
 from syntagma.server.metrics import Metrics
@@ -64,6 +64,7 @@ class ServerContext:
             max_cache_bytes=settings.grammar_cache_bytes,
             failure_ttl_s=settings.grammar_failure_ttl,
             metrics=metrics,
+            quick=quick_compiler(compiler) if isinstance(compiler, GrammarCompiler) else None,
             processes=processes,
         )
         checking = CheckService(max_pending=settings.compile_queue)

@@ -13,7 +13,12 @@ from server_fakes import VOCABULARY, FakeCompiler
 
 from syntagma.decoding.engine import EngineOverloadedError
 from syntagma.grammar import GrammarCompiler, GrammarLimitError, GrammarSyntaxError
-from syntagma.server.compile_service import PREPARED_SECONDS, CompileService
+from syntagma.server.compile_service import (
+    PREPARED_SECONDS,
+    QUICK_SECONDS,
+    CompileService,
+    quick_compiler,
+)
 from syntagma.server.constraint_kinds import JsonPolicy
 from syntagma.server.constraints import Constraint
 from syntagma.server.errors import ApiError
@@ -68,6 +73,59 @@ def test_many_ask_once() -> None:
         assert value(compiling, "grammar_queue_depth") == 0
 
     asyncio.run(scenario())
+
+
+SMALL = {"type": "object", "properties": {"a": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("constraint", "is_quick"),
+    [
+        (Constraint("json_schema", SMALL, "p"), True),
+        (Constraint("json_object", None, "p"), True),
+        (Constraint("json_schema", SMALL, "p", schemas={"other": {}}), False),
+        (Constraint("json_schema", {"enum": ["a" * 5000]}, "p"), False),
+        (Constraint("json_schema", {"type": "string", "pattern": "a"}, "p"), False),
+        (Constraint("json_schema", {"items": {"format": "uri"}}, "p"), False),
+        (Constraint("json_schema", {"multipleOf": 0.01}, "p"), False),
+        (Constraint("regex", "a", "p"), False),
+    ],
+)
+def test_small_schemas_are_compiled_at_once(constraint: Constraint, *, is_quick: bool) -> None:
+    quick, compiler = FakeCompiler(), FakeCompiler()
+    compiling = service(compiler, quick=quick)
+    asyncio.run(compiling.compile(constraint))
+    assert (len(quick.calls), len(compiler.calls)) == ((1, 0) if is_quick else (0, 1))
+
+
+def test_what_is_not_quick_is_compiled_in_a_thread() -> None:
+    """And what is refused is refused under the whole limits; nobody waits for a first mask on the loop."""
+
+    async def scenario() -> None:
+        quick, compiler = FakeCompiler(), FakeCompiler()
+        compiling = service(compiler, quick=quick)
+        quick.error = GrammarLimitError("no time", limit="max_seconds")
+        assert not (await compiling.compile(Constraint("json_schema", SMALL, "p"))).was_cached
+        assert len(compiler.calls) == 1
+        quick.error = GrammarSyntaxError("as the quick one says")
+        compiler.error = GrammarSyntaxError("as the other says")
+        with pytest.raises(ApiError, match="as the other says"):
+            await compiling.compile(Constraint("json_schema", {"type": 1}, "p"))
+        quick.error, quick.compile_seconds = None, PREPARED_SECONDS
+        await compiling.compile(Constraint("json_object", None, "p"))
+        assert len(quick.prepared) == 1
+
+    asyncio.run(scenario())
+
+
+def test_the_quick_one_has_a_moment() -> None:
+    compiler = GrammarCompiler(VOCABULARY)
+    quick = quick_compiler(compiler)
+    assert quick.limits.max_seconds == QUICK_SECONDS < compiler.limits.max_seconds
+    slow = {"type": "object", "properties": {f"a{i}": {"type": "string"} for i in range(5000)}}
+    with pytest.raises(GrammarLimitError) as caught:
+        quick.compile_json_schema(slow)
+    assert caught.value.limit == "max_seconds"
 
 
 def test_the_first_may_leave() -> None:
