@@ -117,18 +117,26 @@ class PeerArm:
 
 
 class OurArm:
-    """The engine of `syntagma serve`, compiling included."""
+    """The engine and the compilation of `syntagma serve`."""
 
     def __init__(self, model: dict[str, Any], options: argparse.Namespace) -> None:
         from syntagma.decoding.vllm_engine import VllmEngine
         from syntagma.grammar import GrammarCompiler
-        from syntagma.server.compile_service import quick_compiler
+        from syntagma.server.compile_service import CompileService, quick_compiler
+        from syntagma.server.metrics import Metrics
 
         self.engine = VllmEngine(engine_arguments("ours", model, options), model_name="ours")
-        directory = self.engine.artefact_dir
-        # Our server compiles schemas as small as these on its event loop.
-        self.compiler = quick_compiler(GrammarCompiler(self.engine.vocabulary, cache_dir=directory))
-        self.grammars: dict[int, Any] = {}
+        compiler = GrammarCompiler(self.engine.vocabulary, cache_dir=self.engine.artefact_dir)
+        self.compiling = CompileService(
+            compiler,
+            num_threads=2,
+            max_pending=256,
+            max_cache_entries=1024,
+            max_cache_bytes=256 << 20,
+            failure_ttl_s=30.0,
+            metrics=Metrics("ours"),
+            quick=quick_compiler(compiler),
+        )
         self.prompt = tuple(self.engine.tokenizer.encode(options.prompt))
 
     async def stream(
@@ -136,19 +144,17 @@ class OurArm:
     ) -> AsyncIterator[tuple[int, str | None]]:
         """Yields how many tokens came, and the finish reason."""
         from syntagma.decoding import GenerationRequest, SamplingParams
-        from syntagma.decoding.grammar_spec import GrammarSpec
+        from syntagma.server.constraints import Constraint
 
         if not self.engine.is_running:
             await self.engine.start()
-        spec = GrammarSpec("json_schema", schema(number))
-        if number not in self.grammars:
-            self.grammars[number] = spec.compile(self.compiler)
+        constraint = Constraint("json_schema", schema(number), "response_format")
         request = GenerationRequest(
             request_id=request_id,
             prompt_token_ids=self.prompt,
             sampling=SamplingParams(temperature=0.0, max_tokens=max_tokens),
-            grammar=self.grammars[number],
-            grammar_spec=spec,
+            grammar=(await self.compiling.compile(constraint)).grammar,
+            grammar_spec=constraint.spec,
         )
         async for delta in self.engine.generate(request):
             yield len(delta.token_ids), delta.finish_reason
