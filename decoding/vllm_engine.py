@@ -294,7 +294,7 @@ class VllmEngine(Engine):
             return None
         is_short = request.grammar.compile_seconds < SHORT_SECONDS
         if is_short and request.grammar_spec is not None:
-            return ticket_of(request, is_shared=self._artefacts.has(request.grammar.hash))
+            return self._share(request)
         return await asyncio.to_thread(self._share, request)
 
     def _share(self, request: GenerationRequest) -> str:

@@ -39,7 +39,6 @@ class WalkMemory:
 
     Attributes:
         addresses: int64, the context.
-        address: the same, for writing single numbers: several times as fast as through the array.
         configs: bytes of the configs that a walk begins with, and of those that it ends with.
         missing: int32, the parser states that a walk has found missing.
         nodes: int32, the nodes that it has left out.
@@ -56,7 +55,6 @@ class WalkMemory:
     def __init__(self, token_texts: tuple[UInt8Array, Int32Array]) -> None:
         self._context = context = ArrayContext(CONTEXT_SIZE)
         self.addresses = context.addresses
-        self.address = context.addresses.data
         self.missing = np.zeros(MAX_MISSING, np.int32)
         self.nodes = np.zeros(MAX_INCOMPLETE, np.int32)
         wide = np.zeros(MAX_WIDE * WIDE_COLUMNS, np.int32)
@@ -87,8 +85,7 @@ class WalkMemory:
             size: how many numbers it has.
         """
         self.walker = walker
-        self.address[2 * PARSER] = address
-        self.address[2 * PARSER + 1] = size
+        self._context.put_address(PARSER, address, size)
         # States of another parser that a walk lacked and then did not need.
         self.progress[NUM_MISSING] = 0
 
